@@ -1,0 +1,55 @@
+"""Errors a user can mend.
+
+Owns the exceptions, the wording of "not one of these" messages, and the rule that a command
+prints a mendable problem as one line on stderr and ends with exit code 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Iterable
+
+
+class ActstoreError(Exception):
+    """A problem whose message names the cause and the mend."""
+
+
+class UnknownNameError(ActstoreError):
+    """A name that is not among the valid ones."""
+
+    def __init__(self, kind: str, name: object, choices: Iterable[object]) -> None:
+        valid = [str(choice) for choice in choices]
+        close = difflib.get_close_matches(str(name), valid, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+        shown = ", ".join(valid[:20]) + (f", … ({len(valid)} in all)" if len(valid) > 20 else "")
+        super().__init__(f"unknown {kind} {str(name)!r}: {hint}Choose from: {shown or 'none available'}")
+
+
+class CorpusError(ActstoreError):
+    """Text that cannot be read or has nothing in it."""
+
+
+class ModelError(ActstoreError):
+    """A model or checkpoint that cannot be found, loaded or understood."""
+
+
+class StoreError(ActstoreError):
+    """A store that cannot be created, written or read."""
+
+
+class SelectionError(ActstoreError):
+    """A neuron selection that does not fit."""
+
+
+def run_reporting(action: Callable[[], object], program: str) -> int:
+    """Call `action` and return the exit code: 0, 2 on a mendable problem, 130 on Ctrl-C."""
+    try:
+        action()
+    except ActstoreError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,188 @@
+"""The names, dims, units and versions of everything that is stored.
+
+Owns every dimension, coordinate, variable and attribute name, and the selection file. Writers
+and readers take names from here, so that both spell them alike. Imports neither torch nor
+transformers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actstore.errors import SelectionError
+
+SCHEMA_VERSION = 1
+
+CHECKPOINT, LAYER, TOKEN, NEURON, HIDDEN = "checkpoint", "layer", "token", "neuron", "hidden"
+CONDITION, PAIR, ITEM, OPTION = "condition", "pair", "item", "option"
+
+NO_WORD = -1
+"""`word`, `sentence` of a token that belongs to none (BOS, white space)."""
+NOT_A_DUPLICATE = -1
+"""`duplicate_of` of a checkpoint whose weights no earlier checkpoint has."""
+BASELINE = "none"
+"""The condition without an intervention."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One stored array: its dims, dtype and description."""
+
+    dims: tuple[str, ...]
+    dtype: str
+    long_name: str
+    units: str = "1"
+
+    @property
+    def attrs(self) -> dict[str, str]:
+        return {"long_name": self.long_name, "units": self.units}
+
+
+FIELDS: dict[str, Field] = {
+    # What the model computed.
+    "preactivation": Field((CHECKPOINT, LAYER, TOKEN, NEURON), "float16", "MLP pre-activation: what the non-linearity receives"),
+    "mlp_input": Field((CHECKPOINT, LAYER, TOKEN, HIDDEN), "float16", "MLP input after the block's normalisation"),
+    "surprisal": Field((CHECKPOINT, TOKEN), "float32", "surprisal of the token given its window; NaN where unscored", "nat"),
+    # Coordinates of the axes.
+    CHECKPOINT: Field((CHECKPOINT,), "int64", "training step of the checkpoint", "step"),
+    LAYER: Field((LAYER,), "int64", "transformer block, from 0"),
+    NEURON: Field((NEURON,), "int64", "neuron within its layer, from 0"),
+    "revision": Field((CHECKPOINT,), "str", "revision or folder that the weights were loaded from"),
+    "weights_fingerprint": Field((CHECKPOINT,), "str", "BLAKE2b digest of all weights as loaded"),
+    "duplicate_of": Field((CHECKPOINT,), "int64", "earliest checkpoint with the same weights, -1 if none", "step"),
+    "token_id": Field((TOKEN,), "int64", "vocabulary index"),
+    "token_text": Field((TOKEN,), "str", "decoded text of the token"),
+    "document": Field((TOKEN,), "int64", "document, from 0"),
+    "sentence": Field((TOKEN,), "int64", "sentence, counted through the corpus, -1 for none"),
+    "word": Field((TOKEN,), "int64", "word, counted through the corpus, -1 for none"),
+    "word_form": Field((TOKEN,), "str", "the word that the token is a piece of"),
+    "window": Field((TOKEN,), "int64", "window (one forward pass), counted through the corpus"),
+    "position": Field((TOKEN,), "int64", "position within the window; 0 is BOS"),
+    "upos": Field((TOKEN,), "str", "universal part of speech of the word, empty if unknown"),
+    "deprel": Field((TOKEN,), "str", "universal dependency relation of the word, empty if unknown"),
+    "is_scored": Field((TOKEN,), "bool", "whether the token has a surprisal"),
+    # Ablation results.
+    "intervention": Field((CONDITION,), "str", "edit of the pre-activation, none for the intact model"),
+    "cohort": Field((CONDITION,), "str", "rule by which the edited neurons were chosen"),
+    CONDITION: Field((CONDITION,), "str", "intervention and cohort"),
+    "selection_seed": Field((CONDITION,), "int64", "seed of the neuron choice, -1 where there is none"),
+    "n_neurons": Field((CONDITION,), "int64", "number of edited neurons over all layers"),
+    "ablated_surprisal": Field((CHECKPOINT, CONDITION, TOKEN), "float32", "surprisal under the condition; NaN where unscored", "nat"),
+    "perplexity": Field((CHECKPOINT, CONDITION), "float64", "exponential of the mean surprisal per scored token"),
+    "log_probability_good": Field((CHECKPOINT, CONDITION, PAIR), "float64", "total log-probability of the good sentence", "nat"),
+    "log_probability_bad": Field((CHECKPOINT, CONDITION, PAIR), "float64", "total log-probability of the bad sentence", "nat"),
+    "phenomenon": Field((PAIR,), "str", "linguistic phenomenon of the minimal pair"),
+    "paradigm": Field((PAIR,), "str", "paradigm (UID) of the minimal pair"),
+    "sentence_good": Field((PAIR,), "str", "well-formed sentence"),
+    "sentence_bad": Field((PAIR,), "str", "ill-formed sentence"),
+    "log_probability_option": Field((CHECKPOINT, CONDITION, ITEM, OPTION), "float64", "log-probability of an option given its context", "nat"),
+    "probe": Field((ITEM,), "str", "non-grammatical probe that the item belongs to"),
+    "answer": Field((ITEM,), "int64", "index of the right option"),
+    # Analysis results.
+    "wasserstein_distance": Field((CHECKPOINT, LAYER, NEURON), "float64", "1-Wasserstein distance of the standardised pre-activation to N(0, 1)", "standard deviation"),
+    "negative_wasserstein_frac": Field((CHECKPOINT, LAYER, NEURON), "float64", "share of the Wasserstein integral on negative pre-activations"),
+    "negative_frac": Field((CHECKPOINT, LAYER, NEURON), "float64", "fraction of tokens with a negative pre-activation"),
+}  # fmt: skip
+
+TOKEN_COORDS = tuple(name for name, spec in FIELDS.items() if spec.dims == (TOKEN,))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A choice of neurons: what analysis hands to the ablation runner.
+
+    Attributes
+    ----------
+    neurons : dict of int to tuple of int
+        Layer to the chosen neurons, ascending.
+    rule : str
+        How they were chosen: `top`, `bottom`, `random`, ….
+    statistic : str
+        The variable that was ranked (or excluded, for `random`).
+    fraction : float
+        Fraction of each layer that was asked for.
+    model, weights_fingerprint : str
+        The model and the weights whose store the choice was made on.
+    checkpoint : int
+        Training step whose statistics were ranked.
+    n_neurons_per_layer : int
+        Neurons in each layer of the model; the range of valid indices.
+    seed : int
+        Seed of a random choice, -1 where nothing was drawn.
+    provenance : dict
+        Anything else worth knowing (fingerprint of the store, package version).
+    """
+
+    neurons: dict[int, tuple[int, ...]]
+    rule: str
+    statistic: str
+    fraction: float
+    model: str
+    weights_fingerprint: str
+    checkpoint: int
+    n_neurons_per_layer: int
+    seed: int = -1
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    _FORMAT = "actstore-selection-1"
+
+    def __post_init__(self) -> None:
+        if not any(self.neurons.values()):
+            raise SelectionError("the selection holds no neuron; choose a larger fraction")
+        for layer, chosen in self.neurons.items():
+            wrong = [neuron for neuron in chosen if not 0 <= neuron < self.n_neurons_per_layer]
+            if wrong:
+                raise SelectionError(
+                    f"layer {layer} has neurons 0 to {self.n_neurons_per_layer - 1}, the selection names {wrong[0]}"
+                )
+            if len(set(chosen)) != len(chosen):
+                raise SelectionError(f"layer {layer} of the selection names a neuron twice")
+
+    @property
+    def n_neurons(self) -> int:
+        return sum(len(chosen) for chosen in self.neurons.values())
+
+    @property
+    def label(self) -> str:
+        return self.rule if self.seed < 0 else f"{self.rule}-{self.seed}"
+
+    def mask(self, n_layers: int) -> np.ndarray:
+        """Boolean (layer, neuron), true where chosen."""
+        chosen = np.zeros((n_layers, self.n_neurons_per_layer), dtype=bool)
+        for layer, neurons in self.neurons.items():
+            chosen[layer, list(neurons)] = True
+        return chosen
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write as JSON, under its final name only when whole."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        record = {"format": self._FORMAT, **asdict(self)}
+        record["neurons"] = {str(layer): list(chosen) for layer, chosen in self.neurons.items()}
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        return partial.replace(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Selection:
+        """Read a selection file.
+
+        Raises
+        ------
+        SelectionError
+            If the file is missing, is not a selection, or names neurons out of range.
+        """
+        try:
+            record = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SelectionError(f"cannot read the selection {path}: {error}") from None
+        if not isinstance(record, dict) or record.pop("format", None) != cls._FORMAT:
+            raise SelectionError(f"{path} is not a selection file (format {cls._FORMAT}); make one with `python -m analysis select`")
+        record["neurons"] = {int(layer): tuple(chosen) for layer, chosen in record["neurons"].items()}
+        return cls(**record)

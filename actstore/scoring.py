@@ -1,0 +1,177 @@
+"""Surprisal of tokens and log-probability of sentences.
+
+Owns every reduction of logits. Padding is on the right with explicit positions, so a batched
+score equals the unbatched one; log-sum-exp is taken in float32 whatever the model's dtype.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from actstore.errors import CorpusError
+from actstore.tokens import bos_id
+
+_LOGIT_ELEMENTS = 2**23
+"""Float32 logits held at once while reducing (32 MiB)."""
+
+
+@cache
+def _takes_positions(model_class: type) -> bool:
+    return "position_ids" in inspect.signature(model_class.forward).parameters
+
+
+def pad(sequences: Sequence[np.ndarray], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Right-padded ids (batch, position) and their attention mask."""
+    length = max(map(len, sequences))
+    ids = np.zeros((len(sequences), length), dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for row, sequence in enumerate(sequences):
+        ids[row, : len(sequence)] = sequence
+        mask[row, : len(sequence)] = 1
+    return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
+
+
+def hidden_states(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Last hidden states (batch, position, hidden): what the vocabulary projection receives."""
+    backbone = model.base_model
+    positions = {}
+    if _takes_positions(type(backbone)):
+        positions = {"position_ids": torch.arange(ids.shape[1], device=ids.device).expand_as(ids)}
+    return backbone(input_ids=ids, attention_mask=mask, use_cache=False, **positions).last_hidden_state
+
+
+def surprisals(model: PreTrainedModel, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Surprisal in nats of `targets` (row,) given final hidden states (row, hidden).
+
+    The vocabulary projection runs in chunks, so float32 logits never exceed 32 MiB.
+    """
+    head = model.get_output_embeddings()
+    rows = max(1, _LOGIT_ELEMENTS // head.weight.shape[0])
+    parts = []
+    for first in range(0, len(targets), rows):
+        logits = _scaled(model, head(hidden[first : first + rows])).float()
+        picked = logits.gather(1, targets[first : first + rows, None]).squeeze(1)
+        parts.append(torch.logsumexp(logits, dim=1) - picked)
+    return torch.cat(parts)
+
+
+def _scaled(model: PreTrainedModel, logits: torch.Tensor) -> torch.Tensor:
+    """What some families do to logits after the projection (Gemma 2's soft cap)."""
+    cap = getattr(model.config, "final_logit_softcapping", None)
+    return logits if cap is None else torch.tanh(logits / cap) * cap
+
+
+def batches(lengths: Sequence[int] | np.ndarray, max_tokens: int) -> Iterator[np.ndarray]:
+    """Indices of sequences, longest first, grouped so that a padded batch has at most `max_tokens`."""
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    first = 0
+    while first < len(order):
+        size = max(1, max_tokens // int(lengths[order[first]]))
+        yield order[first : first + size]
+        first += size
+
+
+@torch.inference_mode()
+def sequence_surprisals(
+    model: PreTrainedModel,
+    sequences: Sequence[np.ndarray],
+    max_tokens: int = 4096,
+    progress: Callable[[int], object] | None = None,
+) -> list[np.ndarray]:
+    """Surprisal in nats of every token of every sequence but its first, float32.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+    sequences : sequence of int arrays
+        Token ids, the context-giving first token (BOS) included.
+    max_tokens : int
+        Padded tokens in a batch.
+    progress : callable, optional
+        Called with the number of tokens done after each batch.
+
+    Returns
+    -------
+    list of arrays, each one shorter than its sequence
+    """
+    results: list[np.ndarray] = [np.empty(0, dtype=np.float32)] * len(sequences)
+    for chosen in batches([len(s) for s in sequences], max_tokens):
+        rows = [sequences[i] for i in chosen]
+        ids, mask = pad(rows, model.device)
+        hidden = hidden_states(model, ids, mask)
+        scored = mask[:, 1:].bool()
+        values = surprisals(model, hidden[:, :-1][scored], ids[:, 1:][scored]).cpu().numpy()
+        for i, part in zip(chosen, np.split(values, np.cumsum([len(r) - 1 for r in rows])[:-1]), strict=True):
+            results[i] = part
+        if progress is not None:
+            progress(int(mask.sum()))
+    return results
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str], max_length: int) -> list[np.ndarray]:
+    """Token ids of each text, opened by BOS.
+
+    Raises
+    ------
+    CorpusError
+        If a text is longer than the model's context.
+    """
+    bos = bos_id(tokenizer)
+    encoded = []
+    for text in texts:
+        ids = np.asarray([bos, *tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]], dtype=np.int64)
+        if len(ids) > max_length:
+            raise CorpusError(f"a text of {len(ids)} tokens exceeds the model's context of {max_length}: {text[:60]!r}…")
+        encoded.append(ids)
+    return encoded
+
+
+def sentence_log_probabilities(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    sentences: Sequence[str],
+    progress: Callable[[int], object] | None = None,
+) -> np.ndarray:
+    """Total log-probability in nats of each sentence after BOS, float64; each text is scored once."""
+    unique = list(dict.fromkeys(sentences))
+    parts = sequence_surprisals(model, encode(tokenizer, unique, context_length(model)), progress=progress)
+    totals = {text: -float(part.sum(dtype=np.float64)) for text, part in zip(unique, parts, strict=True)}
+    return np.array([totals[text] for text in sentences])
+
+
+def option_log_probabilities(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    contexts: Sequence[str],
+    options: Sequence[Sequence[str]],
+    progress: Callable[[int], object] | None = None,
+) -> np.ndarray:
+    """Log-probability in nats of each option given its context, (item, option), float64.
+
+    The option's own tokens are scored: those after the longest token prefix that the context
+    alone and context plus option share.
+    """
+    limit = context_length(model)
+    stems = encode(tokenizer, contexts, limit)
+    texts = [context + option for context, choices in zip(contexts, options, strict=True) for option in choices]
+    sequences = encode(tokenizer, texts, limit)
+    parts = iter(zip(sequences, sequence_surprisals(model, sequences, progress=progress), strict=True))
+    scores = np.empty((len(contexts), len(options[0])))
+    for item, stem in enumerate(stems):
+        for option in range(scores.shape[1]):
+            ids, values = next(parts)
+            shared = min(len(stem), len(ids))
+            different = np.flatnonzero(stem[:shared] != ids[:shared])
+            start = int(different[0]) if len(different) else shared
+            scores[item, option] = -values[start - 1 :].sum(dtype=np.float64)
+    return scores
+
+
+def context_length(model: PreTrainedModel) -> int:
+    return int(getattr(model.config, "max_position_embeddings", 2**31))

@@ -1,0 +1,220 @@
+"""Zarr stores on disk: creating, filling, sealing and opening them.
+
+Owns the files. A store is written under `NAME.partial` and gets its final name only when it is
+whole. Imports neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+from zarr.codecs import Crc32cCodec
+from zarr.errors import ZarrUserWarning
+
+from actstore.errors import StoreError
+from actstore.schema import FIELDS, SCHEMA_VERSION
+
+_CONFIG = "configuration"
+_CHUNK_BYTES = 2**20
+PathLike = str | os.PathLike[str]
+
+
+def partial_path(path: PathLike) -> Path:
+    """Where the store is written until it is whole."""
+    path = Path(path)
+    return path.with_name(path.name + ".partial")
+
+
+def is_complete(path: PathLike, configuration: Mapping[str, Any]) -> bool:
+    """Whether a finished store with exactly this configuration is already there.
+
+    Raises
+    ------
+    StoreError
+        If something else is there.
+    """
+    path = Path(path)
+    if not path.exists():
+        return False
+    stored = read_configuration(path)
+    if stored is None:
+        raise StoreError(f"{path} exists and is not a store of actstore; choose another --store or move it away")
+    differences = _differences(stored, _normal(configuration))
+    if differences:
+        raise StoreError(
+            f"{path} exists with another configuration ({'; '.join(differences)}); choose another path or remove it first"
+        )
+    return True
+
+
+def _normal(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """As it reads back from JSON."""
+    return dict(json.loads(json.dumps(configuration)))
+
+
+def _differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    keys = sorted({*stored, *wanted})
+    return [f"{key}: stored {stored.get(key)!r}, asked {wanted.get(key)!r}" for key in keys if stored.get(key) != wanted.get(key)]
+
+
+def read_configuration(path: PathLike) -> dict[str, Any] | None:
+    """The configuration a store was made with, None if it is no store."""
+    try:
+        attrs = json.loads((Path(path) / "zarr.json").read_text())["attributes"]
+        return dict(attrs[_CONFIG])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+class StoreWriter:
+    """A store being written; a context manager that seals it on success.
+
+    On any error the partial folder is removed: nothing half-written stays.
+    """
+
+    def __init__(self, path: PathLike, configuration: Mapping[str, Any], attrs: Mapping[str, Any]) -> None:
+        self.path = Path(path)
+        self.partial = partial_path(path)
+        with _disk_errors(self.partial):
+            shutil.rmtree(self.partial, ignore_errors=True)
+            self.partial.parent.mkdir(parents=True, exist_ok=True)
+            self.group = zarr.open_group(self.partial, mode="w", zarr_format=3)
+            self.group.attrs.update({"schema_version": SCHEMA_VERSION, **attrs, _CONFIG: _normal(configuration)})
+
+    def __enter__(self) -> StoreWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            shutil.rmtree(self.partial, ignore_errors=True)
+            return
+        coordinates = [name for name in sorted(self.group.array_keys()) if len(FIELDS[name].dims) == 1 and name not in FIELDS[name].dims]
+        with _disk_errors(self.partial), warnings.catch_warnings():
+            self.group.attrs["coordinates"] = " ".join(coordinates)  # the CF convention, so that xarray sets them
+            warnings.simplefilter("ignore", ZarrUserWarning)  # consolidated metadata is not in the v3 specification yet
+            zarr.consolidate_metadata(self.partial, zarr_format=3)
+            self.partial.replace(self.path)
+
+    def coordinate(self, name: str, values: np.ndarray) -> None:
+        """Write one whole coordinate or small variable."""
+        spec = FIELDS[name]
+        dtype: Any = np.dtypes.StringDType() if spec.dtype == "str" else spec.dtype
+        values = np.asarray(values).astype(dtype)
+        with _disk_errors(self.partial):
+            array = self._create(name, spec.dims, values.shape, dtype, chunks=values.shape, attrs=spec.attrs)
+            array[...] = values
+
+    def variable(self, name: str, sizes: Mapping[str, int], shard: Mapping[str, int], dtype: str | None = None) -> None:
+        """Create a large variable, to be filled shard by shard.
+
+        Parameters
+        ----------
+        name : str
+            A field of the schema.
+        sizes, shard : mapping of dim to int
+            Size of each dim and extent of one shard (1 where a dim is not named).
+        dtype : str, optional
+            Another dtype than the schema's.
+        """
+        spec = FIELDS[name]
+        dtype = dtype or spec.dtype
+        shape = tuple(sizes[dim] for dim in spec.dims)
+        shards = tuple(min(shard.get(dim, 1), sizes[dim]) for dim in spec.dims)
+        with _disk_errors(self.partial):
+            self._create(name, spec.dims, shape, dtype, _chunks(shards, dtype), spec.attrs, shards)
+
+    def _create(
+        self,
+        name: str,
+        dims: tuple[str, ...],
+        shape: tuple[int, ...],
+        dtype: Any,
+        chunks: tuple[int, ...],
+        attrs: Mapping[str, str],
+        shards: tuple[int, ...] | None = None,
+    ) -> zarr.Array:
+        sealed = shards is not None
+        return self.group.create_array(
+            name,
+            shape=shape,
+            chunks=tuple(max(1, size) for size in chunks),
+            shards=shards,
+            dtype=dtype,
+            compressors=Crc32cCodec() if sealed else "auto",
+            fill_value=np.nan if sealed else None,
+            dimension_names=dims,
+            attributes=dict(attrs),
+        )
+
+    def write(self, name: str, region: Mapping[str, slice], values: np.ndarray) -> None:
+        """Write whole shards of a variable (never part of one: that is not safe).
+
+        Parameters
+        ----------
+        name : str
+        region : mapping of dim to slice
+            Where `values` go; all of a dim that is not named.
+        values : array
+        """
+        at = tuple(region.get(dim, slice(None)) for dim in FIELDS[name].dims)
+        with _disk_errors(self.partial):
+            array = self.group[name]
+            assert isinstance(array, zarr.Array)
+            array[at] = values
+
+
+def _chunks(shards: tuple[int, ...], dtype: str) -> tuple[int, ...]:
+    """Chunks inside a shard: whole along all dims but the last, which is split to about 1 MiB.
+
+    Reading some neurons of all tokens then reads little else.
+    """
+    *outer, inner = shards
+    per_column = int(np.prod(outer)) * np.dtype(dtype).itemsize
+    width = max(1, min(inner, _CHUNK_BYTES // per_column))
+    while inner % width:  # chunks must tile the shard
+        width -= 1
+    return (*outer, width)
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Any:
+    """Turn what the file system says into one line with the mend."""
+    try:
+        yield
+    except OSError as error:
+        folder = next((p for p in (path, *path.parents) if p.exists()), Path("."))
+        free = shutil.disk_usage(folder).free / 2**20
+        reason = error.strerror or str(error)
+        raise StoreError(f"cannot write {path}: {reason} ({free:,.0f} MiB free there); make space or choose another path") from error
+
+
+def open_store(path: PathLike) -> xr.Dataset:
+    """A store as a lazy, labelled Dataset.
+
+    Raises
+    ------
+    StoreError
+        If there is none, or a newer version of this package wrote it.
+    """
+    path = Path(path)
+    if read_configuration(path) is None:
+        if partial_path(path).exists():
+            raise StoreError(f"{path} is not finished ({partial_path(path)} is); run its command again")
+        raise StoreError(f"no store at {path}; make one with `actstore extract` or `actstore ablate`")
+    dataset = xr.open_zarr(path)
+    version = dataset.attrs["schema_version"]
+    if version > SCHEMA_VERSION:
+        raise StoreError(f"{path} has schema version {version}, this package reads up to {SCHEMA_VERSION}; upgrade actstore")
+    # Plain Python strings: pandas and older numpy functions do not take numpy's new string dtype.
+    strings = {name: coord.astype(object).load() for name, coord in dataset.coords.items() if coord.dtype.kind == "T"}
+    return dataset.assign_coords(strings)
