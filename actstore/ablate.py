@@ -74,6 +74,7 @@ class Condition:
 
     @property
     def label(self) -> str:
+        """Its name on the `condition` dim."""
         return BASELINE if self.selection is None else f"{self.intervention}/{self.selection.label}"
 
 
@@ -161,7 +162,9 @@ def _check(selection: Selection, name: str, step: int, fingerprint: str, model: 
     weight: Any = sites[0].weight
     n_neurons = int(weight.numel()) // int(model.config.hidden_size)
     if selection.model != name:
-        raise SelectionError(f"the selection was made on {selection.model}, this is {name}; select neurons on a store of {name}")
+        raise SelectionError(
+            f"the selection was made on {selection.model}, this is {name}; select neurons on a store of {name}"
+        )
     if selection.n_neurons_per_layer != n_neurons or max(selection.neurons) >= len(sites):
         raise SelectionError(
             f"the selection is for layers of {selection.n_neurons_per_layer} neurons up to layer {max(selection.neurons)}, "

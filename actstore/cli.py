@@ -11,9 +11,11 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeAlias
 
 from actstore.errors import run_reporting
 
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 _EPILOG = """examples:
   actstore models
   actstore extract --model pico-neox --checkpoints all --corpus builtin --store runs/store.zarr
@@ -42,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _subcommand(commands: argparse._SubParsersAction, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+def _subcommand(commands: _Commands, name: str, summary: str, example: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
@@ -80,7 +82,7 @@ def _add_text_options(parser: argparse.ArgumentParser, corpus: str) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
-def _add_extract(commands: argparse._SubParsersAction) -> None:
+def _add_extract(commands: _Commands) -> None:
     parser = _subcommand(
         commands,
         "extract",
@@ -94,7 +96,7 @@ def _add_extract(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=_extract)
 
 
-def _add_ablate(commands: argparse._SubParsersAction) -> None:
+def _add_ablate(commands: _Commands) -> None:
     parser = _subcommand(
         commands,
         "ablate",
@@ -102,9 +104,13 @@ def _add_ablate(commands: argparse._SubParsersAction) -> None:
         "actstore ablate --model pico-neox --selection selections/*.json --intervention negative-zero --out ablation.zarr",
     )
     _add_text_options(parser, "builtin-evaluation")
-    parser.add_argument("--selection", type=Path, nargs="+", required=True, help="selection files (`python -m analysis select`)")
+    parser.add_argument(
+        "--selection", type=Path, nargs="+", required=True, help="selection files (`python -m analysis select`)"
+    )
     parser.add_argument("--intervention", nargs="+", default=["negative-zero"], help="edits to apply (default negative-zero)")
-    parser.add_argument("--pairs", default="builtin", help="minimal pairs: builtin, none, or a path to .jsonl (default builtin)")
+    parser.add_argument(
+        "--pairs", default="builtin", help="minimal pairs: builtin, none, or a path to .jsonl (default builtin)"
+    )
     parser.add_argument("--pairs-per-paradigm", type=_positive, help="at most N pairs of a paradigm")
     parser.add_argument("--no-probes", action="store_true", help="leave the embedded facts and recall probes out")
     parser.add_argument("--out", type=Path, required=True, help="the Zarr store of results to write")
@@ -159,7 +165,9 @@ def _info(options: argparse.Namespace) -> None:
     dataset = open_store(options.store)
     print(f"{options.store}: {', '.join(f'{size:,} {dim}s' for dim, size in dataset.sizes.items())}")
     for name, array in dataset.data_vars.items():
-        print(f"  {name} ({', '.join(map(str, array.dims))}) {array.dtype}, {array.nbytes / 2**20:,.1f} MiB: {array.attrs['long_name']}")
+        print(
+            f"  {name} ({', '.join(map(str, array.dims))}) {array.dtype}, {array.nbytes / 2**20:,.1f} MiB: {array.attrs['long_name']}"
+        )
     for key, value in dataset.attrs.items():
         print(f"  {key}: {value}")
 

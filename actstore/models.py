@@ -36,6 +36,7 @@ class ModelSource:
 
 
 def builtin_names() -> list[str]:
+    """Names of the embedded models."""
     return sorted(folder.name for folder in MODELS_FOLDER.glob("*") if folder.is_dir())
 
 
@@ -101,6 +102,7 @@ def choose_checkpoints(source: ModelSource, spec: str) -> list[int]:
 
 
 def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
+    """The tokenizer that all checkpoints of a model share."""
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(source.tokenizer_folder, local_files_only=True, trust_remote_code=False)

@@ -41,6 +41,7 @@ class Field:
 
     @property
     def attrs(self) -> dict[str, str]:
+        """The attributes stored with the array."""
         return {"long_name": self.long_name, "units": self.units}
 
 
@@ -146,10 +147,12 @@ class Selection:
 
     @property
     def n_neurons(self) -> int:
+        """Chosen neurons over all layers."""
         return sum(len(chosen) for chosen in self.neurons.values())
 
     @property
     def label(self) -> str:
+        """Rule and, where there is one, seed."""
         return self.rule if self.seed < 0 else f"{self.rule}-{self.seed}"
 
     def mask(self, n_layers: int) -> np.ndarray:
@@ -183,6 +186,8 @@ class Selection:
         except (OSError, ValueError) as error:
             raise SelectionError(f"cannot read the selection {path}: {error}") from None
         if not isinstance(record, dict) or record.pop("format", None) != cls._FORMAT:
-            raise SelectionError(f"{path} is not a selection file (format {cls._FORMAT}); make one with `python -m analysis select`")
+            raise SelectionError(
+                f"{path} is not a selection file (format {cls._FORMAT}); make one with `python -m analysis select`"
+            )
         record["neurons"] = {int(layer): tuple(chosen) for layer, chosen in record["neurons"].items()}
         return cls(**record)

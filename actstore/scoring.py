@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
 
 import numpy as np
 import torch
@@ -19,11 +18,6 @@ from actstore.tokens import bos_id
 
 _LOGIT_ELEMENTS = 2**23
 """Float32 logits held at once while reducing (32 MiB)."""
-
-
-@cache
-def _takes_positions(model_class: type) -> bool:
-    return "position_ids" in inspect.signature(model_class.forward).parameters
 
 
 def pad(sequences: Sequence[np.ndarray], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -41,9 +35,10 @@ def hidden_states(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor)
     """Last hidden states (batch, position, hidden): what the vocabulary projection receives."""
     backbone = model.base_model
     positions = {}
-    if _takes_positions(type(backbone)):
+    if "position_ids" in inspect.signature(backbone.forward).parameters:
         positions = {"position_ids": torch.arange(ids.shape[1], device=ids.device).expand_as(ids)}
-    return backbone(input_ids=ids, attention_mask=mask, use_cache=False, **positions).last_hidden_state
+    hidden: torch.Tensor = backbone(input_ids=ids, attention_mask=mask, use_cache=False, **positions).last_hidden_state
+    return hidden
 
 
 def surprisals(model: PreTrainedModel, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -174,4 +169,5 @@ def option_log_probabilities(
 
 
 def context_length(model: PreTrainedModel) -> int:
+    """Positions that the model was built for."""
     return int(getattr(model.config, "max_position_embeddings", 2**31))

@@ -64,7 +64,9 @@ def _normal(configuration: Mapping[str, Any]) -> dict[str, Any]:
 
 def _differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     keys = sorted({*stored, *wanted})
-    return [f"{key}: stored {stored.get(key)!r}, asked {wanted.get(key)!r}" for key in keys if stored.get(key) != wanted.get(key)]
+    return [
+        f"{key}: stored {stored.get(key)!r}, asked {wanted.get(key)!r}" for key in keys if stored.get(key) != wanted.get(key)
+    ]
 
 
 def read_configuration(path: PathLike) -> dict[str, Any] | None:
@@ -98,7 +100,9 @@ class StoreWriter:
         if kind is not None:
             shutil.rmtree(self.partial, ignore_errors=True)
             return
-        coordinates = [name for name in sorted(self.group.array_keys()) if len(FIELDS[name].dims) == 1 and name not in FIELDS[name].dims]
+        coordinates = [
+            name for name in sorted(self.group.array_keys()) if len(FIELDS[name].dims) == 1 and name not in FIELDS[name].dims
+        ]
         with _disk_errors(self.partial), warnings.catch_warnings():
             self.group.attrs["coordinates"] = " ".join(coordinates)  # the CF convention, so that xarray sets them
             warnings.simplefilter("ignore", ZarrUserWarning)  # consolidated metadata is not in the v3 specification yet
@@ -142,7 +146,7 @@ class StoreWriter:
         chunks: tuple[int, ...],
         attrs: Mapping[str, str],
         shards: tuple[int, ...] | None = None,
-    ) -> zarr.Array:
+    ) -> Any:
         sealed = shards is not None
         return self.group.create_array(
             name,
@@ -195,7 +199,9 @@ def _disk_errors(path: Path) -> Any:
         folder = next((p for p in (path, *path.parents) if p.exists()), Path("."))
         free = shutil.disk_usage(folder).free / 2**20
         reason = error.strerror or str(error)
-        raise StoreError(f"cannot write {path}: {reason} ({free:,.0f} MiB free there); make space or choose another path") from error
+        raise StoreError(
+            f"cannot write {path}: {reason} ({free:,.0f} MiB free there); make space or choose another path"
+        ) from error
 
 
 def open_store(path: PathLike) -> xr.Dataset:
@@ -217,4 +223,5 @@ def open_store(path: PathLike) -> xr.Dataset:
         raise StoreError(f"{path} has schema version {version}, this package reads up to {SCHEMA_VERSION}; upgrade actstore")
     # Plain Python strings: pandas and older numpy functions do not take numpy's new string dtype.
     strings = {name: coord.astype(object).load() for name, coord in dataset.coords.items() if coord.dtype.kind == "T"}
-    return dataset.assign_coords(strings)
+    labelled: xr.Dataset = dataset.assign_coords(strings)
+    return labelled

@@ -50,6 +50,7 @@ class TokenTable:
 
     @property
     def fingerprint(self) -> str:
+        """Digest of all columns."""
         digest = hashlib.blake2b(digest_size=16)
         for column in fields(self):
             values = getattr(self, column.name)

@@ -16,7 +16,6 @@ from actstore.errors import UnknownNameError, run_reporting
 from actstore.schema import CHECKPOINT, LAYER
 from actstore.store import open_store
 from analysis import results
-from analysis.entanglement import entanglement
 from analysis.selection import select
 
 _EPILOG = """examples:

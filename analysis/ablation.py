@@ -24,7 +24,7 @@ class _Cell(NamedTuple):
     """One cohort under one intervention at one checkpoint."""
 
     labels: dict[str, object]
-    index: np.ndarray
+    conditions: np.ndarray
     """Positions on `condition`, one a seed."""
     step: int
     """Position on `checkpoint`."""
@@ -83,11 +83,11 @@ def perplexity_table(store: xr.Dataset, seed: int = 0) -> pd.DataFrame:
     surprisal = store["ablated_surprisal"].values[:, :, scored].astype(float)
     rows = []
     for cell in _cells(store):
-        values = surprisal[cell.step, cell.index]
+        values = surprisal[cell.step, cell.conditions]
         delta = values - surprisal[cell.step, cell.baseline]
         boot = _clustered(delta, cluster, np.zeros_like(cluster), 1, seed)
         ratio = Bootstrap(np.exp(boot.estimate), np.exp(boot.replicates))
-        bounds = {key: float(value[0]) for key, value in _bounds("perplexity_ratio", ratio).items()}
+        bounds: dict[str, object] = {key: float(value[0]) for key, value in _bounds("perplexity_ratio", ratio).items()}
         rows.append({**cell.labels, "perplexity": float(np.exp(values.mean())), **bounds, "n_tokens": int(scored.sum())})
     return pd.DataFrame(rows)
 
@@ -146,7 +146,7 @@ def surprisal_by_upos(store: xr.Dataset, seed: int = 0) -> pd.DataFrame:
     for cell in _cells(store):
         if cell.labels["intervention"] == BASELINE:
             continue
-        delta = surprisal[cell.step, cell.index] - surprisal[cell.step, cell.baseline]
+        delta = surprisal[cell.step, cell.conditions] - surprisal[cell.step, cell.baseline]
         bounds = _bounds("delta_surprisal", _clustered(delta, cluster, group, len(names), seed))
         frames.append(pd.DataFrame({**cell.labels, "upos": names, **bounds, "n_words": np.bincount(group)}))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
@@ -182,14 +182,16 @@ def accuracy_by_phenomenon(store: xr.Dataset, seed: int = 0) -> pd.DataFrame:
     right = (margin > 0).astype(float)
     rows = []
     for cell in _cells(store):
-        now, before = right[cell.step, cell.index], right[cell.step, cell.baseline]
+        now, before = right[cell.step, cell.conditions], right[cell.step, cell.baseline]
         absolute = _by_paradigm(now, group, len(paradigms), seed)
         change = _by_paradigm(now - before, group, len(paradigms), seed)
-        ties = (margin[cell.step, cell.index] == 0).sum(axis=0)
+        ties = (margin[cell.step, cell.conditions] == 0).sum(axis=0)
         for name, members in sets.items():
             row = {**cell.labels, "phenomenon": name}
             for label, boot in (("accuracy", absolute), ("delta_accuracy", change)):
-                macro = Bootstrap(boot.estimate[members].mean(keepdims=True), boot.replicates[:, members].mean(axis=1, keepdims=True))
+                macro = Bootstrap(
+                    boot.estimate[members].mean(keepdims=True), boot.replicates[:, members].mean(axis=1, keepdims=True)
+                )
                 row |= {key: float(value[0]) for key, value in _bounds(label, macro).items()}
             inside = members[group]
             rows.append({**row, "n_pairs": int(inside.sum()), "n_ties": int(ties[inside].sum())})
@@ -234,7 +236,7 @@ def probe_table(store: xr.Dataset, seed: int = 0) -> pd.DataFrame:
     item = np.arange(len(group))
     frames = []
     for cell in _cells(store):
-        now, before = right[cell.step, cell.index], right[cell.step, cell.baseline]
+        now, before = right[cell.step, cell.conditions], right[cell.step, cell.baseline]
         absolute = _bounds("accuracy", _clustered(now, item, group, len(names), seed))
         change = _bounds("delta_accuracy", _clustered(now - before, item, group, len(names), seed))
         counts = {"n_items": np.bincount(group), "chance": 1 / scores.sizes[OPTION]}

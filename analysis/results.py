@@ -73,7 +73,9 @@ def compute_entanglement(store: xr.Dataset) -> xr.Dataset:
         )
         for step in range(store.sizes[CHECKPOINT])
     ]
-    found = xr.concat(parts, CHECKPOINT).drop_vars([name for name in store.coords if store[name].dims == (TOKEN,)], errors="ignore")
+    found = xr.concat(parts, CHECKPOINT).drop_vars(
+        [name for name in store.coords if store[name].dims == (TOKEN,)], errors="ignore"
+    )
     kept = ("model", "nonlinearity", "corpus", "corpus_fingerprint", "seed", "dtype", "package_version")
     found.attrs |= {key: store.attrs[key] for key in kept}
     for array in found.data_vars.values():
@@ -106,7 +108,8 @@ def load_entanglement(folder: str | os.PathLike[str]) -> xr.Dataset:
     path = Path(folder) / _ENTANGLEMENT
     if not path.exists():
         raise StoreError(f"no {_ENTANGLEMENT} in {folder}; run `python -m analysis entanglement --out {folder}` first")
-    return xr.open_zarr(path).load()
+    found: xr.Dataset = xr.open_zarr(path).load()
+    return found
 
 
 def save_neuron_tables(store: xr.Dataset, found: xr.Dataset, selection: Selection, folder: Path) -> None:
@@ -115,9 +118,12 @@ def save_neuron_tables(store: xr.Dataset, found: xr.Dataset, selection: Selectio
     frame = last[["wasserstein_distance", "negative_wasserstein_frac", "negative_frac"]].to_dataframe().reset_index()
     mask = selection.mask(found.sizes[LAYER])
     frame["selected"] = mask[frame[LAYER].to_numpy(), frame[NEURON].to_numpy()]
-    save_table(frame[[LAYER, NEURON, "wasserstein_distance", "negative_wasserstein_frac", "negative_frac", "selected"]], folder / "neurons.csv")
+    save_table(
+        frame[[LAYER, NEURON, "wasserstein_distance", "negative_wasserstein_frac", "negative_frac", "selected"]],
+        folder / "neurons.csv",
+    )
     save_table(cohort_trajectory(found["wasserstein_distance"], selection), folder / "trajectory.csv")
-    best = frame.loc[frame["wasserstein_distance"].idxmax()]
+    best = frame.iloc[int(np.nanargmax(frame["wasserstein_distance"].to_numpy()))]
     save_table(histogram(store, int(last[CHECKPOINT]), int(best[LAYER]), int(best[NEURON])), folder / "histogram.csv")
 
 

@@ -18,7 +18,12 @@ RULES = ("top", "bottom", "random")
 
 
 def select(
-    statistic: xr.DataArray, fraction: float = 0.01, rule: str = "top", *, seed: int = -1, provenance: dict[str, Any] | None = None
+    statistic: xr.DataArray,
+    fraction: float = 0.01,
+    rule: str = "top",
+    *,
+    seed: int = -1,
+    provenance: dict[str, Any] | None = None,
 ) -> Selection:
     """The given fraction of every layer's neurons.
 

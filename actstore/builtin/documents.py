@@ -312,7 +312,9 @@ def _noun_ellipsis(g: Grammar, d: _Discourse) -> Sentence:
 def existential(g: Grammar, number: str, determiner: str | None = None) -> Clause:
     """`there are many dogs near the lake`; no definite or universal noun phrase."""
     options = ("a", "no") if number == "sg" else ("some", "many", "few", "several", "no", "num")
-    phrase = g.simple_np(g.pick(("person", "animal", "object", "food")), number=number, determiner=determiner or g.pick(options))
+    phrase = g.simple_np(
+        g.pick(("person", "animal", "object", "food")), number=number, determiner=determiner or g.pick(options)
+    )
     past = g.chance(0.4)
     form = {"sg": ("is", "was"), "pl": ("are", "were")}[number][past]
     root = Word(form, "VERB", lemma="be")

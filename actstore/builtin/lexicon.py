@@ -197,9 +197,7 @@ def _verbs(text: str, frame: str) -> list[Verb]:
 
 
 NOUNS: dict[str, list[Noun]] = {
-    "person": _nouns(_PERSON_M, "person", "m")
-    + _nouns(_PERSON_F, "person", "f")
-    + _nouns(_PERSON_N, "person"),
+    "person": _nouns(_PERSON_M, "person", "m") + _nouns(_PERSON_F, "person", "f") + _nouns(_PERSON_N, "person"),
     "animal": _nouns(_ANIMAL, "animal"),
     "object": _nouns(_OBJECT, "object"),
     "food": _nouns(_FOOD, "food"),

@@ -17,9 +17,7 @@ class Word:
 
     __slots__ = ("deprel", "form", "head", "lemma", "upos")
 
-    def __init__(
-        self, form: str, upos: str, deprel: str = "root", head: Word | None = None, lemma: str = ""
-    ) -> None:
+    def __init__(self, form: str, upos: str, deprel: str = "root", head: Word | None = None, lemma: str = "") -> None:
         self.form = form
         self.upos = upos
         self.deprel = deprel

@@ -37,7 +37,6 @@ VOCABULARY_SIZE = 1024
 CONTEXT = 256
 SEQUENCE = 128
 BATCH = 48
-STEPS = 4000
 WARMUP = 100
 PEAK_RATE = 3e-3
 SEED = 1
@@ -45,9 +44,10 @@ SHARDS = 20
 SHARD_DOCUMENTS = 5_000
 CHECKPOINTS = {
     "pico-neox": (0, *(2**k for k in range(10)), 1000, 2000, 3000, 4000),
-    "pico-llama": (512, 2000, 4000),
-    "pico-opt": (4000,),
+    "pico-llama": (256, 1000, 2000),
+    "pico-opt": (2000,),
 }
+"""Training steps whose weights are kept; training ends with the last."""
 
 
 def configuration(name: str) -> PreTrainedConfig:
@@ -115,18 +115,20 @@ def batches(tokenizer: PreTrainedTokenizerFast) -> Iterator[torch.Tensor]:
             yield torch.from_numpy(rows[order[first : first + BATCH]])
 
 
-def rate(step: int) -> float:
+def rate(step: int, n_steps: int) -> float:
     """Learning rate: linear from 0 (so step 1 equals step 0, as in Pythia), then cosine to a tenth."""
     if step < WARMUP:
         return PEAK_RATE * step / WARMUP
-    progress = (step - WARMUP) / (STEPS - WARMUP)
+    progress = (step - WARMUP) / (n_steps - WARMUP)
     return PEAK_RATE * (0.1 + 0.45 * (1 + math.cos(math.pi * progress)))
 
 
 def train(
-    name: str, tokenizer: PreTrainedTokenizerFast, last_step: int = STEPS, report_every: int = 0
+    name: str, tokenizer: PreTrainedTokenizerFast, last_step: int | None = None, report_every: int = 0
 ) -> Iterator[tuple[int, PreTrainedModel]]:
     """Train from scratch and give the model at each of its checkpoints up to `last_step`."""
+    n_steps = CHECKPOINTS[name][-1]
+    last_step = n_steps if last_step is None else last_step
     torch.manual_seed(SEED)
     model = AutoModelForCausalLM.from_config(configuration(name), dtype=torch.float32)
     decay = [p for p in model.parameters() if p.ndim > 1]
@@ -142,12 +144,12 @@ def train(
         if step == last_step:
             return
         for group in optimizer.param_groups:
-            group["lr"] = rate(step)
+            group["lr"] = rate(step, n_steps)
         batch = next(stream)
         logits = model(input_ids=batch).logits
         loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), batch[:, 1:].flatten())
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         losses.append(loss.item())

@@ -81,10 +81,7 @@ def ending(relation: str, value: str) -> str:
 
 def state(grammar: Grammar, fact: Fact, pronoun: bool) -> Sentence:
     """One of several ways to state a fact, as a sentence with its tree."""
-    if pronoun:
-        subject = grammar.pronoun(fact.gender, "sg")
-    else:
-        subject = grammar.named(fact.subject, fact.gender)
+    subject = grammar.pronoun(fact.gender, "sg") if pronoun else grammar.named(fact.subject, fact.gender)
     others = [other for other in facts_of(fact.subject) if other != fact]
     if others and not pronoun and grammar.chance(0.25):
         aside = _predicate(grammar, grammar.pick(others))

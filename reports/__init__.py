@@ -1,0 +1,1 @@
+"""Rendering analysis results: figures, tables, and one self-contained HTML file."""
