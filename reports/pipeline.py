@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from actstore.errors import ActstoreError
 from reports.study import Study
@@ -113,7 +114,7 @@ def keys_of(steps: Sequence[Step]) -> dict[str, str]:
     return keys
 
 
-def _add_path(digest: hashlib._Hash, name: str) -> None:
+def _add_path(digest: Any, name: str) -> None:
     path = _ROOT / name if (_ROOT / name).exists() else Path(name)
     files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
     for file in files:

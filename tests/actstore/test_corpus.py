@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from actstore.corpus import read_corpus
+from actstore.errors import CorpusError, UnknownNameError
+
+CONLLU = """# newdoc = one
+# sent_id = 1
+1-2\tDon't\t_\t_\t_\t_\t_\t_\t_\t_
+1\tDo\tdo\tAUX\t_\t_\t3\taux\t_\t_
+2\tn't\tnot\tPART\t_\t_\t3\tadvmod\t_\t_
+3\tgo\tgo\tVERB\t_\t_\t0\troot\t_\tSpaceAfter=No
+3.1\tgo\tgo\tVERB\t_\t_\t_\t_\t_\t_
+4\t.\t.\tPUNCT\t_\t_\t3\tpunct\t_\t_
+
+# newdoc = two
+1\tÉté\tété\tNOUN\t_\t_\t0\troot\t_\t_
+"""
+
+
+def test_builtin_words_lie_where_they_say():
+    for document in itertools.islice(read_corpus("builtin"), 20):
+        for sentence in document.sentences:
+            assert document.text[sentence[-1].start : sentence[-1].end] in ".?"
+            assert all(document.text[word.start : word.end].strip() for word in sentence)
+            assert [word.deprel for word in sentence].count("root") == 1
+
+
+def test_conllu_keeps_surface_text_and_labels(tmp_path):
+    file = tmp_path / "x.conllu"
+    file.write_text(CONLLU)
+    one, two = read_corpus(str(file))
+    assert (one.name, one.text) == ("one", "Don't go.")
+    words = [(one.text[w.start : w.end], w.upos) for w in one.sentences[0]]
+    assert words == [("Don't", "AUX"), ("go", "VERB"), (".", "PUNCT")]
+    assert two.text == "Été"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty.txt", b" \n", "holds no text"),
+        ("latin.txt", b"caf\xe9", "not UTF-8"),
+        ("short.conllu", b"1\tword\n\n", "line 1: CoNLL-U needs 10"),
+        ("odd.pdf", b"x", "cannot tell the format"),
+    ],
+)
+def test_bad_files_say_what_is_wrong(tmp_path, name, content, said):
+    file = tmp_path / name
+    file.write_bytes(content)
+    with pytest.raises(CorpusError, match=said):
+        list(read_corpus(str(file)))
+
+
+def test_unknown_corpus_names_a_close_one():
+    with pytest.raises(UnknownNameError, match="did you mean 'builtin'"):
+        read_corpus("bultin")

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from actstore.corpus import CorpusDocument, CorpusWord, read_corpus
+from actstore.errors import CorpusError
+from actstore.schema import NO_WORD
+from actstore.tokens import tokenize_corpus
+
+
+def split_on_spaces(text: str) -> CorpusDocument:
+    words, start = [], 0
+    for part in text.split(" "):
+        if part:
+            words.append(CorpusWord(start, start + len(part), "X", "dep"))
+        start += len(part) + 1
+    return CorpusDocument("d", text, (tuple(words),))
+
+
+def test_pieces_of_a_window_give_back_the_text(neox_tokenizer):
+    documents = list(itertools.islice(read_corpus("builtin"), 5))
+    table = tokenize_corpus(documents, neox_tokenizer, window=32)
+    for index, document in enumerate(documents):
+        ids = table.token_id[(table.document == index) & table.is_scored]
+        assert neox_tokenizer.decode(ids) == document.text
+
+
+def test_windows_begin_with_bos_and_do_not_overlap(neox_tokenizer):
+    table = tokenize_corpus(itertools.islice(read_corpus("builtin"), 5), neox_tokenizer, window=16)
+    starts, stops = table.window_bounds.T
+    assert (table.token_id[starts] == neox_tokenizer.bos_token_id).all()
+    assert not table.is_scored[starts].any()
+    assert table.is_scored.sum() == len(table) - len(starts)
+    assert (stops[:-1] == starts[1:]).all()
+    assert (stops - starts).max() <= 16
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(alphabet="abc déß漢字🙂.,'", min_size=1, max_size=60).filter(str.strip))
+def test_every_character_of_a_word_is_covered_by_its_tokens(neox_tokenizer, text):
+    document = split_on_spaces(text)
+    table = tokenize_corpus([document], neox_tokenizer, window=8)
+    for number, word in enumerate(document.sentences[0]):
+        form = text[word.start : word.end]
+        mine = table.word == number
+        assert set(table.word_form[mine]) == {form}
+        assert neox_tokenizer.decode(table.token_id[mine]).strip() == form
+    assert (table.word[table.position == 0] == NO_WORD).all()
+
+
+def test_token_limit_takes_whole_documents(neox_tokenizer):
+    table = tokenize_corpus(read_corpus("builtin"), neox_tokenizer, 128, 600)
+    longer = tokenize_corpus(read_corpus("builtin"), neox_tokenizer, 128, 1200)
+    assert 400 < len(table) <= 600
+    assert (longer.token_id[: len(table)] == table.token_id).all()
+    assert longer.position[len(table)] == 0
+
+
+def test_a_document_beyond_the_limit_is_an_error(neox_tokenizer):
+    with pytest.raises(CorpusError, match="raise --tokens"):
+        tokenize_corpus(read_corpus("builtin"), neox_tokenizer, 128, 5)
+
+
+def test_fingerprint_sees_a_changed_label(neox_tokenizer):
+    text = "the boy sleeps ."
+    one = tokenize_corpus([split_on_spaces(text)], neox_tokenizer, 32)
+    again = tokenize_corpus([split_on_spaces(text)], neox_tokenizer, 32)
+    words = split_on_spaces(text).sentences[0]
+    relabelled = CorpusDocument("d", text, ((*words[:-1], CorpusWord(words[-1].start, words[-1].end, "PUNCT")),))
+    assert one.fingerprint == again.fingerprint
+    assert one.fingerprint != tokenize_corpus([relabelled], neox_tokenizer, 32).fingerprint
+    assert one.token_id.dtype == np.int64

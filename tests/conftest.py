@@ -1,0 +1,66 @@
+"""Shared fixtures: one small real store and ablation of an embedded model, made once a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+import torch
+import xarray as xr
+
+from actstore import models
+from actstore.ablate import AblateConfig, ablate
+from actstore.extract import ExtractConfig, extract
+from actstore.schema import Selection
+from actstore.store import open_store
+from analysis.__main__ import main as analysis_main
+
+mpl.use("Agg")
+
+CHECKPOINTS = "0,1,64,4000"
+
+
+@pytest.fixture(scope="session")
+def extract_config() -> ExtractConfig:
+    return ExtractConfig("pico-neox", CHECKPOINTS, tokens=1500)
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory, extract_config: ExtractConfig) -> Path:
+    """A run's folder as the study runner leaves it: store, analysis, ablation."""
+    folder = tmp_path_factory.mktemp("run")
+    extract(extract_config, folder / "store.zarr", progress=False)
+    store, results = str(folder / "store.zarr"), str(folder / "analysis")
+    assert analysis_main(["entanglement", "--store", store, "--out", results, "--random-seeds", "2"]) == 0
+    selections = [Selection.load(path) for path in sorted((folder / "analysis" / "selections").glob("*.json"))]
+    config = AblateConfig("pico-neox", tokens=1500, pairs_per_paradigm=3)
+    ablate(config, selections, folder / "ablation.zarr", progress=False)
+    assert analysis_main(["ablation", "--store", str(folder / "ablation.zarr"), "--out", results]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def store(run_folder: Path) -> xr.Dataset:
+    return open_store(run_folder / "store.zarr")
+
+
+@pytest.fixture(scope="session")
+def ablation(run_folder: Path) -> xr.Dataset:
+    return open_store(run_folder / "ablation.zarr")
+
+
+@pytest.fixture(scope="session")
+def neox_source() -> models.ModelSource:
+    return models.resolve("pico-neox")
+
+
+@pytest.fixture(scope="session")
+def neox_tokenizer(neox_source):
+    return models.load_tokenizer(neox_source)
+
+
+@pytest.fixture(scope="session")
+def neox(neox_source):
+    """The last checkpoint; tests must leave it as it is."""
+    return models.load(neox_source, 4000, torch.float32)

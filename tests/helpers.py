@@ -1,0 +1,28 @@
+"""Small builders that several tests share."""
+
+from __future__ import annotations
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+TINY = {"vocab_size": 64, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 64}
+GATED = TINY | {"intermediate_size": 24, "num_key_value_heads": 2, "head_dim": 8, "pad_token_id": 0}
+FAMILIES: dict[str, dict[str, object]] = {
+    "gpt_neox": TINY | {"intermediate_size": 24},
+    "gpt2": {"vocab_size": 64, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_inner": 24, "n_positions": 64},
+    "opt": TINY | {"ffn_dim": 24, "word_embed_proj_dim": 16, "dropout": 0.0},
+    "llama": GATED,
+    "mistral": GATED,
+    "qwen2": GATED,
+    "qwen3": GATED,
+    "gemma2": GATED | {"query_pre_attn_scalar": 8},
+    "gemma3_text": GATED | {"query_pre_attn_scalar": 8},
+    "olmo2": GATED,
+}
+
+
+def tiny_model(family: str):
+    """A small randomly initialised model of a family."""
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(family, **FAMILIES[family])
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()

@@ -1,0 +1,83 @@
+"""The rules of the house: one-way flow, and no torch where none is needed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import analysis
+
+ROOT = Path(__file__).parent.parent
+TORCH_FREE = {"actstore.schema", "actstore.store", "actstore.errors"}
+BLOCKED = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "transformers", "tokenizers"):
+            raise ImportError(f"{name} is blocked")
+sys.meta_path.insert(0, Block())
+"""
+
+
+def imports_of(file: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "actstore").rglob("*.py")), ids=lambda p: p.stem)
+def test_actstore_imports_no_later_room(file):
+    assert not {name for name in imports_of(file) if name.split(".")[0] in ("analysis", "reports")}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "analysis").rglob("*.py")), ids=lambda p: p.stem)
+def test_analysis_reads_only_schema_and_store(file):
+    names = imports_of(file)
+    assert not {name for name in names if name.split(".")[0] in ("reports", "torch", "transformers")}
+    rooms = {".".join(name.split(".")[:2]) for name in names if name.startswith("actstore")}
+    assert rooms <= TORCH_FREE
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "reports").rglob("*.py")), ids=lambda p: p.stem)
+def test_reports_never_import_models(file):
+    names = imports_of(file)
+    assert not {name for name in names if name.split(".")[0] in ("torch", "transformers")}
+    rooms = {".".join(name.split(".")[:2]) for name in names if name.startswith("actstore")}
+    assert rooms <= TORCH_FREE
+
+
+def test_analysis_and_reports_run_without_torch(run_folder, tmp_path):
+    code = f"""{BLOCKED}
+from pathlib import Path
+import analysis.__main__, reports.build, reports.pipeline
+results = Path({str(tmp_path)!r})
+assert analysis.__main__.main(["entanglement", "--store", {str(run_folder / "store.zarr")!r}, "--out", str(results)]) == 0
+assert analysis.__main__.main(["ablation", "--store", {str(run_folder / "ablation.zarr")!r}, "--out", str(results)]) == 0
+study = reports.study.load_study({str(ROOT / "studies" / "default.toml")!r})
+page = reports.build.build(study, Path({str(run_folder)!r}), results / "report")
+assert page.stat().st_size > 10_000
+assert "torch" not in sys.modules and "transformers" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_actstore_loads_no_torch():
+    code = "import sys, actstore, actstore.cli; assert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_public_functions_are_documented():
+    for name in analysis.__all__:
+        text = getattr(analysis, name).__doc__
+        assert text, name
+        assert "Parameters" in text or name == "word_table", name
+        assert "Returns" in text or "Raises" in text, name
