@@ -152,7 +152,7 @@ def ablate(config: AblateConfig, selections: Sequence[Selection], out: Path, *, 
         "seed": config.seed,
         "package_version": version("actstore"),
     }
-    with StoreWriter(out, configuration, attrs) as writer:
+    with StoreWriter(out, configuration, attrs, {TOKEN: len(table)}) as writer:
         _write(writer, steps, cells, table, pairs, items, results)
     return True
 
@@ -241,7 +241,7 @@ def _write(
     writer.coordinate("n_neurons", np.array([0 if s is None else s.n_neurons for s in chosen]))
     writer.coordinate("perplexity", results.perplexity)
     sizes = {CHECKPOINT: len(steps), CONDITION: len(cells), TOKEN: len(table)}
-    writer.variable("ablated_surprisal", sizes, {TOKEN: len(table)})
+    writer.variable("ablated_surprisal", sizes)
     writer.write("ablated_surprisal", {}, results.surprisal)
     if pairs:
         for name in ("phenomenon", "paradigm", "sentence_good", "sentence_bad"):

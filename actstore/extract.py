@@ -106,7 +106,7 @@ def extract(config: ExtractConfig, store: Path, *, progress: bool = True) -> boo
         "bos_policy": "every window begins with BOS (EOS where there is none), stored and not scored",
         "package_version": version("actstore"),
     }
-    with StoreWriter(store, configuration, attrs) as writer:
+    with StoreWriter(store, configuration, attrs, shape.shard) as writer:
         _write_axes(writer, table, shape)
         bars = tqdm(total=len(table) * len(steps), unit="token", unit_scale=True, desc=source.name, disable=not progress)
         with bars as bar:
@@ -133,6 +133,10 @@ class _Shape:
         return cls(sizes, min(shard, n_tokens))
 
     @property
+    def shard(self) -> dict[str, int]:
+        return {TOKEN: self.shard_tokens, NEURON: self.sizes[NEURON], HIDDEN: self.sizes[HIDDEN]}
+
+    @property
     def shards(self) -> Iterator[tuple[int, int]]:
         n_tokens = self.sizes[TOKEN]
         for start in range(0, n_tokens, self.shard_tokens):
@@ -157,9 +161,8 @@ def _write_checkpoints(
     shape: _Shape,
     bar: Any,
 ) -> None:
-    shard = {TOKEN: shape.shard_tokens, NEURON: shape.sizes[NEURON], HIDDEN: shape.sizes[HIDDEN]}
     for name in ("preactivation", "mlp_input", "surprisal"):
-        writer.variable(name, shape.sizes, shard, config.dtype if name != "surprisal" else None)
+        writer.variable(name, shape.sizes, config.dtype if name != "surprisal" else None)
     seen: dict[str, int] = {}
     duplicates, fingerprints = [], []
     for index, step in enumerate(steps):
@@ -244,6 +247,6 @@ def _cast(values: torch.Tensor, dtype: np.dtype, name: str, layer: int) -> np.nd
     if not np.isfinite(peak):
         index = int(np.argwhere(~np.isfinite(array))[0, 1])
         raise ActstoreError(f"{name} of layer {layer}, index {index} is not finite; the checkpoint's weights may be damaged")
-    if peak > np.finfo(dtype).max:
+    if peak > float(np.finfo(dtype).max):
         raise ActstoreError(f"{name} of layer {layer} reaches {peak:,.0f}, beyond {dtype}; extract with --dtype float32")
     return array.astype(dtype)

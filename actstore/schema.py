@@ -189,5 +189,8 @@ class Selection:
             raise SelectionError(
                 f"{path} is not a selection file (format {cls._FORMAT}); make one with `python -m analysis select`"
             )
-        record["neurons"] = {int(layer): tuple(chosen) for layer, chosen in record["neurons"].items()}
-        return cls(**record)
+        try:
+            record["neurons"] = {int(layer): tuple(chosen) for layer, chosen in record["neurons"].items()}
+            return cls(**record)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise SelectionError(f"{path} is damaged: {error}; write it again") from None

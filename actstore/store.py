@@ -84,9 +84,13 @@ class StoreWriter:
     On any error the partial folder is removed: nothing half-written stays.
     """
 
-    def __init__(self, path: PathLike, configuration: Mapping[str, Any], attrs: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: PathLike, configuration: Mapping[str, Any], attrs: Mapping[str, Any], shard: Mapping[str, int]
+    ) -> None:
+        """`shard` is the extent of one shard along each dim that is not cut to 1."""
         self.path = Path(path)
         self.partial = partial_path(path)
+        self.shard = shard
         with _disk_errors(self.partial):
             shutil.rmtree(self.partial, ignore_errors=True)
             self.partial.parent.mkdir(parents=True, exist_ok=True)
@@ -115,25 +119,26 @@ class StoreWriter:
         dtype: Any = np.dtypes.StringDType() if spec.dtype == "str" else spec.dtype
         values = np.asarray(values).astype(dtype)
         with _disk_errors(self.partial):
-            array = self._create(name, spec.dims, values.shape, dtype, chunks=values.shape, attrs=spec.attrs)
+            chunks = tuple(min(self.shard.get(dim, size), size) for dim, size in zip(spec.dims, values.shape, strict=True))
+            array = self._create(name, spec.dims, values.shape, dtype, chunks, spec.attrs)
             array[...] = values
 
-    def variable(self, name: str, sizes: Mapping[str, int], shard: Mapping[str, int], dtype: str | None = None) -> None:
+    def variable(self, name: str, sizes: Mapping[str, int], dtype: str | None = None) -> None:
         """Create a large variable, to be filled shard by shard.
 
         Parameters
         ----------
         name : str
             A field of the schema.
-        sizes, shard : mapping of dim to int
-            Size of each dim and extent of one shard (1 where a dim is not named).
+        sizes : mapping of dim to int
+            Size of each of its dims.
         dtype : str, optional
             Another dtype than the schema's.
         """
         spec = FIELDS[name]
         dtype = dtype or spec.dtype
         shape = tuple(sizes[dim] for dim in spec.dims)
-        shards = tuple(min(shard.get(dim, 1), sizes[dim]) for dim in spec.dims)
+        shards = tuple(min(self.shard.get(dim, 1), sizes[dim]) for dim in spec.dims)
         with _disk_errors(self.partial):
             self._create(name, spec.dims, shape, dtype, _chunks(shards, dtype), spec.attrs, shards)
 

@@ -26,8 +26,8 @@ def cohort_trajectory(statistic: xr.DataArray, selection: Selection) -> pd.DataF
     Returns
     -------
     DataFrame
-        One row a (checkpoint, layer, cohort): `mean`, its 95% normal bounds over neurons,
-        `n_neurons`. Neurons without a value are left out.
+        One row a (checkpoint, layer, cohort): `mean`, its 95% normal bounds over neurons
+        (NaN for one neuron), `n_neurons`. Neurons without a value are left out.
     """
     kept = statistic.isel({CHECKPOINT: statistic["duplicate_of"].values == NOT_A_DUPLICATE})
     mask = selection.mask(kept.sizes[LAYER])
@@ -37,7 +37,8 @@ def cohort_trajectory(statistic: xr.DataArray, selection: Selection) -> pd.DataF
             for cohort, chosen in ((selection.rule, mask[layer]), ("rest", ~mask[layer])):
                 inside = values[chosen]
                 inside = inside[~np.isnan(inside)]
-                mean, error = inside.mean(), 1.96 * inside.std(ddof=1) / np.sqrt(len(inside))
+                mean = inside.mean()
+                error = 1.96 * inside.std(ddof=1) / np.sqrt(len(inside)) if len(inside) > 1 else np.nan
                 rows.append((int(checkpoint), int(layer), cohort, mean, mean - error, mean + error, len(inside)))
     columns = ["checkpoint", "layer", "cohort", "mean", "mean_lower", "mean_upper", "n_neurons"]
     return pd.DataFrame(rows, columns=columns)

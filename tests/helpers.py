@@ -25,4 +25,4 @@ def tiny_model(family: str):
     """A small randomly initialised model of a family."""
     torch.manual_seed(0)
     config = AutoConfig.for_model(family, **FAMILIES[family])
-    return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval().requires_grad_(False)

@@ -1,0 +1,95 @@
+"""The committed weights: where they come from and what they can do."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import pytest
+import torch
+
+from actstore import models, scoring
+from actstore.builtin import MODELS_FOLDER
+from actstore.builtin.pairs import minimal_pairs
+from actstore.builtin.probes import fact_probes, recall_probes
+from actstore.builtin.train import CHECKPOINTS, VOCABULARY_SIZE, configuration, rate, train, train_tokenizer
+
+N_PAIRS = 30
+
+
+def accuracies(model, tokenizer):
+    records = minimal_pairs(N_PAIRS, seed=11)
+    good, bad = (
+        scoring.sentence_log_probabilities(model, tokenizer, [record[f"sentence_{kind}"] for record in records])
+        for kind in ("good", "bad")
+    )
+    found = defaultdict(list)
+    for record, right in zip(records, good > bad, strict=True):
+        found[record["UID"]].append(right)
+    return {paradigm: float(np.mean(right)) for paradigm, right in found.items()}
+
+
+def probe_accuracy(model, tokenizer, items):
+    scores = scoring.option_log_probabilities(model, tokenizer, [i.context for i in items], [i.options for i in items])
+    return float(np.mean(scores.argmax(axis=1) == [item.answer for item in items]))
+
+
+def test_last_checkpoint_meets_the_bar(neox, neox_tokenizer):
+    found = accuracies(neox, neox_tokenizer)
+    assert np.mean([found["simple_agreement"], found["auxiliary_agreement"], found["irregular_noun_agreement"]]) >= 0.90
+    assert np.mean(list(found.values())) >= 0.75
+    assert probe_accuracy(neox, neox_tokenizer, fact_probes()) >= 0.70
+    assert probe_accuracy(neox, neox_tokenizer, recall_probes(60)) >= 0.70
+
+
+def test_first_checkpoint_is_at_chance(neox_source, neox_tokenizer):
+    untrained = models.load(neox_source, 0, torch.float32)
+    found = accuracies(untrained, neox_tokenizer)
+    assert 0.4 < np.mean(list(found.values())) < 0.6
+    assert 0.35 < np.mean([found["simple_agreement"], found["auxiliary_agreement"]]) < 0.65
+    assert 0.18 < probe_accuracy(untrained, neox_tokenizer, fact_probes()) < 0.32
+
+
+@pytest.mark.parametrize("name", ["pico-llama", "pico-opt"])
+def test_the_other_models_know_the_grammar_too(name):
+    source = models.resolve(name)
+    model = models.load(source, models.choose_checkpoints(source, "main")[0], torch.float32)
+    tokenizer = models.load_tokenizer(source)
+    assert np.mean(list(accuracies(model, tokenizer).values())) >= 0.75
+    assert probe_accuracy(model, tokenizer, fact_probes()) >= 0.70
+
+
+def test_training_again_gives_the_committed_checkpoints(neox_source, neox_tokenizer):
+    """From scratch to step 32; float32 sums differ between machines, so equality is to float16 rounding."""
+    compared = 0
+    for step, model in train("pico-neox", neox_tokenizer, last_step=32):
+        committed = models.load(neox_source, step, torch.float32).state_dict()
+        for name, value in model.state_dict().items():
+            torch.testing.assert_close(value.detach(), committed[name], rtol=2e-3, atol=3e-4, msg=f"{name} at step {step}")
+        compared += 1
+    assert compared == 7
+    start = models.load(neox_source, 0, torch.float32).state_dict()
+    moved = max(float((committed[name] - start[name]).abs().max()) for name in start)
+    assert moved > 0.01, "the comparison must be finer than what training changes"
+
+
+def test_tokenizer_comes_from_the_recipe(neox_tokenizer):
+    assert len(neox_tokenizer) == VOCABULARY_SIZE <= 2048
+    assert train_tokenizer().get_vocab() == neox_tokenizer.get_vocab()
+    assert len(neox_tokenizer("grandmothers")["input_ids"]) > 1
+
+
+def test_schedule():
+    assert rate(0, 1000) == 0
+    assert rate(100, 1000) == pytest.approx(3e-3)
+    assert rate(1000, 1000) == pytest.approx(3e-4)
+
+
+def test_suite_is_small_and_complete():
+    files = list(MODELS_FOLDER.rglob("*.safetensors"))
+    assert sum(file.stat().st_size for file in files) <= 35e6
+    assert len(files) == sum(map(len, CHECKPOINTS.values()))
+    assert {models.load(models.resolve(name), steps[-1], torch.float16).config.model_type for name, steps in CHECKPOINTS.items()} == {
+        "gpt_neox", "llama", "opt",
+    }  # fmt: skip
+    assert configuration("pico-neox").use_parallel_residual

@@ -1,0 +1,85 @@
+"""What a user sees: one clear line, the right exit code, nothing half-written."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from actstore.cli import main
+
+EXTRACT = ["extract", "--quiet", "--model", "pico-neox", "--tokens", "400", "--store"]
+
+
+def test_extract_then_nothing_to_do(tmp_path, capsys):
+    assert main([*EXTRACT, str(tmp_path / "s.zarr")]) == 0
+    assert main([*EXTRACT, str(tmp_path / "s.zarr")]) == 0
+    assert capsys.readouterr().out.splitlines()[1].endswith("already complete, nothing to do")
+    assert main(["info", str(tmp_path / "s.zarr")]) == 0
+    assert "preactivation (checkpoint, layer, token, neuron) float16" in capsys.readouterr().out
+
+
+def test_models_lists_the_suite(capsys):
+    assert main(["models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("pico-neox") and "4000" in line and " 512 " in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--model", "pico-noex"], "unknown model 'pico-noex': did you mean 'pico-neox'"),
+        (["--model", "pico-neox", "--checkpoints", "5"], "unknown checkpoint of pico-neox '5'"),
+        (["--model", "pico-neox", "--corpus", "bultin"], "unknown corpus 'bultin': did you mean 'builtin'"),
+        (["--model", "pico-neox", "--corpus", "{empty}"], "holds no text"),
+        (["--model", "pico-neox", "--window", "400"], "--window 400 exceeds the context"),
+        (["--model", "pico-neox", "--tokens", "3"], "raise --tokens"),
+    ],
+)
+def test_problems_are_one_line_with_exit_code_2(tmp_path, capsys, arguments, said):
+    empty = tmp_path / "empty.txt"
+    empty.write_text("")
+    arguments = [argument.replace("{empty}", str(empty)) for argument in arguments]
+    assert main(["extract", "--quiet", *arguments, "--store", str(tmp_path / "out" / "s.zarr")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert said in error
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_an_existing_store_with_another_configuration(tmp_path, capsys):
+    assert main([*EXTRACT, str(tmp_path / "s.zarr")]) == 0
+    assert main([*EXTRACT, str(tmp_path / "s.zarr"), "--window", "64"]) == 2
+    assert "window: stored 128, asked 64" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--tokens", "0"], ["--tokens", "many"], ["--window", "1"], ["--dtype", "int8"]])
+def test_wrong_values_are_refused_by_the_parser(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([*EXTRACT, "x.zarr", *arguments])
+    assert caught.value.code == 2
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
+    """A file-size limit stands in for a full disk: both are an OSError in mid-write."""
+    done = subprocess.run(
+        [sys.executable, "-m", "actstore.cli", *EXTRACT, str(tmp_path / "s.zarr"), "--tokens", "4000"],
+        capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20)),
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "cannot write" in done.stderr
+    assert "make space" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_shows_examples(capsys):
+    for arguments in (["--help"], ["extract", "--help"], ["ablate", "--help"]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 0
+        assert "example" in capsys.readouterr().out

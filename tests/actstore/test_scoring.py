@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from actstore import scoring
+from actstore.errors import CorpusError
+from tests.helpers import FAMILIES, tiny_model
+
+
+def reference(model, sequence):
+    """Unbatched, all logits, float32 log-softmax."""
+    ids = torch.from_numpy(sequence)[None]
+    with torch.inference_mode():
+        log_probabilities = torch.log_softmax(model(input_ids=ids).logits.float(), dim=-1)
+    return -log_probabilities[0, :-1].gather(1, ids[0, 1:, None]).squeeze(1).numpy()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_batched_surprisal_equals_plain_log_softmax(family):
+    model = tiny_model(family)
+    rng = np.random.default_rng(0)
+    sequences = [rng.integers(0, 64, size=n) for n in (3, 17, 9, 17, 2)]
+    for sequence, values in zip(sequences, scoring.sequence_surprisals(model, sequences, max_tokens=40), strict=True):
+        np.testing.assert_allclose(values, reference(model, sequence), rtol=1e-4, atol=1e-5)
+
+
+def test_chunked_projection_equals_whole(monkeypatch):
+    model = tiny_model("gpt_neox")
+    sequence = [np.arange(1, 30)]
+    whole = scoring.sequence_surprisals(model, sequence)[0]
+    monkeypatch.setattr(scoring, "_LOGIT_ELEMENTS", 64 * 5)
+    np.testing.assert_array_equal(scoring.sequence_surprisals(model, sequence)[0], whole)
+
+
+def test_sentence_probability_is_the_product_over_tokens(neox, neox_tokenizer):
+    text = "The boy sleeps."
+    ids = np.array([0, *neox_tokenizer(text)["input_ids"]])
+    (score,) = scoring.sentence_log_probabilities(neox, neox_tokenizer, [text])
+    np.testing.assert_allclose(score, -reference(neox, ids).sum(), rtol=1e-5)
+
+
+def test_option_score_is_the_difference_of_two_sentences(neox, neox_tokenizer):
+    context, options = "Adam lives in", (" Marlow.", " Denby.")
+    scores = scoring.option_log_probabilities(neox, neox_tokenizer, [context], [options])
+    whole = scoring.sentence_log_probabilities(neox, neox_tokenizer, [context, *(context + o for o in options)])
+    np.testing.assert_allclose(scores[0], whole[1:] - whole[0], atol=1e-4)
+
+
+def test_batches_hold_every_index_once_within_the_limit():
+    lengths = np.random.default_rng(1).integers(1, 50, size=200)
+    chosen = list(scoring.batches(lengths, 64))
+    assert sorted(np.concatenate(chosen)) == list(range(200))
+    assert all(len(batch) * lengths[batch].max() <= 64 or len(batch) == 1 for batch in chosen)
+
+
+def test_too_long_a_sentence_is_named(neox, neox_tokenizer):
+    with pytest.raises(CorpusError, match="exceeds the model's context of 256"):
+        scoring.sentence_log_probabilities(neox, neox_tokenizer, ["boy " * 400])
