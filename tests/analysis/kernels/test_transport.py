@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import ot
 import pytest
@@ -18,8 +20,7 @@ def by_quadrature(quantile, breaks=()):
     """W1 of a standardised distribution to N(0, 1), by adaptive quadrature of its quantile function."""
     edges = [0.0, *breaks, 1.0]
     parts = [
-        quad(lambda u: abs(quantile(u) - norm.ppf(u)), a, b, limit=500, epsabs=1e-10)[0]
-        for a, b in zip(edges, edges[1:], strict=False)
+        quad(lambda u: abs(quantile(u) - norm.ppf(u)), a, b, limit=500, epsabs=1e-10)[0] for a, b in itertools.pairwise(edges)
     ]
     return sum(parts)
 
@@ -58,9 +59,7 @@ def test_empirical_distribution_against_quadrature():
     total = 0.0
     for i, value in enumerate(y):
         cell = sorted({i / 40, (i + 1) / 40, min(max(crossings[i], i / 40), (i + 1) / 40)})
-        total += sum(
-            quad(lambda u, v=value: abs(v - norm.ppf(u)), a, b, epsabs=1e-13)[0] for a, b in zip(cell, cell[1:], strict=False)
-        )
+        total += sum(quad(lambda u, v=value: abs(v - norm.ppf(u)), a, b, epsabs=1e-13)[0] for a, b in itertools.pairwise(cell))
     assert wasserstein_to_normal(y).distance == pytest.approx(total, abs=1e-9)
 
 
