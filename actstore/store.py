@@ -6,6 +6,7 @@ whole. Imports neither torch nor transformers.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -166,20 +167,24 @@ class StoreWriter:
         )
 
     def write(self, name: str, region: Mapping[str, slice], values: np.ndarray) -> None:
-        """Write whole shards of a variable (never part of one: that is not safe).
+        """Write whole shards of a variable (never part of one: that is not safe), one at a time.
 
         Parameters
         ----------
         name : str
         region : mapping of dim to slice
-            Where `values` go; all of a dim that is not named.
+            Where `values` go, with both ends; all of a dim that is not named.
         values : array
         """
-        at = tuple(region.get(dim, slice(None)) for dim in FIELDS[name].dims)
+        dims = FIELDS[name].dims
+        start = [region[dim].start if dim in region else 0 for dim in dims]
+        steps = [self.shard.get(dim, 1) for dim in dims]
         with _disk_errors(self.partial):
-            array = self.group[name]
-            assert isinstance(array, zarr.Array)
-            array[at] = values
+            array: Any = self.group[name]
+            for corner in itertools.product(*(range(0, n, step) for n, step in zip(values.shape, steps, strict=True))):
+                inside = tuple(slice(i, min(i + k, n)) for i, k, n in zip(corner, steps, values.shape, strict=True))
+                target = tuple(slice(i + part.start, i + part.stop) for i, part in zip(start, inside, strict=True))
+                array[target] = values[inside]
 
 
 def _chunks(shards: tuple[int, ...], dtype: str) -> tuple[int, ...]:
