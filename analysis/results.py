@@ -61,26 +61,33 @@ def ablation_tables(store: xr.Dataset) -> dict[str, pd.DataFrame]:
 
 
 def compute_entanglement(store: xr.Dataset) -> xr.Dataset:
-    """Entanglement of every neuron of a store, layer by layer so that memory holds one layer."""
+    """Entanglement of every neuron of a store, layer by layer so that memory holds one layer.
+
+    The first position of each window is left out: it is BOS, an attention sink, and no text.
+    """
     preactivation = store["preactivation"]
     parts = [
         xr.concat(
             [
-                entanglement(preactivation.isel({CHECKPOINT: [step], LAYER: [layer]}).load())
+                entanglement(text_tokens(preactivation.isel({CHECKPOINT: [step], LAYER: [layer]}).load()))
                 for layer in range(store.sizes[LAYER])
             ],
             LAYER,
         )
         for step in range(store.sizes[CHECKPOINT])
     ]
-    found = xr.concat(parts, CHECKPOINT).drop_vars(
-        [name for name in store.coords if store[name].dims == (TOKEN,)], errors="ignore"
-    )
+    found = xr.concat(parts, CHECKPOINT)
+    found.attrs["positions"] = "all but the first of each window"
     kept = ("model", "nonlinearity", "corpus", "corpus_fingerprint", "seed", "dtype", "package_version")
     found.attrs |= {key: store.attrs[key] for key in kept}
     for array in found.data_vars.values():
         array.attrs["model"] = store.attrs["model"]
     return found
+
+
+def text_tokens(array: xr.DataArray) -> xr.DataArray:
+    """The array without the first position of each window."""
+    return array.isel({TOKEN: np.flatnonzero(array["position"].values > 0)})
 
 
 def save_entanglement(found: xr.Dataset, folder: Path) -> None:
@@ -136,7 +143,7 @@ def histogram(store: xr.Dataset, checkpoint: int, layer: int, neuron: int, n_bin
         One row a bin: `left`, `right`, `density`; and, the same in every row, `zero` (where a raw
         pre-activation of 0 falls), `layer`, `neuron`, `checkpoint`, `n_tokens`.
     """
-    values = store["preactivation"].sel({CHECKPOINT: checkpoint, LAYER: layer, NEURON: neuron}).values.astype(float)
+    values = text_tokens(store["preactivation"].sel({CHECKPOINT: checkpoint, LAYER: layer, NEURON: neuron})).values.astype(float)
     mean, scale = values.mean(), values.std()
     density, edges = np.histogram((values - mean) / scale, bins=n_bins, density=True)
     constant = {"zero": -mean / scale, "layer": layer, "neuron": neuron, "checkpoint": checkpoint, "n_tokens": len(values)}

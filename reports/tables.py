@@ -67,7 +67,9 @@ def contrast(row: pd.Series, control: pd.Series | None, name: str, reference: fl
     """One sentence on an effect: whether its interval holds the reference, and how a control did."""
     lower, upper = row[f"{name}_lower"], row[f"{name}_upper"]
     shown = with_interval(row, name, 4 if name == "perplexity_ratio" else 3)
-    if lower <= reference <= upper:
+    if lower == upper == reference:
+        verdict = f"Nothing in {what} changed under {row['intervention']} of the {row['cohort']} cohort: {shown}"
+    elif lower <= reference <= upper:
         verdict = f"No evidence that {what} changes under {row['intervention']} of the {row['cohort']} cohort: {shown}"
     else:
         verb = "raises" if row[name] > reference else "lowers"

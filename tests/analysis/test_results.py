@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from actstore.errors import StoreError
+from analysis import wasserstein_distance
+from analysis.results import compute_entanglement, histogram, load_entanglement, load_table
+
+
+def test_entanglement_leaves_the_sink_position_out(store):
+    found = compute_entanglement(store.isel(layer=[0], checkpoint=[3]))
+    text = store["preactivation"].isel(layer=0, checkpoint=3, token=store["position"].values > 0)
+    np.testing.assert_allclose(found["wasserstein_distance"].values[0, 0], wasserstein_distance(text).values)
+    assert found.attrs["n_tokens"] == int((store["position"] > 0).sum())
+    assert found["wasserstein_distance"].attrs["units"] == "standard deviation"
+
+
+def test_what_is_saved_is_what_was_computed(run_folder, store):
+    found = load_entanglement(run_folder / "analysis")
+    assert found["wasserstein_distance"].dims == ("checkpoint", "layer", "neuron")
+    again = compute_entanglement(store.isel(checkpoint=[-1]))
+    np.testing.assert_array_equal(found["negative_frac"].values[-1:], again["negative_frac"].values)
+    assert found["duplicate_of"].values.tolist() == [-1, 0, -1, -1]
+
+
+def test_tables_carry_the_selection(run_folder):
+    neurons = load_table(run_folder / "analysis" / "neurons.csv")
+    chosen = neurons[neurons["selected"]]
+    assert chosen.groupby("layer").size().tolist() == [5, 5, 5, 5]
+    rest = neurons[~neurons["selected"]]
+    assert (chosen.groupby("layer")["wasserstein_distance"].min() >= rest.groupby("layer")["wasserstein_distance"].max()).all()
+
+
+def test_histogram_is_a_density_with_zero_where_raw_zero_falls(store):
+    table = histogram(store, 4000, 1, 7)
+    assert (table["density"] * (table["right"] - table["left"])).sum() == pytest.approx(1)
+    values = store["preactivation"].sel(checkpoint=4000, layer=1, neuron=7).values[store["position"].values > 0].astype(float)
+    below = ((values - values.mean()) / values.std() < table["zero"].iloc[0]).mean()
+    assert below == pytest.approx((values < 0).mean())
+
+
+def test_missing_files_say_what_to_run(tmp_path):
+    with pytest.raises(StoreError, match="python -m analysis entanglement"):
+        load_entanglement(tmp_path)
+    with pytest.raises(StoreError, match=r"t\.csv"):
+        load_table(tmp_path / "t.csv")
