@@ -143,7 +143,9 @@ def histogram(store: xr.Dataset, checkpoint: int, layer: int, neuron: int, n_bin
         One row a bin: `left`, `right`, `density`; and, the same in every row, `zero` (where a raw
         pre-activation of 0 falls), `layer`, `neuron`, `checkpoint`, `n_tokens`.
     """
-    values = text_tokens(store["preactivation"].sel({CHECKPOINT: checkpoint, LAYER: layer, NEURON: neuron})).values.astype(float)
+    values = text_tokens(store["preactivation"].sel({CHECKPOINT: checkpoint, LAYER: layer, NEURON: neuron})).values.astype(
+        float
+    )
     mean, scale = values.mean(), values.std()
     density, edges = np.histogram((values - mean) / scale, bins=n_bins, density=True)
     constant = {"zero": -mean / scale, "layer": layer, "neuron": neuron, "checkpoint": checkpoint, "n_tokens": len(values)}
