@@ -7,13 +7,14 @@ exit code 2.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeAlias
 
-from actstore.errors import run_reporting
+from actstore.errors import StoreError, run_reporting
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 _EPILOG = """examples:
@@ -38,9 +39,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_ablate(commands)
     models = commands.add_parser("models", help="list the models that need no download")
     models.set_defaults(run=_models)
-    info = commands.add_parser("info", help="say what a store holds")
+    info = _subcommand(commands, "info", "say what a store holds", "actstore info runs/store.zarr --json")
     info.add_argument("store", type=Path)
+    info.add_argument("--json", action="store_true", help="for programs")
     info.set_defaults(run=_info)
+    verify = _subcommand(commands, "verify", "recompute every checksum of a store", "actstore verify runs/store.zarr")
+    verify.add_argument("store", type=Path)
+    verify.set_defaults(run=_verify)
     return parser
 
 
@@ -163,13 +168,32 @@ def _info(options: argparse.Namespace) -> None:
     from actstore.store import open_store
 
     dataset = open_store(options.store)
-    print(f"{options.store}: {', '.join(f'{size:,} {dim}s' for dim, size in dataset.sizes.items())}")
-    for name, array in dataset.data_vars.items():
-        print(
-            f"  {name} ({', '.join(map(str, array.dims))}) {array.dtype}, {array.nbytes / 2**20:,.1f} MiB: {array.attrs['long_name']}"
-        )
-    for key, value in dataset.attrs.items():
+    arrays = {
+        str(name): {"dims": list(array.dims), "dtype": str(array.dtype), "bytes": array.nbytes, **array.attrs}
+        for name, array in dataset.data_vars.items()
+    }
+    attrs = {key: value for key, value in dataset.attrs.items() if key != "coordinates"}
+    if options.json:
+        sizes = {str(dim): size for dim, size in dataset.sizes.items()}
+        steps = [int(step) for step in dataset["checkpoint"].values]
+        print(json.dumps({"sizes": sizes, "checkpoints": steps, "arrays": arrays, "attrs": attrs}, indent=1))
+        return
+    print(f"{options.store}: {', '.join(f'{size:,} {dim}' for dim, size in dataset.sizes.items())}")
+    for name, array in arrays.items():
+        size = f"{array['bytes'] / 2**20:,.1f} MiB"
+        print(f"  {name} ({', '.join(array['dims'])}) {array['dtype']}, {size}: {array['long_name']}")
+    for key, value in attrs.items():
         print(f"  {key}: {value}")
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from actstore.store import verify
+
+    wrong = verify(options.store)
+    if wrong:
+        shown = "; ".join(wrong[:10]) + (f"; and {len(wrong) - 10} more" if len(wrong) > 10 else "")
+        raise StoreError(f"{options.store} is damaged: {shown}. Extract it again")
+    print(f"{options.store}: all checksums agree")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -22,6 +22,7 @@ from actstore.adapters import Adapter, adapter_for, nonlinearity
 from actstore.corpus import read_corpus
 from actstore.errors import ActstoreError, CorpusError
 from actstore.hooks import capture
+from actstore.ledger import Seal, checksum
 from actstore.schema import CHECKPOINT, HIDDEN, LAYER, NEURON, NOT_A_DUPLICATE, TOKEN, TOKEN_COORDS
 from actstore.store import StoreWriter, is_complete
 from actstore.tokens import TokenTable, tokenize_corpus
@@ -74,6 +75,9 @@ class ExtractConfig:
 def extract(config: ExtractConfig, store: Path, *, progress: bool = True) -> bool:
     """Write the store of a configuration; False if it was already there.
 
+    An interrupted run continues with its first unsealed block; the result is the same store,
+    bit for bit.
+
     Raises
     ------
     ActstoreError
@@ -87,15 +91,15 @@ def extract(config: ExtractConfig, store: Path, *, progress: bool = True) -> boo
         return False
     tokenizer = models.load_tokenizer(source)
     table = tokenize_corpus(read_corpus(config.corpus, config.seed), tokenizer, config.window, config.tokens)
-    model = models.load(source, steps[0], DTYPES[config.compute_dtype])
-    if config.window > scoring.context_length(model):
-        raise CorpusError(f"--window {config.window} exceeds the context of {source.name}, {scoring.context_length(model)}")
-    adapter = adapter_for(model, config.site)
-    shape = _Shape.of(model, adapter, len(table), len(steps))
+    outline = models.outline(source)
+    if config.window > scoring.context_length(outline):
+        raise CorpusError(f"--window {config.window} exceeds the context of {source.name}, {scoring.context_length(outline)}")
+    adapter = adapter_for(outline, config.site)
+    shape = _Shape.of(outline, adapter, len(table), len(steps))
     attrs = {
         "model": source.name,
         "family": adapter.family,
-        "nonlinearity": nonlinearity(model),
+        "nonlinearity": nonlinearity(outline),
         "site": adapter.site,
         "corpus": config.corpus,
         "corpus_fingerprint": table.fingerprint,
@@ -106,11 +110,15 @@ def extract(config: ExtractConfig, store: Path, *, progress: bool = True) -> boo
         "bos_policy": "every window begins with BOS (EOS where there is none), stored and not scored",
         "package_version": version("actstore"),
     }
-    with StoreWriter(store, configuration, attrs, shape.shard) as writer:
-        _write_axes(writer, table, shape)
-        bars = tqdm(total=len(table) * len(steps), unit="token", unit_scale=True, desc=source.name, disable=not progress)
-        with bars as bar:
-            _write_checkpoints(writer, config, source, steps, model, adapter, table, shape, bar)
+    with StoreWriter(store, configuration, attrs, shape.shard, resumable=True) as writer:
+        if not writer.resumed:
+            _write_axes(writer, config, table, shape)
+        total = len(table) * len(steps)
+        with tqdm(total=total, unit="token", unit_scale=True, desc=source.name, disable=not progress) as bar:
+            for index, step in enumerate(steps):
+                bar.set_postfix(checkpoint=step)
+                _write_checkpoint(writer, config, source, step, index, adapter, table, shape, bar)
+        _write_checkpoint_axis(writer, source, steps)
     return True
 
 
@@ -143,41 +151,49 @@ class _Shape:
             yield start, min(start + self.shard_tokens, n_tokens)
 
 
-def _write_axes(writer: StoreWriter, table: TokenTable, shape: _Shape) -> None:
+def _write_axes(writer: StoreWriter, config: ExtractConfig, table: TokenTable, shape: _Shape) -> None:
     for name in TOKEN_COORDS:
         writer.coordinate(name, getattr(table, name))
     for dim in (LAYER, NEURON):
         writer.coordinate(dim, np.arange(shape.sizes[dim]))
+    for name in ("preactivation", "mlp_input", "surprisal"):
+        writer.variable(name, shape.sizes, config.dtype if name != "surprisal" else None)
 
 
-def _write_checkpoints(
+def _write_checkpoint(
     writer: StoreWriter,
     config: ExtractConfig,
     source: models.ModelSource,
-    steps: Sequence[int],
-    model: PreTrainedModel,
+    step: int,
+    index: int,
     adapter: Adapter,
     table: TokenTable,
     shape: _Shape,
     bar: Any,
 ) -> None:
-    for name in ("preactivation", "mlp_input", "surprisal"):
-        writer.variable(name, shape.sizes, config.dtype if name != "surprisal" else None)
-    seen: dict[str, int] = {}
-    duplicates, fingerprints = [], []
-    for index, step in enumerate(steps):
-        if index:
-            model = models.load(source, step, DTYPES[config.compute_dtype])
-        fingerprint = models.weights_fingerprint(model)
-        duplicates.append(seen.get(fingerprint, NOT_A_DUPLICATE))
-        seen.setdefault(fingerprint, step)
-        fingerprints.append(fingerprint)
-        bar.set_postfix(checkpoint=step)
-        for start, stop in shape.shards:
-            block = shard_block(model, adapter, table, start, stop, config, shape.sizes)
-            for name, values in block.items():
-                writer.write(name, {CHECKPOINT: slice(index, index + 1), TOKEN: slice(start, stop)}, values)
-            bar.update(stop - start)
+    """Every block of a checkpoint that is not sealed yet; the model is loaded only if there is one."""
+    sealed = writer.ledger.seals()
+    to_do = [(start, stop) for start, stop in shape.shards if (step, start) not in sealed]
+    bar.update(len(table) - sum(stop - start for start, stop in to_do))
+    if not to_do:
+        return
+    model = models.load(source, step, DTYPES[config.compute_dtype])
+    fingerprint = models.weights_fingerprint(model)
+    for start, stop in to_do:
+        block = shard_block(model, adapter, table, start, stop, config, shape.sizes)
+        for name, values in block.items():
+            writer.write(name, {CHECKPOINT: slice(index, index + 1), TOKEN: slice(start, stop)}, values)
+        checksums = {name: checksum(values) for name, values in block.items()}
+        writer.seal(Seal(step, start, stop, fingerprint, checksums))
+        bar.update(stop - start)
+
+
+def _write_checkpoint_axis(writer: StoreWriter, source: models.ModelSource, steps: Sequence[int]) -> None:
+    """The coordinates of `checkpoint`, from the ledger: known only when every checkpoint was loaded."""
+    of_step = {step: seal.weights_fingerprint for (step, _), seal in writer.ledger.seals().items()}
+    fingerprints = [of_step[step] for step in steps]
+    first = {fingerprint: step for step, fingerprint in reversed(list(zip(steps, fingerprints, strict=True)))}
+    duplicates = [NOT_A_DUPLICATE if first[f] == step else first[f] for step, f in zip(steps, fingerprints, strict=True)]
     writer.coordinate(CHECKPOINT, np.array(steps))
     writer.coordinate("revision", np.array([source.checkpoints[step].name for step in steps]))
     writer.coordinate("weights_fingerprint", np.array(fingerprints))

@@ -130,6 +130,20 @@ def load(source: ModelSource, step: int, dtype: torch.dtype, device: str = "cpu"
     return model.to(device).eval()
 
 
+def outline(source: ModelSource) -> PreTrainedModel:
+    """The last checkpoint's modules and configuration without weights, on the meta device."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    folder = source.checkpoints[max(source.checkpoints)]
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config)
+    except Exception as error:  # any configuration may be wrong in its own way
+        raise ModelError(f"cannot read the configuration in {folder}: {str(error).strip().splitlines()[0]}") from error
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the loader's own progress bars out of ours."""

@@ -6,6 +6,7 @@ whole. Imports neither torch nor transformers.
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import os
@@ -23,15 +24,17 @@ from zarr.codecs import Crc32cCodec
 from zarr.errors import ZarrUserWarning
 
 from actstore.errors import StoreError
-from actstore.schema import FIELDS, SCHEMA_VERSION
+from actstore.ledger import Ledger, Seal, checksum, keep, kept
+from actstore.schema import CHECKPOINT, FIELDS, SCHEMA_VERSION, TOKEN
 
 _CONFIG = "configuration"
+_DATA = "data"
 _CHUNK_BYTES = 2**20
 PathLike = str | os.PathLike[str]
 
 
 def partial_path(path: PathLike) -> Path:
-    """Where the store is written until it is whole."""
+    """The folder of a store that is not whole yet: its data, its ledger and a lock."""
     path = Path(path)
     return path.with_name(path.name + ".partial")
 
@@ -80,39 +83,106 @@ def read_configuration(path: PathLike) -> dict[str, Any] | None:
 
 
 class StoreWriter:
-    """A store being written; a context manager that seals it on success.
+    """A store being written by this process alone; a context manager that gives it its final name.
 
-    On any error the partial folder is removed: nothing half-written stays.
+    Parameters
+    ----------
+    path : path
+        The store's final name.
+    configuration : mapping
+        What the store is made from; kept in it and compared when it is found again.
+    attrs : mapping
+        Attributes of the group.
+    shard : mapping of dim to int
+        Extent of one shard along each dim that is not cut to 1.
+    resumable : bool
+        Whether blocks that the ledger names are kept, over an error and over the next start.
+        Otherwise an error removes everything.
+
+    Raises
+    ------
+    StoreError
+        If another process is writing the store, an unfinished store of another configuration is
+        in the way, or the folder cannot be written.
     """
 
     def __init__(
-        self, path: PathLike, configuration: Mapping[str, Any], attrs: Mapping[str, Any], shard: Mapping[str, int]
+        self,
+        path: PathLike,
+        configuration: Mapping[str, Any],
+        attrs: Mapping[str, Any],
+        shard: Mapping[str, int],
+        *,
+        resumable: bool = False,
     ) -> None:
-        """`shard` is the extent of one shard along each dim that is not cut to 1."""
         self.path = Path(path)
         self.partial = partial_path(path)
         self.shard = shard
+        self.resumable = resumable
+        self.ledger = Ledger(self.partial / "ledger")
+        data = self.partial / _DATA
         with _disk_errors(self.partial):
-            shutil.rmtree(self.partial, ignore_errors=True)
-            self.partial.parent.mkdir(parents=True, exist_ok=True)
-            self.group = zarr.open_group(self.partial, mode="w", zarr_format=3)
+            self.partial.mkdir(parents=True, exist_ok=True)
+            self._lock()
+            self.resumed = resumable and self._is_ours(configuration)
+            if self.resumed:
+                self.group = zarr.open_group(data, mode="r+")
+                return
+            shutil.rmtree(self.ledger.folder, ignore_errors=True)
+            self.group = zarr.open_group(data, mode="w", zarr_format=3)
             self.group.attrs.update({"schema_version": SCHEMA_VERSION, **attrs, _CONFIG: _normal(configuration)})
+
+    def _lock(self) -> None:
+        """Hold the lock file while writing; the system frees it if this process dies."""
+        self._lock_file = (self.partial / "lock").open("w")
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock_file.close()
+            raise StoreError(f"{self.path} is being written by another process; wait for it or choose another path") from None
+
+    def _is_ours(self, configuration: Mapping[str, Any]) -> bool:
+        """Whether an unfinished store with sealed blocks and this configuration is there."""
+        if not self.ledger.seals():
+            return False
+        differences = _differences(read_configuration(self.partial / _DATA) or {}, _normal(configuration))
+        if differences:
+            self._lock_file.close()
+            raise StoreError(
+                f"{self.partial} is unfinished with another configuration ({'; '.join(differences)}); "
+                "finish it with its own command, remove it, or choose another path"
+            )
+        return True
 
     def __enter__(self) -> StoreWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
-            shutil.rmtree(self.partial, ignore_errors=True)
-            return
+        try:
+            if kind is None:
+                self._finish()
+            elif not (self.resumable and self.ledger.seals()):
+                shutil.rmtree(self.partial, ignore_errors=True)
+        finally:
+            self._lock_file.close()
+
+    def _finish(self) -> None:
         coordinates = [
             name for name in sorted(self.group.array_keys()) if len(FIELDS[name].dims) == 1 and name not in FIELDS[name].dims
         ]
         with _disk_errors(self.partial), warnings.catch_warnings():
             self.group.attrs["coordinates"] = " ".join(coordinates)  # the CF convention, so that xarray sets them
             warnings.simplefilter("ignore", ZarrUserWarning)  # consolidated metadata is not in the v3 specification yet
-            zarr.consolidate_metadata(self.partial, zarr_format=3)
-            self.partial.replace(self.path)
+            if self.resumable:
+                keep(self.group, self.ledger.seals().values())
+            zarr.consolidate_metadata(self.partial / _DATA, zarr_format=3)
+            (self.partial / _DATA).replace(self.path)
+            shutil.rmtree(self.partial)
+
+    def seal(self, seal: Seal) -> None:
+        """Record a block as finished."""
+        with _disk_errors(self.partial):
+            self.ledger.add(seal)
 
     def coordinate(self, name: str, values: np.ndarray) -> None:
         """Write one whole coordinate or small variable."""
@@ -164,6 +234,7 @@ class StoreWriter:
             fill_value=np.nan if sealed else None,
             dimension_names=dims,
             attributes=dict(attrs),
+            overwrite=True,
         )
 
     def write(self, name: str, region: Mapping[str, slice], values: np.ndarray) -> None:
@@ -184,6 +255,9 @@ class StoreWriter:
             for corner in itertools.product(*(range(0, n, step) for n, step in zip(values.shape, steps, strict=True))):
                 inside = tuple(slice(i, min(i + k, n)) for i, k, n in zip(corner, steps, values.shape, strict=True))
                 target = tuple(slice(i + part.start, i + part.stop) for i, part in zip(start, inside, strict=True))
+                if self.resumed:  # an interrupted write may have left half a shard, which zarr would read first
+                    place = [str(part.start // step) for part, step in zip(target, steps, strict=True)]
+                    self.partial.joinpath(_DATA, name, "c", *place).unlink(missing_ok=True)
                 array[target] = values[inside]
 
 
@@ -212,6 +286,46 @@ def _disk_errors(path: Path) -> Any:
         raise StoreError(
             f"cannot write {path}: {reason} ({free:,.0f} MiB free there); make space or choose another path"
         ) from error
+
+
+def verify(path: PathLike) -> list[str]:
+    """Recompute the checksum of every sealed block; what is damaged or missing, in words.
+
+    Returns
+    -------
+    list of str
+        One line a damaged block; empty for a sound store.
+
+    Raises
+    ------
+    StoreError
+        If there is no store, or it has no ledger.
+    """
+    store = open_store(path)
+    seals = kept(zarr.open_group(path, mode="r"))
+    if not seals:
+        raise StoreError(f"{path} has no ledger, so there is nothing to verify it by")
+    place = {int(step): index for index, step in enumerate(store[CHECKPOINT].values)}
+    wrong = [
+        f"{name} of checkpoint {step}, tokens {start} to {seal.stop - 1}: {problem}"
+        for (step, start), seal in seals.items()
+        for name, expected in seal.checksums.items()
+        if (problem := _problem(store[name], place.get(step), start, seal.stop, expected))
+    ]
+    covered = sum(seal.stop - seal.start for seal in seals.values())
+    missing = len(place) * store.sizes[TOKEN] - covered
+    return wrong + ([f"{missing:,} tokens are in no sealed block"] if missing else [])
+
+
+def _problem(array: xr.DataArray, index: int | None, start: int, stop: int, expected: str) -> str:
+    if index is None:
+        return "the checkpoint is not in the store"
+    try:
+        # Missing chunks read as NaN, so they fail the checksum too.
+        values = array.isel({CHECKPOINT: slice(index, index + 1), TOKEN: slice(start, stop)}).values
+    except (OSError, ValueError) as error:
+        return str(error).splitlines()[0]
+    return "" if checksum(values) == expected else "the checksum differs"
 
 
 def open_store(path: PathLike) -> xr.Dataset:

@@ -1,0 +1,212 @@
+"""Interruption: what is sealed stays, the same command continues, the result is the same bytes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from actstore import extract as extraction
+from actstore.cli import main
+from actstore.errors import StoreError
+from actstore.extract import ExtractConfig, extract
+from actstore.ledger import Seal, by_place, checksum
+from actstore.store import open_store, partial_path, verify
+
+CONFIG = ExtractConfig("pico-neox", "16,64,4000", tokens=1000)
+
+
+def contents(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch):
+    """Four shards a checkpoint."""
+    monkeypatch.setattr(extraction, "_SHARD_BYTES", 1)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    path = tmp_path_factory.mktemp("whole") / "s.zarr"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extraction, "_SHARD_BYTES", 1)
+        extract(CONFIG, path, progress=False)
+    return path
+
+
+def interrupted_after(n_blocks, monkeypatch, path):
+    """Run until `n_blocks` are sealed, then raise in the middle of the next one."""
+    original, done = extraction.shard_block, []
+
+    def block(*arguments):
+        if len(done) == n_blocks:
+            raise KeyboardInterrupt
+        done.append(arguments)
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(extraction, "shard_block", block)
+        with pytest.raises(KeyboardInterrupt):
+            extract(CONFIG, path, progress=False)
+
+
+@pytest.mark.parametrize("n_blocks", [0, 1, 5, 11])
+def test_an_interrupted_run_continues_to_the_same_bytes(whole, tmp_path, monkeypatch, n_blocks):
+    path = tmp_path / "s.zarr"
+    interrupted_after(n_blocks, monkeypatch, path)
+    assert not path.exists()
+    computed = []
+    original = extraction.shard_block
+    monkeypatch.setattr(extraction, "shard_block", lambda *a: (computed.append(a), original(*a))[1])
+    assert extract(CONFIG, path, progress=False)
+    assert len(computed) == 12 - n_blocks
+    assert contents(path) == contents(whole)
+    assert not partial_path(path).exists()
+
+
+def test_a_block_half_written_is_written_again(whole, tmp_path, monkeypatch):
+    """The unsealed block's files hold rubbish after a crash."""
+    path = tmp_path / "s.zarr"
+    interrupted_after(5, monkeypatch, path)
+    shards = partial_path(path) / "data" / "preactivation" / "c" / "1" / "0"
+    (shards / "1").mkdir(parents=True, exist_ok=True)
+    (shards / "1" / "0").write_bytes(b"rubbish")
+    extract(CONFIG, path, progress=False)
+    assert contents(path) == contents(whole)
+
+
+def test_a_killed_process_loses_nothing_sealed(tmp_path):
+    path = tmp_path / "s.zarr"
+    command = [
+        sys.executable,
+        "-m",
+        "actstore.cli",
+        "extract",
+        "--quiet",
+        "--model",
+        "pico-neox",
+        "--checkpoints",
+        "all",
+        "--store",
+        str(path),
+    ]
+    process = subprocess.Popen([*command, "--tokens", "2000"])
+    ledger = partial_path(path) / "ledger"
+    deadline = time.monotonic() + 120
+    while len(list(ledger.glob("*.json"))) < 3:
+        assert time.monotonic() < deadline
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not path.exists()
+    before = {p: p.stat().st_mtime_ns for p in ledger.glob("*.json")}
+    assert subprocess.run([*command, "--tokens", "2000"], check=False).returncode == 0
+    assert len(before) >= 3
+    assert verify(path) == []
+    assert open_store(path).sizes["checkpoint"] == 15
+
+
+def test_ctrl_c_ends_with_130_and_one_line(tmp_path):
+    path = tmp_path / "s.zarr"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "actstore.cli", "extract", "--quiet", "--model", "pico-neox", "--checkpoints", "all", "--store", str(path)],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list((partial_path(path) / "ledger").glob("*.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGINT)
+    _, error = process.communicate()
+    assert process.returncode == 130
+    assert error == "actstore: interrupted\n"
+    assert not path.exists()
+
+
+def test_the_same_command_succeeds_once_there_is_space(tmp_path):
+    """A file-size limit stands in for the full disk."""
+    path = tmp_path / "s.zarr"
+    command = [
+        sys.executable,
+        "-m",
+        "actstore.cli",
+        "extract",
+        "--quiet",
+        "--model",
+        "pico-neox",
+        "--store",
+        str(path),
+        "--tokens",
+        "4000",
+    ]
+    full = subprocess.run(
+        command, capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20)),
+    )  # fmt: skip
+    assert (full.returncode, full.stderr.count("\n")) == (2, 1)
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 0
+    assert verify(path) == []
+
+
+def test_another_configuration_does_not_take_over_an_unfinished_store(tmp_path, monkeypatch):
+    path = tmp_path / "s.zarr"
+    interrupted_after(2, monkeypatch, path)
+    with pytest.raises(StoreError, match=r"unfinished with another configuration .*tokens: stored 1000, asked 900"):
+        extract(replace(CONFIG, tokens=900), path, progress=False)
+    assert len(list((partial_path(path) / "ledger").glob("*.json"))) == 2
+
+
+def test_a_store_that_someone_else_writes_is_left_alone(tmp_path):
+    path = tmp_path / "s.zarr"
+    partial_path(path).mkdir()
+    with (partial_path(path) / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StoreError, match="being written by another process"):
+            extract(CONFIG, path, progress=False)
+
+
+def test_verify_names_what_is_damaged_and_what_is_missing(whole, tmp_path, capsys):
+    import shutil
+
+    path = tmp_path / "s.zarr"
+    shutil.copytree(whole, path)
+    assert verify(path) == []
+    assert main(["verify", str(path)]) == 0
+    damaged = path / "preactivation" / "c" / "1" / "2" / "0" / "0"
+    raw = bytearray(damaged.read_bytes())
+    raw[100] ^= 1
+    damaged.write_bytes(raw)
+    (path / "surprisal" / "c" / "2" / "3").unlink()
+    wrong = verify(path)
+    assert len(wrong) == 2
+    assert wrong[0].startswith("preactivation of checkpoint 64, tokens 0 to 255: ")
+    assert wrong[1].startswith("surprisal of checkpoint 4000, tokens 768 to ")
+    assert main(["verify", str(path)]) == 2
+    assert "preactivation of checkpoint 64" in capsys.readouterr().err
+
+
+def test_verify_needs_a_ledger(run_folder):
+    with pytest.raises(StoreError, match="no ledger"):
+        verify(run_folder / "ablation.zarr")
+
+
+def test_checksum_is_of_values_in_order():
+    values = np.arange(12, dtype=np.float16).reshape(3, 4)
+    assert checksum(values) == checksum(values.copy(order="F"))
+    assert checksum(values) != checksum(values[::-1])
+    assert checksum(np.frombuffer(b"123456789", dtype=np.uint8)) == "e3069283"  # the check value of CRC-32C
+
+
+def test_seals_are_in_numeric_order():
+    seals = [Seal(step, start, start + 1, "", {}) for step in (1000, 9) for start in (512, 64)]
+    assert list(by_place(seals)) == [(9, 64), (9, 512), (1000, 64), (1000, 512)]
