@@ -26,7 +26,7 @@ from actstore.errors import SelectionError
 from actstore.hooks import edit
 from actstore.interventions import intervention
 from actstore.pairs import MinimalPair, read_pairs
-from actstore.schema import BASELINE, CHECKPOINT, CONDITION, TOKEN, TOKEN_COORDS, Selection
+from actstore.schema import BASELINE, CHECKPOINT, CONDITION, TOKEN_COORDS, Selection
 from actstore.store import StoreWriter, is_complete
 from actstore.tokens import TokenTable, tokenize_corpus
 
@@ -116,7 +116,8 @@ def ablate(config: AblateConfig, selections: Sequence[Selection], out: Path, *, 
         If a selection does not fit the model, a name is unknown, or the store cannot be written.
     """
     source = models.resolve(config.model)
-    steps = models.choose_checkpoints(source, config.checkpoints)
+    source = models.preflight(source, models.choose_checkpoints(source, config.checkpoints))
+    steps = list(source.checkpoints)
     cells = conditions(config, selections)
     configuration = asdict(config) | {"checkpoints": steps, "selections": [asdict(s) for s in selections]}
     if is_complete(out, configuration):
@@ -152,8 +153,9 @@ def ablate(config: AblateConfig, selections: Sequence[Selection], out: Path, *, 
         "seed": config.seed,
         "package_version": version("actstore"),
     }
-    with StoreWriter(out, configuration, attrs, {TOKEN: len(table)}) as writer:
+    with StoreWriter(out, configuration, attrs) as writer:
         _write(writer, steps, cells, table, pairs, items, results)
+        writer.finish()
     return True
 
 
@@ -231,24 +233,22 @@ def _write(
     results: _Results,
 ) -> None:
     for name in TOKEN_COORDS:
-        writer.coordinate(name, getattr(table, name))
-    writer.coordinate(CHECKPOINT, np.array(steps))
+        writer.write(name, getattr(table, name))
+    writer.write(CHECKPOINT, np.array(steps))
     chosen = [cell.selection for cell in cells]
-    writer.coordinate(CONDITION, np.array([cell.label for cell in cells]))
-    writer.coordinate("intervention", np.array([cell.intervention for cell in cells]))
-    writer.coordinate("cohort", np.array([BASELINE if s is None else s.rule for s in chosen]))
-    writer.coordinate("selection_seed", np.array([-1 if s is None else s.seed for s in chosen]))
-    writer.coordinate("n_neurons", np.array([0 if s is None else s.n_neurons for s in chosen]))
-    writer.coordinate("perplexity", results.perplexity)
-    sizes = {CHECKPOINT: len(steps), CONDITION: len(cells), TOKEN: len(table)}
-    writer.variable("ablated_surprisal", sizes)
-    writer.write("ablated_surprisal", {}, results.surprisal)
+    writer.write(CONDITION, np.array([cell.label for cell in cells]))
+    writer.write("intervention", np.array([cell.intervention for cell in cells]))
+    writer.write("cohort", np.array([BASELINE if s is None else s.rule for s in chosen]))
+    writer.write("selection_seed", np.array([-1 if s is None else s.seed for s in chosen]))
+    writer.write("n_neurons", np.array([0 if s is None else s.n_neurons for s in chosen]))
+    writer.write("perplexity", results.perplexity)
+    writer.write("ablated_surprisal", results.surprisal)
     if pairs:
         for name in ("phenomenon", "paradigm", "sentence_good", "sentence_bad"):
-            writer.coordinate(name, np.array([getattr(pair, name) for pair in pairs]))
-        writer.coordinate("log_probability_good", results.good)
-        writer.coordinate("log_probability_bad", results.bad)
+            writer.write(name, np.array([getattr(pair, name) for pair in pairs]))
+        writer.write("log_probability_good", results.good)
+        writer.write("log_probability_bad", results.bad)
     if items:
-        writer.coordinate("probe", np.array([item.probe for item in items]))
-        writer.coordinate("answer", np.array([item.answer for item in items]))
-        writer.coordinate("log_probability_option", results.options)
+        writer.write("probe", np.array([item.probe for item in items]))
+        writer.write("answer", np.array([item.answer for item in items]))
+        writer.write("log_probability_option", results.options)

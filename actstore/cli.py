@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from actstore.errors import StoreError, run_reporting
+from actstore.errors import StoreError, UnknownNameError, run_reporting
+
+if TYPE_CHECKING:
+    from actstore.extract import ExtractConfig
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 _EPILOG = """examples:
@@ -36,8 +41,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"actstore {version('actstore')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_extract(commands)
+    _add_plan(commands)
     _add_ablate(commands)
-    models = commands.add_parser("models", help="list the models that need no download")
+    models = _subcommand(commands, "models", "list the models that have a short name", "actstore models pythia")
+    models.add_argument("filter", nargs="?", default="", help="only names that contain this")
     models.set_defaults(run=_models)
     info = _subcommand(commands, "info", "say what a store holds", "actstore info runs/store.zarr --json")
     info.add_argument("store", type=Path)
@@ -73,18 +80,56 @@ def _window(text: str) -> int:
     return window
 
 
+def _token_count(text: str) -> int | None:
+    return None if text == "all" else _positive(text)
+
+
+def _worker(text: str) -> tuple[int, int]:
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not i/n with 1 ≤ i ≤ n, e.g. 3/8")
+    return int(number), int(of)
+
+
 def _add_text_options(parser: argparse.ArgumentParser, corpus: str) -> None:
-    parser.add_argument("--model", required=True, help="embedded model (see `actstore models`) or local folder")
     parser.add_argument(
-        "--checkpoints", default="main", help="all, main (the last; default), log, START:STOP:EVERY, or steps: 512,1000"
+        "--model", required=True, help="name (see `actstore models`), hub repository, local folder or .gguf file"
     )
     parser.add_argument(
-        "--corpus", default=corpus, help=f"builtin, builtin-evaluation, or a path to .txt or .conllu (default {corpus})"
+        "--checkpoints", default="main", help="all, main (the final model; default), log, START:STOP:EVERY, or steps: 512,1000"
     )
-    parser.add_argument("--tokens", type=_positive, default=16_384, help="whole documents up to N tokens (default 16384)")
+    parser.add_argument(
+        "--corpus", default=corpus,
+        help=f"builtin, builtin-evaluation, wikitext2, or a path to .txt, .jsonl, .conllu (also .gz), Brown's tagged files, "
+        f"or a folder or .zip of these (default {corpus})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tokens", type=_token_count, default=16_384,
+        help="whole documents, drawn by seed, up to N tokens; all for a whole corpus (default 16384)",
+    )  # fmt: skip
     parser.add_argument("--window", type=_window, default=128, help="tokens in a window, BOS included (default 128)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of an embedded corpus (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the choice of documents (default 0)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _add_extract_options(parser: argparse.ArgumentParser) -> None:
+    _add_text_options(parser, "builtin")
+    parser.add_argument("--layers", default="all", help="all (default), START:STOP[:EVERY], or a list: 0,5,11")
+    parser.add_argument("--dtype", choices=("float16", "float32"), default="float16", help="stored dtype (default float16)")
+    parser.add_argument(
+        "--compute-dtype", choices=("float32", "bfloat16", "float16"), default="float32",
+        help="dtype of the model's arithmetic (default float32)",
+    )  # fmt: skip
+    parser.add_argument("--device", default="cpu", help="where the model runs: cpu (default), cuda, cuda:1")
+    parser.add_argument(
+        "--documents", choices=("file", "article", "paragraph", "line"), default="file",
+        help="what a document of plain text is (default file)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--spacy", metavar="PIPELINE",
+        help="spaCy pipeline for words and UPOS of raw text, none for no words (default en_core_web_sm where installed)",
+    )  # fmt: skip
+    parser.add_argument("--site", help="pre-activation module of an unlisted family, e.g. 'model.layers.{layer}.mlp.gate_proj'")
 
 
 def _add_extract(commands: _Commands) -> None:
@@ -92,13 +137,30 @@ def _add_extract(commands: _Commands) -> None:
         commands,
         "extract",
         "run a model over a corpus and store every MLP pre-activation",
-        "actstore extract --model pico-neox --checkpoints all --corpus builtin --store runs/default/store.zarr",
+        "actstore extract --model pico-neox --checkpoints all --store runs/default/store.zarr\n"
+        "  actstore extract --model pythia-1b --checkpoints all --corpus wikitext2 --device cuda --store pythia.zarr\n"
+        "  actstore extract --model pythia-70m --checkpoints log --worker 3/8 --store pythia.zarr   # in a job array",
     )
-    _add_text_options(parser, "builtin")
+    _add_extract_options(parser)
     parser.add_argument("--store", type=Path, required=True, help="the Zarr store to write")
-    parser.add_argument("--dtype", choices=("float16", "float32"), default="float16", help="stored dtype (default float16)")
-    parser.add_argument("--site", help="pre-activation module of an unlisted family, e.g. 'model.layers.{layer}.mlp.gate_proj'")
+    parser.add_argument("--strict", action="store_true", help="fail if a checkpoint cannot be had, instead of leaving it out")
+    parser.add_argument("--discard-downloads", action="store_true", help="free each revision's downloaded files after use")
+    share = parser.add_mutually_exclusive_group()
+    share.add_argument("--worker", type=_worker, metavar="i/n", help="compute the i-th of n shares, beside other processes")
+    share.add_argument("--scheduler", metavar="ADDRESS", help="have a Dask cluster compute: tcp://…, or local")
     parser.set_defaults(run=_extract)
+
+
+def _add_plan(commands: _Commands) -> None:
+    parser = _subcommand(
+        commands,
+        "plan",
+        "say what an extraction will take, with no download",
+        "actstore plan --model pythia-1b --checkpoints all --tokens 131072",
+    )
+    _add_extract_options(parser)
+    parser.add_argument("--store", type=Path, default=Path("store.zarr"), help="where the store would be written")
+    parser.set_defaults(run=_plan)
 
 
 def _add_ablate(commands: _Commands) -> None:
@@ -122,15 +184,54 @@ def _add_ablate(commands: _Commands) -> None:
     parser.set_defaults(run=_ablate)
 
 
-def _extract(options: argparse.Namespace) -> None:
-    from actstore.extract import ExtractConfig, extract
+def _extract_config(options: argparse.Namespace) -> ExtractConfig:
+    from actstore.extract import ExtractConfig
 
-    config = ExtractConfig(
-        options.model, options.checkpoints, options.corpus, options.tokens, options.window, options.dtype,
-        seed=options.seed, site=options.site,
-    )  # fmt: skip
-    written = extract(config, options.store, progress=not options.quiet)
-    _done(options.store, written)
+    return ExtractConfig(**{field.name: getattr(options, field.name) for field in fields(ExtractConfig)})
+
+
+def _extract(options: argparse.Namespace) -> None:
+    from actstore.extract import RunOptions, extract
+
+    run = RunOptions(options.strict, options.discard_downloads, options.worker, options.scheduler, not options.quiet)
+    outcome = extract(_extract_config(options), options.store, run)
+    print(f"{options.store}: {outcome.value}")
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from actstore.plan import plan
+
+    found = plan(_extract_config(options), options.store)
+    layout = found.layout
+    known = "as tokenized" if found.n_tokens_known else "as asked: the tokenizer is not on this machine"
+    print(
+        f"{found.model}: {layout.n_checkpoints} checkpoints × {len(layout.layers)} layers × {layout.n_tokens:,} tokens ({known})"
+    )
+    for name, array in layout.arrays.items():
+        shape = " × ".join(f"{size:,}" for size in array.shape)
+        print(f"  {name:<14} {shape:<28} {array.dtype!s:<8} {_size(found.bytes_of[name]):>12}")
+    print(f"  {'labels':<14} {'':<28} {'':<8} {_size(found.bytes_of['labels']):>12}")
+    print(
+        f"  {'total':<14} {f'{found.n_files:,} files':<28} {'':<8} {_size(found.total_bytes):>12}  ({found.total_bytes:,} bytes)"
+    )
+    print(f"time: about {_duration(max(found.compute_seconds, found.write_seconds))} on {options.device} "
+          f"(computing {_duration(found.compute_seconds)}, writing {_duration(found.write_seconds)}, at the same time)")  # fmt: skip
+    print(f"disk: {_size(found.free_bytes)} free, {'enough' if found.fits else 'NOT ENOUGH'}")
+
+
+def _size(n_bytes: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if n_bytes < 1024:
+            return f"{n_bytes:,.1f} {unit}"
+        n_bytes /= 1024
+    return f"{n_bytes:,.1f} TiB"
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.1f} {unit}"
+    return f"{seconds:.0f} seconds"
 
 
 def _ablate(options: argparse.Namespace) -> None:
@@ -143,25 +244,31 @@ def _ablate(options: argparse.Namespace) -> None:
     )  # fmt: skip
     selections = [Selection.load(path) for path in options.selection]
     written = ablate(config, selections, options.out, progress=not options.quiet)
-    _done(options.out, written)
-
-
-def _done(path: Path, written: bool) -> None:
-    print(f"{path}: written" if written else f"{path}: already complete, nothing to do")
+    print(f"{options.out}: {'written' if written else 'already complete, nothing to do'}")
 
 
 def _models(options: argparse.Namespace) -> None:
-    from transformers import AutoConfig
-
     from actstore import models
+    from actstore.adapters import adapter_for
+    from actstore.catalogue import CATALOGUE
 
-    print(f"{'name':<12} {'family':<10} {'layers':>6} {'neurons':>8}  checkpoints")
+    rows = []
     for name in models.builtin_names():
         source = models.resolve(name)
-        config = AutoConfig.from_pretrained(next(reversed(source.checkpoints.values())), local_files_only=True)
-        neurons = getattr(config, "intermediate_size", None) or config.ffn_dim
+        outline = models.outline(source)
+        sites = adapter_for(outline).modules(outline)
         steps = ", ".join(map(str, source.checkpoints))
-        print(f"{name:<12} {config.model_type:<10} {config.num_hidden_layers:>6} {neurons:>8}  {steps}")
+        neurons = sites[0].get_parameter("weight").shape[0]
+        rows.append((name, outline.config.model_type, len(sites), neurons, f"{steps} (embedded)"))
+    for entry in CATALOGUE.values():
+        steps = f"{len(entry.steps)}: {entry.steps[0]} to {entry.steps[-1]}" if entry.steps else "main"
+        rows.append((entry.name, entry.family, entry.n_layers, entry.n_neurons, f"{steps} ({entry.repo})"))
+    chosen = [row for row in rows if options.filter.lower() in row[0]]
+    if not chosen:
+        raise UnknownNameError("model", options.filter, [row[0] for row in rows])
+    print(f"{'name':<24} {'family':<12} {'layers':>6} {'neurons':>8}  checkpoints")
+    for name, family, n_layers, n_neurons, steps in chosen:
+        print(f"{name:<24} {family:<12} {n_layers:>6} {n_neurons:>8,}  {steps}")
 
 
 def _info(options: argparse.Namespace) -> None:
@@ -198,6 +305,7 @@ def _verify(options: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 on success, 2 on a problem the user can mend, 130 on Ctrl-C."""
+    logging.basicConfig(format="actstore: %(message)s")
     options = _parser().parse_args(arguments)
     return run_reporting(lambda: options.run(options), "actstore")
 

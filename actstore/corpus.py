@@ -1,52 +1,47 @@
-"""Text as documents of sentences of words, each with its character span.
+"""Where text comes from: the embedded corpora, WikiText-2 from the hub, and files.
 
-Owns reading: the embedded corpora, plain text and CoNLL-U. Turning documents into tokens and
-windows is `tokens.py`.
+Owns names, paths, archives and the order of documents. What a form of file looks like inside is
+`readers.py` and `brown.py`; turning documents into tokens is `tokens.py`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+import gzip
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path, PurePath
 
+import numpy as np
+
+from actstore import brown, hub
+from actstore.documents import CorpusDocument, CorpusWord
 from actstore.errors import CorpusError, UnknownNameError
+from actstore.readers import READERS, Reader, plain
 
 BUILTIN = {"builtin": "extraction", "builtin-evaluation": "evaluation", "builtin-train": "train"}
-"""Names of the embedded corpora and the part of the language each one draws from."""
+"""Names of the embedded corpora, which are endless, and the part of the language each one draws from."""
+WIKITEXT = "wikitext2"
+_WIKITEXT_FILE = ("Salesforce/wikitext", "wikitext-2-raw-v1/test-00000-of-00001.parquet")
+_FORMS = f"{', '.join(READERS)} (also .gz), the tagged files of the Brown corpus, or a .zip or folder of these"
 
 
-@dataclass(frozen=True, slots=True)
-class CorpusWord:
-    """A word at characters [start, end) of its document."""
-
-    start: int
-    end: int
-    upos: str = ""
-    deprel: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CorpusDocument:
-    """A text with its sentences; `sentences` is empty where words are not known."""
-
-    name: str
-    text: str
-    sentences: tuple[tuple[CorpusWord, ...], ...] = ()
-
-
-def read_corpus(name: str, seed: int = 0) -> Iterator[CorpusDocument]:
-    """Documents of an embedded corpus (endless) or of a file or folder.
+def read_corpus(name: str, seed: int | None = 0, boundary: str = "file") -> Iterator[CorpusDocument]:
+    """Documents of an embedded corpus (endless), of WikiText-2, or of a file or folder.
 
     Parameters
     ----------
     name : str
-        `builtin`, `builtin-evaluation`, `builtin-train`, or a path: `.txt` (one document a
-        file), `.conllu`, or a folder of such files.
-    seed : int
-        Seed of an embedded corpus; files are read as they are.
+        `builtin`, `builtin-evaluation`, `builtin-train`, `wikitext2` (the raw test part, one
+        document an article), or a path: `.txt`, `.jsonl`, `.conllu`, each also as `.gz`; the
+        tagged files of the Brown corpus; a `.zip` or a folder of these.
+    seed : int, optional
+        Seed of an embedded corpus, or of the order of a finite one's documents; None leaves a
+        finite corpus in its own order.
+    boundary : str
+        What a document of a `.txt` is: `file`, `article`, `paragraph` or `line`.
 
     Raises
     ------
@@ -56,11 +51,19 @@ def read_corpus(name: str, seed: int = 0) -> Iterator[CorpusDocument]:
         If a file cannot be read or holds no text.
     """
     if name in BUILTIN:
+        if seed is None:
+            raise CorpusError(f"the corpus {name} is endless; say how much of it to take with --tokens N")
         return _builtin(BUILTIN[name], seed)
-    path = Path(name)
-    if not path.exists():
-        raise UnknownNameError("corpus", name, [*BUILTIN, "a path to .txt or .conllu"])
-    return _checked(path)
+    if name == WIKITEXT:
+        documents = list(_wikitext())
+    elif Path(name).expanduser().exists():
+        documents = list(_from_path(Path(name).expanduser(), boundary))
+    else:
+        raise UnknownNameError("corpus", name, [*BUILTIN, WIKITEXT, f"a path to {_FORMS}"])
+    if not documents:
+        raise CorpusError(f"corpus {name} holds no text; expected {_FORMS}, with at least one word")
+    order = range(len(documents)) if seed is None else np.random.default_rng(seed).permutation(len(documents))
+    return (documents[index] for index in order)
 
 
 def _builtin(part: str, seed: int) -> Iterator[CorpusDocument]:
@@ -75,89 +78,78 @@ def _builtin(part: str, seed: int) -> Iterator[CorpusDocument]:
         yield CorpusDocument(document.name, document.text, tuple(sentences))
 
 
-def _checked(path: Path) -> Iterator[CorpusDocument]:
-    files = sorted(p for p in path.rglob("*") if p.suffix in _READERS) if path.is_dir() else [path]
-    found = False
-    for file in files:
-        for document in _read_file(file):
-            if document.text.strip():
-                found = True
-                yield document
-    if not found:
-        raise CorpusError(f"corpus {path} holds no text; expected {' or '.join(_READERS)} with at least one word")
+def _wikitext() -> Iterator[CorpusDocument]:
+    import pandas as pd
 
-
-def _read_file(file: Path) -> Iterator[CorpusDocument]:
-    if file.suffix not in _READERS:
-        raise CorpusError(f"cannot tell the format of {file}; name it {' or '.join('*' + s for s in _READERS)}")
+    path = hub.dataset_file(*_WIKITEXT_FILE)
     try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise CorpusError(f"cannot read {file}: {error.strerror}") from None
+        text = "".join(pd.read_parquet(path)["text"])
+    except ImportError:
+        raise CorpusError("reading wikitext2 needs pyarrow: pip install 'actstore[wikitext]'") from None
+    return plain(WIKITEXT, text, "article")
+
+
+def _from_path(path: Path, boundary: str) -> Iterator[CorpusDocument]:
+    readers: dict[str, Reader] = READERS | {".txt": partial(plain, boundary=boundary)}
+    files = list(_files(path))
+    names = [name for name, _ in files if brown.is_brown_name(PurePath(name).name)]
+    for name, raw in files:
+        if names:  # Brown comes with lists of its files, which are not text
+            found = iter([brown.parse(PurePath(name).name, _decoded(name, raw()))]) if name in names else iter(())
+        else:
+            found = _reader(readers, name)(PurePath(name).name, _decoded(name, raw()))
+        yield from (document for document in found if document.text.strip())
+
+
+def _ending(name: str) -> str:
+    return PurePath(name.removesuffix(".gz")).suffix
+
+
+def _reader(readers: dict[str, Reader], name: str) -> Reader:
+    if _ending(name) not in readers:
+        raise CorpusError(f"cannot tell the form of {name}; expected {_FORMS}")
+    return readers[_ending(name)]
+
+
+def _files(path: Path) -> Iterator[tuple[str, partial[bytes]]]:
+    """Name and reader of every file at a path; in a folder or archive, of those of a known form."""
+    if path.is_dir():
+        inside = sorted(file for file in path.rglob("*") if file.is_file())
+        yield from ((str(file), partial(_read, file)) for file in inside if _is_known(file.name))
+    elif path.suffix == ".zip":
+        with _reading(path), zipfile.ZipFile(path) as archive:
+            names = sorted(name for name in archive.namelist() if _is_known(PurePath(name).name))
+        yield from ((name, partial(_read_member, path, name)) for name in names)
+    else:
+        yield str(path), partial(_read, path)
+
+
+def _is_known(name: str) -> bool:
+    return _ending(name) in READERS or brown.is_brown_name(name)
+
+
+def _read(path: Path) -> bytes:
+    with _reading(path):
+        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+
+
+def _read_member(path: Path, name: str) -> bytes:
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        raw = archive.read(name)
+        return gzip.decompress(raw) if name.endswith(".gz") else raw
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Name the file in what the system says of it."""
+    try:
+        yield
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise CorpusError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _decoded(name: str, raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise CorpusError(f"{file} is not UTF-8 (byte {error.start}); convert it first, e.g. with iconv") from None
-    return _READERS[file.suffix](file.name, text)
-
-
-def _plain(name: str, text: str) -> Iterator[CorpusDocument]:
-    yield CorpusDocument(name, text)
-
-
-def _conllu(name: str, text: str) -> Iterator[CorpusDocument]:
-    """CoNLL-U: one document a `# newdoc`, or one for the file."""
-    documents: list[tuple[str, list[list[list[str]]]]] = [(name, [])]
-    rows: list[list[str]] = []
-    for number, line in enumerate(itertools.chain(text.splitlines(), [""]), 1):
-        if line.startswith("# newdoc"):
-            documents.append((line.partition("=")[2].strip() or f"{name}:{number}", []))
-        elif line.startswith("#"):
-            continue
-        elif line.strip():
-            columns = line.split("\t")
-            if len(columns) != 10:
-                raise CorpusError(f"{name} line {number}: CoNLL-U needs 10 tab-separated columns, found {len(columns)}")
-            rows.append(columns)
-        elif rows:
-            documents[-1][1].append(rows)
-            rows = []
-    for title, sentences in documents:
-        if sentences:
-            yield _assemble(title, sentences)
-
-
-def _assemble(title: str, sentences: list[list[list[str]]]) -> CorpusDocument:
-    pieces: list[str] = []
-    length = 0
-    spans: list[tuple[CorpusWord, ...]] = []
-    for rows in sentences:
-        words: list[CorpusWord] = []
-        first, last = 0, 0  # syntactic words of the current multiword token
-        for columns in rows:
-            index, form, upos, deprel, misc = columns[0], columns[1], columns[3], columns[7], columns[9]
-            if "." in index:  # an empty node has no surface text
-                continue
-            end = length + len(form)
-            if "-" in index:
-                first, last = (int(part) for part in index.split("-"))
-                surface = (length, end)
-            elif first <= int(index) <= last:
-                if int(index) == first:  # the parts share one span: the first one labels it
-                    words.append(CorpusWord(*surface, upos, deprel))
-                continue
-            else:
-                words.append(CorpusWord(length, end, upos, deprel))
-            pieces.append(form if "SpaceAfter=No" in misc else form + " ")
-            length += len(pieces[-1])
-        spans.append(tuple(words))
-    return CorpusDocument(title, "".join(pieces).rstrip(), tuple(spans))
-
-
-_READERS: dict[str, Callable[[str, str], Iterator[CorpusDocument]]] = {".txt": _plain, ".conllu": _conllu}
-
-
-def fingerprint(documents: Iterable[CorpusDocument]) -> str:
-    """Digest of texts and labels."""
-    digest = hashlib.blake2b(digest_size=16)
-    for document in documents:
-        digest.update(repr(document).encode())
-    return digest.hexdigest()
+        raise CorpusError(f"{name} is not UTF-8 (byte {error.start}); convert it first, e.g. with iconv") from None

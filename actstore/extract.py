@@ -1,13 +1,14 @@
 """Extraction: one pass of a model over a corpus, into a store.
 
-Owns the run: which shards there are, what a shard holds, and the order of work. A (checkpoint,
-shard) block is a pure function of the configuration.
+Owns the run: what a configuration means (`Job`), which blocks there are, who computes them, and
+when the store is whole. A block is a pure function of the job; `block.py` computes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
 from dataclasses import asdict, dataclass
+from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,16 @@ from transformers import PreTrainedModel
 
 from actstore import models, scoring
 from actstore.adapters import Adapter, adapter_for, nonlinearity
+from actstore.block import Block, BlockRunner
 from actstore.corpus import read_corpus
-from actstore.errors import ActstoreError, CorpusError
-from actstore.hooks import capture
-from actstore.ledger import Seal, checksum
-from actstore.schema import CHECKPOINT, HIDDEN, LAYER, NEURON, NOT_A_DUPLICATE, TOKEN, TOKEN_COORDS
-from actstore.store import StoreWriter, is_complete
+from actstore.errors import CorpusError, ModelError
+from actstore.layout import Layout
+from actstore.schema import CHECKPOINT, LAYER, NEURON, NOT_A_DUPLICATE, TOKEN_COORDS
+from actstore.store import StoreWriter, Workspace, is_complete
+from actstore.tagging import Tagger
 from actstore.tokens import TokenTable, tokenize_corpus
 
-_SHARD_BYTES = 2**28
-DTYPES = {"float16": torch.float16, "float32": torch.float32}
+COMPUTE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEFAULT_TOKENS = 16_384
 
 
@@ -39,23 +40,31 @@ class ExtractConfig:
     Attributes
     ----------
     model : str
-        Embedded model or local folder.
+        Short name, hub repository, local folder or `.gguf` file.
     checkpoints : str
         `all`, `main`, `log`, `start:stop:every`, or a comma-separated list of steps.
     corpus : str
-        Embedded corpus or path.
+        Embedded corpus, `wikitext2`, or path.
     tokens : int, optional
-        Whole documents up to this many tokens; None takes all of a finite corpus.
+        Whole documents, in an order drawn by seed, up to this many tokens; None takes all of a
+        finite corpus in its own order.
     window : int
         Tokens in a window, BOS included.
+    layers : str
+        `all`, or `start:stop:every` (both ends included), or a comma-separated list.
     dtype : str
         Stored dtype of activations, float16 or float32.
     compute_dtype : str
-        Dtype of the model's arithmetic, float32 or float16.
+        Dtype of the model's arithmetic: float32, bfloat16 or float16.
+    device : str
+        Where the model runs: cpu, cuda, cuda:1, ….
     seed : int
-        Seed of an embedded corpus.
-    batch_tokens : int
-        Padded tokens in a forward pass.
+        Seed of an embedded corpus, or of the choice of documents.
+    documents : str
+        What a document of a plain text is: file, article, paragraph or line.
+    spacy : str, optional
+        spaCy pipeline for the words of raw text, `none` for no words; None for the default one
+        where it is installed.
     site : str, optional
         Pre-activation module pattern for families without an adapter.
     """
@@ -65,37 +74,102 @@ class ExtractConfig:
     corpus: str = "builtin"
     tokens: int | None = DEFAULT_TOKENS
     window: int = 128
+    layers: str = "all"
     dtype: str = "float16"
     compute_dtype: str = "float32"
+    device: str = "cpu"
     seed: int = 0
-    batch_tokens: int = 4096
+    documents: str = "file"
+    spacy: str | None = None
     site: str | None = None
 
 
-def extract(config: ExtractConfig, store: Path, *, progress: bool = True) -> bool:
-    """Write the store of a configuration; False if it was already there.
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run an extraction; nothing here changes the store.
 
-    An interrupted run continues with its first unsealed block; the result is the same store,
-    bit for bit.
+    Attributes
+    ----------
+    strict : bool
+        Whether a checkpoint that cannot be had is an error instead of being left out.
+    discard_downloads : bool
+        Whether to free each revision's files in the hub's cache after use.
+    worker : tuple of int, optional
+        (i, n): compute the i-th of n equal shares, 1 ≤ i ≤ n, beside other processes.
+    scheduler : str, optional
+        Address of a Dask scheduler, or `local`, that computes the blocks.
+    progress : bool
+        Whether to show a progress bar.
+    """
+
+    strict: bool = False
+    discard_downloads: bool = False
+    worker: tuple[int, int] | None = None
+    scheduler: str | None = None
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class Job:
+    """A configuration made concrete: everything that a block depends on."""
+
+    config: ExtractConfig
+    source: models.ModelSource
+    table: TokenTable
+    layout: Layout
+    attrs: dict[str, Any]
+
+    @property
+    def steps(self) -> list[int]:
+        """Training steps of the checkpoints, ascending."""
+        return list(self.source.checkpoints)
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What must be equal for two runs to write the same store."""
+        return asdict(self.config) | {
+            "checkpoints": self.steps,
+            "corpus_fingerprint": self.attrs["corpus_fingerprint"],
+            "package_version": self.attrs["package_version"],
+        }
+
+    @property
+    def blocks(self) -> list[Block]:
+        """All blocks, checkpoint by checkpoint."""
+        return [
+            Block(index, step, shard, start, stop)
+            for index, step in enumerate(self.steps)
+            for shard, (start, stop) in enumerate(self.layout.bounds)
+        ]
+
+    def load(self, step: int) -> tuple[PreTrainedModel, list[torch.nn.Module], str]:
+        """A checkpoint's model, the sites of the chosen layers, and the weights' fingerprint."""
+        config = self.config
+        model = models.load(self.source, step, COMPUTE_DTYPES[config.compute_dtype], config.device)
+        sites = adapter_for(model, config.site).modules(model)
+        return model, [sites[layer] for layer in self.layout.layers], models.weights_fingerprint(model)
+
+
+def prepare(config: ExtractConfig, *, strict: bool = False) -> Job:
+    """Resolve every name, every checkpoint and the text, before anything is computed.
 
     Raises
     ------
     ActstoreError
-        If a name, the text or the path does not fit, the disk fills, or an activation is not
-        finite or overflows the stored dtype.
+        If a name, the text, a layer or the device does not fit, or a model cannot be had.
     """
+    check_device(config.device)
+    tagger = Tagger(config.spacy)
     source = models.resolve(config.model)
-    steps = models.choose_checkpoints(source, config.checkpoints)
-    configuration = asdict(config) | {"checkpoints": steps}
-    if is_complete(store, configuration):
-        return False
-    tokenizer = models.load_tokenizer(source)
-    table = tokenize_corpus(read_corpus(config.corpus, config.seed), tokenizer, config.window, config.tokens)
+    steps = models.choose_checkpoints(source, config.checkpoints, strict=strict)
+    source = models.preflight(source, steps, strict=strict)
     outline = models.outline(source)
+    adapter = adapter_for(outline, config.site)
     if config.window > scoring.context_length(outline):
         raise CorpusError(f"--window {config.window} exceeds the context of {source.name}, {scoring.context_length(outline)}")
-    adapter = adapter_for(outline, config.site)
-    shape = _Shape.of(outline, adapter, len(table), len(steps))
+    tokenizer = models.load_tokenizer(source)
+    table = read_tokens(config, tokenizer, tagger)
+    layout = layout_of(outline, adapter, config, len(table), len(source.checkpoints))
     attrs = {
         "model": source.name,
         "family": adapter.family,
@@ -103,6 +177,7 @@ def extract(config: ExtractConfig, store: Path, *, progress: bool = True) -> boo
         "site": adapter.site,
         "corpus": config.corpus,
         "corpus_fingerprint": table.fingerprint,
+        "tagger": tagger.name,
         "tokenizer_fingerprint": models.tokenizer_fingerprint(tokenizer),
         "seed": config.seed,
         "dtype": config.dtype,
@@ -110,159 +185,146 @@ def extract(config: ExtractConfig, store: Path, *, progress: bool = True) -> boo
         "bos_policy": "every window begins with BOS (EOS where there is none), stored and not scored",
         "package_version": version("actstore"),
     }
-    with StoreWriter(store, configuration, attrs, shape.shard, resumable=True) as writer:
-        if not writer.resumed:
-            _write_axes(writer, config, table, shape)
-        total = len(table) * len(steps)
-        with tqdm(total=total, unit="token", unit_scale=True, desc=source.name, disable=not progress) as bar:
-            for index, step in enumerate(steps):
-                bar.set_postfix(checkpoint=step)
-                _write_checkpoint(writer, config, source, step, index, adapter, table, shape, bar)
-        _write_checkpoint_axis(writer, source, steps)
-    return True
+    return Job(config, source, table, layout, attrs)
 
 
-@dataclass(frozen=True)
-class _Shape:
-    """Sizes of the store's axes and of a shard."""
-
-    sizes: dict[str, int]
-    shard_tokens: int
-
-    @classmethod
-    def of(cls, model: PreTrainedModel, adapter: Adapter, n_tokens: int, n_checkpoints: int) -> _Shape:
-        sites = adapter.modules(model)
-        weight: Any = sites[0].weight
-        hidden = int(model.config.hidden_size)
-        neurons = int(weight.numel()) // hidden
-        per_token = 2 * len(sites) * (neurons + hidden)
-        shard = max(256, min(16_384, _SHARD_BYTES // per_token // 256 * 256))
-        sizes = {CHECKPOINT: n_checkpoints, LAYER: len(sites), TOKEN: n_tokens, NEURON: neurons, HIDDEN: hidden}
-        return cls(sizes, min(shard, n_tokens))
-
-    @property
-    def shard(self) -> dict[str, int]:
-        return {TOKEN: self.shard_tokens, NEURON: self.sizes[NEURON], HIDDEN: self.sizes[HIDDEN]}
-
-    @property
-    def shards(self) -> Iterator[tuple[int, int]]:
-        n_tokens = self.sizes[TOKEN]
-        for start in range(0, n_tokens, self.shard_tokens):
-            yield start, min(start + self.shard_tokens, n_tokens)
+def check_device(device: str) -> None:
+    """Refuse a device that torch does not see."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
 
 
-def _write_axes(writer: StoreWriter, config: ExtractConfig, table: TokenTable, shape: _Shape) -> None:
-    for name in TOKEN_COORDS:
-        writer.coordinate(name, getattr(table, name))
-    for dim in (LAYER, NEURON):
-        writer.coordinate(dim, np.arange(shape.sizes[dim]))
-    for name in ("preactivation", "mlp_input", "surprisal"):
-        writer.variable(name, shape.sizes, config.dtype if name != "surprisal" else None)
+def read_tokens(config: ExtractConfig, tokenizer: Any, tagger: Tagger) -> TokenTable:
+    """The token axis of a configuration."""
+    documents = read_corpus(config.corpus, None if config.tokens is None else config.seed, config.documents)
+    return tokenize_corpus(documents, tokenizer, config.window, config.tokens, tagger)
 
 
-def _write_checkpoint(
-    writer: StoreWriter,
-    config: ExtractConfig,
-    source: models.ModelSource,
-    step: int,
-    index: int,
-    adapter: Adapter,
-    table: TokenTable,
-    shape: _Shape,
-    bar: Any,
-) -> None:
-    """Every block of a checkpoint that is not sealed yet; the model is loaded only if there is one."""
-    sealed = writer.ledger.seals()
-    to_do = [(start, stop) for start, stop in shape.shards if (step, start) not in sealed]
-    bar.update(len(table) - sum(stop - start for start, stop in to_do))
-    if not to_do:
-        return
-    model = models.load(source, step, DTYPES[config.compute_dtype])
-    fingerprint = models.weights_fingerprint(model)
-    for start, stop in to_do:
-        block = shard_block(model, adapter, table, start, stop, config, shape.sizes)
-        for name, values in block.items():
-            writer.write(name, {CHECKPOINT: slice(index, index + 1), TOKEN: slice(start, stop)}, values)
-        checksums = {name: checksum(values) for name, values in block.items()}
-        writer.seal(Seal(step, start, stop, fingerprint, checksums))
-        bar.update(stop - start)
+def layout_of(outline: PreTrainedModel, adapter: Adapter, config: ExtractConfig, n_tokens: int, n_checkpoints: int) -> Layout:
+    """The arrays of an extraction, from the model's modules."""
+    sites = adapter.modules(outline)
+    hidden = int(outline.config.hidden_size)
+    weight: Any = sites[0].weight
+    layers = choose_layers(config.layers, len(sites))
+    return Layout(n_checkpoints, layers, n_tokens, int(weight.numel()) // hidden, hidden, config.dtype)
 
 
-def _write_checkpoint_axis(writer: StoreWriter, source: models.ModelSource, steps: Sequence[int]) -> None:
-    """The coordinates of `checkpoint`, from the ledger: known only when every checkpoint was loaded."""
-    of_step = {step: seal.weights_fingerprint for (step, _), seal in writer.ledger.seals().items()}
-    fingerprints = [of_step[step] for step in steps]
-    first = {fingerprint: step for step, fingerprint in reversed(list(zip(steps, fingerprints, strict=True)))}
-    duplicates = [NOT_A_DUPLICATE if first[f] == step else first[f] for step, f in zip(steps, fingerprints, strict=True)]
-    writer.coordinate(CHECKPOINT, np.array(steps))
-    writer.coordinate("revision", np.array([source.checkpoints[step].name for step in steps]))
-    writer.coordinate("weights_fingerprint", np.array(fingerprints))
-    writer.coordinate("duplicate_of", np.array(duplicates))
+def choose_layers(spec: str, n_layers: int) -> tuple[int, ...]:
+    """The layers that a specification names, ascending.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be read, or names a layer that the model does not have.
+    """
+    if spec == "all":
+        return tuple(range(n_layers))
+    chosen: set[int] = set()
+    for part in spec.split(","):
+        numbers = part.strip().split(":")
+        if not 1 <= len(numbers) <= 3 or not all(number.isdecimal() for number in numbers) or numbers[2:] == ["0"]:
+            raise ModelError(f"--layers {part.strip()!r} is not a layer or start:stop[:every]; give e.g. 0,5 or 0:11 or 0:30:5")
+        start, stop, every = (*map(int, numbers), *([int(numbers[0])] if len(numbers) == 1 else []), 1, 1)[:3]
+        if stop >= n_layers:
+            raise ModelError(f"layer {stop} is out of range: the model has layers 0 to {n_layers - 1}")
+        chosen |= set(range(start, stop + 1, every))
+    if not chosen:
+        raise ModelError(f"--layers {spec!r} names no layer")
+    return tuple(sorted(chosen))
 
 
-@torch.inference_mode()
-def shard_block(
-    model: PreTrainedModel,
-    adapter: Adapter,
-    table: TokenTable,
-    start: int,
-    stop: int,
-    config: ExtractConfig,
-    sizes: dict[str, int],
-) -> dict[str, np.ndarray]:
-    """Everything a store holds of tokens [start, stop) of one checkpoint.
+class Outcome(Enum):
+    """How an extraction ended."""
 
-    Windows that cross the edge of the shard are run whole and cut, so that a block depends on
-    nothing outside its arguments.
+    WRITTEN = "written"
+    ALREADY_COMPLETE = "already complete, nothing to do"
+    SHARE_DONE = "this worker's share is done; the last worker to end completes the store"
 
-    Returns
-    -------
-    dict
-        `preactivation` (1, layer, token, neuron), `mlp_input` (1, layer, token, hidden),
-        `surprisal` (1, token).
+
+def extract(config: ExtractConfig, store: Path, options: RunOptions | None = None) -> Outcome:
+    """Write the store of a configuration.
+
+    An interrupted run continues with its first unsealed block; the result is the same store, bit
+    for bit, whoever computed it. As one of several workers it is whole when the last of them ends.
 
     Raises
     ------
     ActstoreError
-        If an activation is not finite or exceeds the stored dtype's range.
+        If a name, the text or the path does not fit, the disk fills, or an activation is not
+        finite or overflows the stored dtype.
     """
-    dtype = np.dtype(config.dtype)
-    n_tokens, n_layers = stop - start, sizes[LAYER]
-    block = {
-        "preactivation": np.empty((1, n_layers, n_tokens, sizes[NEURON]), dtype),
-        "mlp_input": np.empty((1, n_layers, n_tokens, sizes[HIDDEN]), dtype),
-        "surprisal": np.full((1, n_tokens), np.nan, np.float32),
-    }
-    bounds = table.window_bounds
-    bounds = bounds[(bounds[:, 0] < stop) & (bounds[:, 1] > start)]
-    sites = adapter.modules(model)
-    with capture(sites) as captured:
-        for chosen in scoring.batches(bounds[:, 1] - bounds[:, 0], config.batch_tokens):
-            rows = bounds[chosen]
-            ids, mask = scoring.pad([table.token_id[a:b] for a, b in rows], model.device)
-            hidden = scoring.hidden_states(model, ids, mask)
-            at = np.concatenate([np.arange(a, b) for a, b in rows])
-            inside = torch.from_numpy((at >= start) & (at < stop))
-            target = at[inside.numpy()] - start
-            real = mask.bool()
-            for layer in range(n_layers):
-                for name, tensors in (("preactivation", captured.outputs), ("mlp_input", captured.inputs)):
-                    flat = tensors[layer].reshape(*ids.shape, -1)[real][inside]
-                    block[name][0, layer, target] = _cast(flat, dtype, name, layer)
-            scored = real[:, 1:]
-            values = scoring.surprisals(model, hidden[:, :-1][scored], ids[:, 1:][scored]).cpu().numpy()
-            at_scored = np.concatenate([np.arange(a + 1, b) for a, b in rows])
-            keep = (at_scored >= start) & (at_scored < stop)
-            block["surprisal"][0, at_scored[keep] - start] = values[keep]
-    return block
+    options = options or RunOptions()
+    job = prepare(config, strict=options.strict)
+    if is_complete(store, job.configuration):
+        return Outcome.ALREADY_COMPLETE
+    with StoreWriter(
+        store, job.configuration, job.attrs, lambda writer: _write_axes(writer, job), shared=options.worker is not None
+    ) as writer:
+        _compute(job, writer, options)
+        whole = writer.finish(len(job.blocks), lambda: _write_checkpoint_axis(writer, job))
+    return Outcome.WRITTEN if whole else Outcome.SHARE_DONE
 
 
-def _cast(values: torch.Tensor, dtype: np.dtype, name: str, layer: int) -> np.ndarray:
-    array = values.float().cpu().numpy()
-    peak = float(np.abs(array).max(initial=0.0))  # NaN propagates
-    if not np.isfinite(peak):
-        index = int(np.argwhere(~np.isfinite(array))[0, 1])
-        raise ActstoreError(f"{name} of layer {layer}, index {index} is not finite; the checkpoint's weights may be damaged")
-    if peak > float(np.finfo(dtype).max):
-        raise ActstoreError(f"{name} of layer {layer} reaches {peak:,.0f}, beyond {dtype}; extract with --dtype float32")
-    return array.astype(dtype)
+def _write_axes(writer: StoreWriter, job: Job) -> None:
+    for name in TOKEN_COORDS:
+        writer.write(name, getattr(job.table, name))
+    writer.write(LAYER, np.array(job.layout.layers))
+    writer.write(NEURON, np.arange(job.layout.n_neurons))
+    for array in job.layout.arrays.values():
+        writer.declare(array)
+
+
+def _write_checkpoint_axis(writer: StoreWriter, job: Job) -> None:
+    """The coordinates of `checkpoint`, from the ledger: known only when every checkpoint was loaded."""
+    steps = job.steps
+    of_step = {step: seal.weights_fingerprint for (step, _), seal in writer.ledger.seals().items()}
+    first: dict[str, int] = {}
+    duplicates = [first.setdefault(of_step[step], step) for step in steps]
+    writer.write(CHECKPOINT, np.array(steps))
+    writer.write("revision", np.array([job.source.checkpoints[step].revision for step in steps]))
+    writer.write("weights_fingerprint", np.array([of_step[step] for step in steps]))
+    writer.write(
+        "duplicate_of", np.array([NOT_A_DUPLICATE if d == step else d for d, step in zip(duplicates, steps, strict=True)])
+    )
+
+
+def _compute(job: Job, writer: StoreWriter, options: RunOptions) -> None:
+    """Every block of this process's share that is not sealed yet."""
+    sealed = writer.ledger.seals()
+    share = _share(job.blocks, options.worker)
+    to_do = [block for block in share if (block.step, block.start) not in sealed]
+    total = sum(block.stop - block.start for block in share)
+    left = sum(block.stop - block.start for block in to_do)
+    with tqdm(total=total, initial=total - left, unit="token", unit_scale=True, desc=job.source.name,
+              disable=not options.progress) as bar:  # fmt: skip
+        if options.scheduler:
+            from actstore.cluster import run_blocks
+
+            run_blocks(job, to_do, writer.workspace, options.scheduler, bar.update)
+        else:
+            _run_blocks(job, to_do, writer.workspace, options.discard_downloads, bar)
+
+
+def _share(blocks: list[Block], worker: tuple[int, int] | None) -> list[Block]:
+    """Neighbouring blocks, so that a worker loads few checkpoints."""
+    if worker is None:
+        return blocks
+    number, of = worker
+    return blocks[(number - 1) * len(blocks) // of : number * len(blocks) // of]
+
+
+def _run_blocks(job: Job, blocks: list[Block], workspace: Workspace, discard: bool, bar: Any) -> None:
+    with BlockRunner(job.table, job.layout, job.config.window, job.config.device, workspace) as runner:
+        for step, group in itertools.groupby(blocks, key=lambda block: block.step):
+            bar.set_postfix(checkpoint=step)
+            model, sites, fingerprint = job.load(step)
+            for block in group:
+                for n_tokens in runner.run(model, sites, block, fingerprint):
+                    bar.update(n_tokens)
+            del model, sites  # before the next one is loaded
+            if discard:
+                runner.wait()
+                job.source.checkpoints[step].discard()
+        runner.wait()

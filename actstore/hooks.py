@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,34 +15,30 @@ from torch.nn import Module
 from actstore.errors import ActstoreError
 
 Edit = Callable[[torch.Tensor], torch.Tensor]
-
-
-@dataclass
-class Captured:
-    """What the last forward pass sent through each site: tensors (batch, position, ·)."""
-
-    inputs: dict[int, torch.Tensor] = field(default_factory=dict)
-    outputs: dict[int, torch.Tensor] = field(default_factory=dict)
+Receive = Callable[[int, torch.Tensor, torch.Tensor], None]
 
 
 @contextmanager
-def capture(sites: Sequence[Module]) -> Iterator[Captured]:
-    """Keep the input and output of every site during the forward passes inside.
+def observe(sites: Sequence[Module], receive: Receive) -> Iterator[None]:
+    """Show every site's input and output to `receive` during the forward passes inside.
 
-    The tensors are the model's own, not copies: read them before the next forward pass.
+    Parameters
+    ----------
+    sites : sequence of Module
+    receive : callable
+        Called with the site's index, its input and its output, (batch, position, ·) or flattened
+        to two dims. They are the model's own tensors: what is to be kept must be copied.
     """
-    captured = Captured()
 
-    def hook_for(layer: int) -> Callable[..., None]:
+    def hook_for(index: int) -> Callable[..., None]:
         def hook(module: Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            captured.inputs[layer] = args[0]
-            captured.outputs[layer] = output
+            receive(index, args[0], output)
 
         return hook
 
-    handles = [site.register_forward_hook(hook_for(layer)) for layer, site in enumerate(sites)]
+    handles = [site.register_forward_hook(hook_for(index)) for index, site in enumerate(sites)]
     try:
-        yield captured
+        yield
     finally:
         for handle in handles:
             handle.remove()

@@ -1,38 +1,112 @@
 """Model names, their checkpoints, and loading.
 
-Owns the way from a name on the command line to weights in memory. Loading never runs code from
-a model's folder and never guesses a dtype.
+Owns the way from a name on the command line to weights in memory: which checkpoints there are,
+which of them can be had (the preflight), and loading. Loading never runs code from a model's
+folder and never guesses a dtype.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
+from actstore import hub
 from actstore.builtin import MODELS_FOLDER
+from actstore.catalogue import CATALOGUE, Entry, entry_of, known_problem
 from actstore.errors import ModelError, UnknownNameError
+from actstore.ledger import checksum
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _STEP = re.compile(r"step(\d+)")
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_log = logging.getLogger("actstore")
 MAIN = 0
 """The checkpoint number of a model that has no training history."""
+UNNUMBERED = -1
+"""The checkpoint number of a suite's `main` that is none of its training steps."""
+
+
+class Checkpoint(Protocol):
+    """Where one checkpoint's files are, or come from."""
+
+    @property
+    def revision(self) -> str:
+        """Name of the folder, file or hub revision."""
+
+    @property
+    def digest(self) -> str:
+        """Equal for two checkpoints only if their weight files are equal; empty if not known before loading."""
+
+    def config_folder(self) -> Path:
+        """A folder (or .gguf file) with the configuration."""
+
+    def tokenizer_folder(self) -> Path:
+        """A folder (or .gguf file) with the tokenizer."""
+
+    def fetch(self) -> Path:
+        """A folder (or .gguf file) with everything."""
+
+    def discard(self) -> None:
+        """Free what `fetch` downloaded."""
+
+
+@dataclass(frozen=True)
+class LocalCheckpoint:
+    """A model folder or `.gguf` file on this machine; never discarded."""
+
+    path: Path
+    tokenizer: Path | None = None
+    digest: str = ""
+
+    @property
+    def revision(self) -> str:
+        """Name of the folder or file."""
+        return self.path.name
+
+    def config_folder(self) -> Path:
+        """The path itself."""
+        return self.path
+
+    def tokenizer_folder(self) -> Path:
+        """The suite's folder, where it has a tokenizer, or the path itself."""
+        return self.tokenizer or self.path
+
+    def fetch(self) -> Path:
+        """The path itself."""
+        return self.path
+
+    def discard(self) -> None:
+        """Nothing: these are the user's own files."""
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model with its checkpoints on disk: training step → folder, in ascending order."""
+    """A model and its checkpoints: training step → where the files are, in ascending order.
+
+    Attributes
+    ----------
+    name : str
+        Short name, repository or folder.
+    checkpoints : dict of int to Checkpoint
+    main_step : int
+        The checkpoint that `main` stands for.
+    entry : Entry, optional
+        What the catalogue says of it.
+    """
 
     name: str
-    checkpoints: dict[int, Path]
-    tokenizer_folder: Path
+    checkpoints: dict[int, Checkpoint]
+    main_step: int
+    entry: Entry | None = None
 
 
 def builtin_names() -> list[str]:
@@ -40,48 +114,90 @@ def builtin_names() -> list[str]:
     return sorted(folder.name for folder in MODELS_FOLDER.glob("*") if folder.is_dir())
 
 
-def resolve(name: str) -> ModelSource:
-    """Find a model by the name of an embedded one or by its local folder.
+def resolve(name: str, *, connect: bool = True) -> ModelSource:
+    """Find a model by name.
 
-    A folder is one model (it has a `config.json`) or a suite of `step*/` checkpoints.
+    Parameters
+    ----------
+    name : str
+        An embedded model, a local folder (one model, or a suite of `step*/` checkpoints), a
+        `.gguf` file, a short name of the catalogue, or a hub repository `owner/name`.
+    connect : bool
+        Whether the hub may be asked; otherwise a public model has the checkpoints that the
+        catalogue knows.
 
     Raises
     ------
     UnknownNameError, ModelError
-        If there is no such model, or the folder holds none.
+        If there is no such model, the path holds none, or the hub cannot be reached.
     """
-    folder = MODELS_FOLDER / name if name in builtin_names() else Path(name)
-    if not folder.is_dir():
-        raise UnknownNameError("model", name, [*builtin_names(), "a local folder"])
-    steps = {int(m[1]): path for path in folder.iterdir() if path.is_dir() and (m := _STEP.fullmatch(path.name))}
+    if name in builtin_names():
+        return _local(MODELS_FOLDER / name)
+    path = Path(name).expanduser()
+    if path.exists():
+        return _local(path)
+    entry = entry_of(name)
+    if entry is not None:
+        return _public(entry.repo, entry, connect)
+    if _REPOSITORY.fullmatch(name) and not name.startswith("."):
+        return _public(name, None, connect)
+    choices = [*builtin_names(), *CATALOGUE, "a hub repository owner/name", "a local folder or .gguf file"]
+    raise UnknownNameError("model", name, choices)
+
+
+def _local(path: Path) -> ModelSource:
+    if path.suffix == ".gguf" and path.is_file():
+        return ModelSource(path.stem, {MAIN: LocalCheckpoint(path)}, MAIN)
+    if not path.is_dir():
+        raise ModelError(f"{path} is neither a model folder nor a .gguf file")
+    steps = {int(m[1]): folder for folder in path.iterdir() if folder.is_dir() and (m := _STEP.fullmatch(folder.name))}
     if steps:
-        shared = (folder / "tokenizer.json").is_file()
-        return ModelSource(folder.name, dict(sorted(steps.items())), folder if shared else steps[max(steps)])
-    if (folder / "config.json").is_file():
-        return ModelSource(folder.name, {MAIN: folder}, folder)
-    raise ModelError(f"{folder} holds neither a config.json nor step*/ folders, so it is no model")
+        shared = path if (path / "tokenizer.json").is_file() else None
+        found: dict[int, Checkpoint] = {step: LocalCheckpoint(steps[step], shared) for step in sorted(steps)}
+        return ModelSource(path.resolve().name, found, max(found))
+    if (path / "config.json").is_file():
+        return ModelSource(path.resolve().name, {MAIN: LocalCheckpoint(path)}, MAIN)
+    raise ModelError(f"{path} holds neither a config.json nor step*/ folders, so it is no model")
 
 
-def choose_checkpoints(source: ModelSource, spec: str) -> list[int]:
+def _public(repo: str, entry: Entry | None, connect: bool) -> ModelSource:
+    name = entry.name if entry else repo
+    known = entry.steps if entry else ()
+    steps: dict[int, Checkpoint]
+    if connect:
+        found, main = hub.revisions(repo)
+        steps = dict(found)
+    else:
+        main = hub.HubCheckpoint(repo, "main")
+        steps = {step: hub.HubCheckpoint(repo, f"step{step}") for step in known}
+    # The final model of an unknown suite may be annealed or merged: it is none of the steps.
+    main_step = known[-1] if known else UNNUMBERED if steps else MAIN
+    steps.setdefault(main_step, main)
+    return ModelSource(name, dict(sorted(steps.items())), main_step, entry)
+
+
+def choose_checkpoints(source: ModelSource, spec: str, *, strict: bool = False) -> list[int]:
     """The training steps that a specification names, ascending.
 
     Parameters
     ----------
     source : ModelSource
     spec : str
-        `all`, `main` (the last), `log` (0 and the powers of two, then the last), a range
+        `all` (every training step), `main` (the final model), `log` (0 and the powers of two, then the last), a range
         `start:stop:every` (both ends included), or steps such as `512,step1000`.
+    strict : bool
+        Whether a listed step that does not exist is an error; otherwise it is reported and left out.
 
     Raises
     ------
     UnknownNameError, ModelError
-        If a step does not exist, or nothing matches.
+        If the specification cannot be read, or nothing matches.
     """
-    available = list(source.checkpoints)
+    if spec == "main":
+        return [source.main_step]
+    available = [step for step in source.checkpoints if step != UNNUMBERED]
     if spec == "all":
         return available
-    if spec == "main":
-        return [available[-1]]
     if spec == "log":
         return [step for step in available if step & (step - 1) == 0 or step == available[-1]]
     if re.fullmatch(r"\d+:\d+(:\d+)?", spec):
@@ -90,22 +206,83 @@ def choose_checkpoints(source: ModelSource, spec: str) -> list[int]:
             raise ModelError(f"--checkpoints {spec!r} steps by 0; give a positive step")
         chosen = [step for step in available if step in range(start, stop + 1, every)]
         if not chosen:
-            raise ModelError(f"no checkpoint of {source.name} lies in {spec}; it has {', '.join(map(str, available))}")
+            raise ModelError(f"no checkpoint of {source.name} lies in {spec}; it has {_listing(available)}")
         return chosen
-    chosen = []
-    for part in spec.split(","):
-        label = part.strip().removeprefix("step")
-        if not label.isdecimal() or int(label) not in source.checkpoints:
-            raise UnknownNameError(f"checkpoint of {source.name}", part.strip(), ["all", "main", "log", *available])
-        chosen.append(int(label))
-    return sorted(set(chosen))
+    return _listed(source, spec, strict)
+
+
+def _listing(steps: list[int]) -> str:
+    return ", ".join(map(str, steps)) if len(steps) < 30 else f"{len(steps)} from {steps[0]} to {steps[-1]}"
+
+
+def _listed(source: ModelSource, spec: str, strict: bool) -> list[int]:
+    choices = ["all", "main", "log", *source.checkpoints]
+    labels = [part.strip().removeprefix("step") for part in spec.split(",")]
+    unreadable = next((label for label in labels if not label.isdecimal()), None)
+    if unreadable is not None:
+        raise UnknownNameError(f"checkpoint of {source.name}", unreadable, choices)
+    wanted = sorted({int(label) for label in labels})
+    missing = [step for step in wanted if step not in source.checkpoints]
+    if missing and (strict or len(missing) == len(wanted)):
+        raise UnknownNameError(f"checkpoint of {source.name}", missing[0], choices)
+    for step in missing:
+        _log.warning("%s has no checkpoint %d; left out", source.name, step)
+    return [step for step in wanted if step not in missing]
+
+
+def preflight(source: ModelSource, steps: list[int], *, strict: bool = False) -> ModelSource:
+    """The source with exactly those of `steps` that can be had, each one resolved.
+
+    Asks the hub for every revision's files before anything is computed. Reports revisions that
+    are missing, whose weights an earlier one has, or that are known to be wrong.
+
+    Raises
+    ------
+    ModelError
+        If a revision is missing and `strict` is set, or none is left.
+    """
+    asked = {step: source.checkpoints[step] for step in steps}
+    remote = {step: checkpoint for step, checkpoint in asked.items() if isinstance(checkpoint, hub.HubCheckpoint)}
+    resolved: dict[int, Checkpoint] = {}
+    for step, found in {**asked, **hub.inspect(remote)}.items():
+        if not isinstance(found, hub.MissingRevisionError):
+            resolved[step] = found
+        elif strict:
+            raise found
+        else:
+            _log.warning("%s; left out", found)
+    if not resolved:
+        raise ModelError(f"none of the {len(steps)} checkpoints of {source.name} can be had")
+    _warn(source, resolved)
+    return replace(source, checkpoints=resolved)
+
+
+def _warn(source: ModelSource, checkpoints: dict[int, Checkpoint]) -> None:
+    first: dict[str, int] = {}
+    for step, checkpoint in checkpoints.items():
+        original = first.setdefault(checkpoint.digest, step) if checkpoint.digest else step
+        if original != step:
+            _log.warning("%s: step %d has the weights of step %d; it will be marked duplicate_of", source.name, step, original)
+    if source.entry is not None:
+        problems = [(step, problem) for step in checkpoints if (problem := known_problem(source.entry.repo, step))]
+        for problem in dict.fromkeys(problem for _, problem in problems):
+            listed = ", ".join(str(step) for step, same in problems if same == problem)
+            _log.warning("%s: %s (%s)", source.name, problem, f"step {listed}" if len(listed) < 60 else "most steps")
 
 
 def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
-    """The tokenizer that all checkpoints of a model share."""
+    """The tokenizer that all checkpoints of a model share.
+
+    Raises
+    ------
+    ModelError
+        If there is none, or it cannot be read.
+    """
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(source.tokenizer_folder, local_files_only=True, trust_remote_code=False)
+    place = source.checkpoints[max(source.checkpoints)].tokenizer_folder()
+    with _loading(f"the tokenizer of {source.name}"):
+        return AutoTokenizer.from_pretrained(**_where(place), local_files_only=True, trust_remote_code=False)
 
 
 def load(source: ModelSource, step: int, dtype: torch.dtype, device: str = "cpu") -> PreTrainedModel:
@@ -118,54 +295,84 @@ def load(source: ModelSource, step: int, dtype: torch.dtype, device: str = "cpu"
     """
     from transformers import AutoModelForCausalLM
 
-    folder = source.checkpoints[step]
-    try:
-        with _quiet():
-            model = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, local_files_only=True, trust_remote_code=False, attn_implementation="sdpa"
-            )
-    except Exception as error:  # any reader of any weight format may fail in its own way
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"cannot load {folder}: {reason}") from error
-    return model.to(device).eval()
+    place = source.checkpoints[step].fetch()
+    options: dict[str, Any] = {}
+    if place.is_file():
+        from transformers import GgufConfig
+
+        options["quantization_config"] = GgufConfig(dequantize=True)
+    with _loading(str(place)):
+        model = AutoModelForCausalLM.from_pretrained(
+            **_where(place), dtype=dtype, local_files_only=True, trust_remote_code=False, weights_only=True,
+            attn_implementation="sdpa", **options,
+        )  # fmt: skip
+    return model.to(device).eval().requires_grad_(False)
 
 
-def outline(source: ModelSource) -> PreTrainedModel:
-    """The last checkpoint's modules and configuration without weights, on the meta device."""
+def outline(source: ModelSource, *, connect: bool = True) -> PreTrainedModel:
+    """The modules and configuration of a model without weights, on the meta device.
+
+    Parameters
+    ----------
+    source : ModelSource
+    connect : bool
+        Whether the configuration may be downloaded; otherwise the catalogue's sizes serve.
+
+    Raises
+    ------
+    ModelError
+        If there is no configuration, or it cannot be read.
+    """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    folder = source.checkpoints[max(source.checkpoints)]
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    with _loading(f"the configuration of {source.name}"):
+        if not connect and source.entry is not None:
+            config = AutoConfig.for_model(source.entry.family, **source.entry.config)
+        else:
+            place = source.checkpoints[max(source.checkpoints)].config_folder()
+            config = AutoConfig.from_pretrained(**_where(place), local_files_only=True, trust_remote_code=False)
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(config)
-    except Exception as error:  # any configuration may be wrong in its own way
-        raise ModelError(f"cannot read the configuration in {folder}: {str(error).strip().splitlines()[0]}") from error
+
+
+def _where(place: Path) -> dict[str, Any]:
+    """How transformers wants to be told of a folder or a .gguf file."""
+    if place.is_file():
+        return {"pretrained_model_name_or_path": place.parent, "gguf_file": place.name}
+    return {"pretrained_model_name_or_path": place}
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the loader's own progress bars out of ours."""
-    from transformers.utils import logging
+def _loading(what: str) -> Iterator[None]:
+    """Keep the loader's own progress bars out of ours, and give its errors one line."""
+    from transformers.utils import logging as transformers_logging
 
-    enabled = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    enabled = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
     try:
         yield
+    except ModelError:
+        raise
+    except Exception as error:  # any reader of any format may fail in its own way
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"cannot load {what}: {reason}") from error
     finally:
         if enabled:
-            logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()
 
 
 def weights_fingerprint(model: PreTrainedModel) -> str:
-    """Digest of every parameter and buffer that a checkpoint stores, in name order."""
+    """Digest of every parameter and buffer that a checkpoint stores, in name order.
+
+    Of each tensor its CRC-32C is taken, so that it costs little beside loading.
+    """
     import torch
 
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        values = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} {checksum(values)}\n".encode())
     return digest.hexdigest()
 
 

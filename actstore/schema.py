@@ -40,7 +40,7 @@ class Field:
     units: str = "1"
 
     @property
-    def attrs(self) -> dict[str, str]:
+    def attrs(self) -> dict[str, Any]:
         """The attributes stored with the array."""
         return {"long_name": self.long_name, "units": self.units}
 

@@ -16,8 +16,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from actstore.errors import CorpusError
 from actstore.tokens import bos_id
 
-_LOGIT_ELEMENTS = 2**23
-"""Float32 logits held at once while reducing (32 MiB)."""
+_LOGIT_ELEMENTS = 2**24
+"""Float32 logits held at once while reducing (64 MiB)."""
 
 
 def pad(sequences: Sequence[np.ndarray], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -44,15 +44,14 @@ def hidden_states(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor)
 def surprisals(model: PreTrainedModel, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Surprisal in nats of `targets` (row,) given final hidden states (row, hidden).
 
-    The vocabulary projection runs in chunks, so float32 logits never exceed 32 MiB.
+    The vocabulary projection runs in chunks, so float32 logits never exceed 64 MiB.
     """
     head = model.get_output_embeddings()
     rows = max(1, _LOGIT_ELEMENTS // head.weight.shape[0])
     parts = []
     for first in range(0, len(targets), rows):
         logits = _scaled(model, head(hidden[first : first + rows])).float()
-        picked = logits.gather(1, targets[first : first + rows, None]).squeeze(1)
-        parts.append(torch.logsumexp(logits, dim=1) - picked)
+        parts.append(torch.nn.functional.cross_entropy(logits, targets[first : first + rows], reduction="none"))
     return torch.cat(parts)
 
 

@@ -7,13 +7,13 @@ whole. Imports neither torch nor transformers.
 from __future__ import annotations
 
 import fcntl
-import itertools
 import json
 import os
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,12 @@ from zarr.codecs import Crc32cCodec
 from zarr.errors import ZarrUserWarning
 
 from actstore.errors import StoreError
-from actstore.ledger import Ledger, Seal, checksum, keep, kept
-from actstore.schema import CHECKPOINT, FIELDS, SCHEMA_VERSION, TOKEN
+from actstore.layout import ArrayLayout
+from actstore.ledger import Ledger, keep, kept
+from actstore.schema import CHECKPOINT, CONDITION, FIELDS, SCHEMA_VERSION, TOKEN
+from actstore.shards import problem
 
 _CONFIG = "configuration"
-_DATA = "data"
-_CHUNK_BYTES = 2**20
 PathLike = str | os.PathLike[str]
 
 
@@ -82,8 +82,17 @@ def read_configuration(path: PathLike) -> dict[str, Any] | None:
         return None
 
 
+@dataclass(frozen=True)
+class Workspace:
+    """Folders of a store that is being written: its arrays, their seals, files not yet whole."""
+
+    data: Path
+    ledger: Path
+    scratch: Path
+
+
 class StoreWriter:
-    """A store being written by this process alone; a context manager that gives it its final name.
+    """A store being written; a context manager. `finish` gives it its final name.
 
     Parameters
     ----------
@@ -93,11 +102,12 @@ class StoreWriter:
         What the store is made from; kept in it and compared when it is found again.
     attrs : mapping
         Attributes of the group.
-    shard : mapping of dim to int
-        Extent of one shard along each dim that is not cut to 1.
-    resumable : bool
-        Whether blocks that the ledger names are kept, over an error and over the next start.
-        Otherwise an error removes everything.
+    axes : callable, optional
+        Writes what must be there before the first block. With it the store is resumable: sealed
+        blocks are kept, over an error and over the next start. Without it an error removes
+        everything.
+    shared : bool
+        Whether other processes may write other blocks at the same time.
 
     Raises
     ------
@@ -111,171 +121,128 @@ class StoreWriter:
         path: PathLike,
         configuration: Mapping[str, Any],
         attrs: Mapping[str, Any],
-        shard: Mapping[str, int],
+        axes: Callable[[StoreWriter], None] | None = None,
         *,
-        resumable: bool = False,
+        shared: bool = False,
     ) -> None:
-        self.path = Path(path)
-        self.partial = partial_path(path)
-        self.shard = shard
-        self.resumable = resumable
-        self.ledger = Ledger(self.partial / "ledger")
-        data = self.partial / _DATA
-        with _disk_errors(self.partial):
+        self.path, self.partial, self.resumable, self.shared = Path(path), partial_path(path), axes is not None, shared
+        self.workspace = Workspace(self.partial / "data", self.partial / "ledger", self.partial / "scratch")
+        self.ledger = Ledger(self.workspace.ledger)
+        with disk_errors(self.partial):
             self.partial.mkdir(parents=True, exist_ok=True)
-            self._lock()
-            self.resumed = resumable and self._is_ours(configuration)
-            if self.resumed:
-                self.group = zarr.open_group(data, mode="r+")
-                return
-            shutil.rmtree(self.ledger.folder, ignore_errors=True)
-            self.group = zarr.open_group(data, mode="w", zarr_format=3)
-            self.group.attrs.update({"schema_version": SCHEMA_VERSION, **attrs, _CONFIG: _normal(configuration)})
+            self._lock_file = (self.partial / "lock").open("w")
+            try:
+                self._lock(shared)
+                with self._alone():
+                    self._open(configuration, attrs, axes)
+            except BaseException:
+                self._lock_file.close()
+                raise
 
-    def _lock(self) -> None:
+    def _lock(self, shared: bool) -> None:
         """Hold the lock file while writing; the system frees it if this process dies."""
-        self._lock_file = (self.partial / "lock").open("w")
         try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._lock_file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._lock_file.close()
             raise StoreError(f"{self.path} is being written by another process; wait for it or choose another path") from None
 
-    def _is_ours(self, configuration: Mapping[str, Any]) -> bool:
-        """Whether an unfinished store with sealed blocks and this configuration is there."""
-        if not self.ledger.seals():
-            return False
-        differences = _differences(read_configuration(self.partial / _DATA) or {}, _normal(configuration))
-        if differences:
-            self._lock_file.close()
-            raise StoreError(
-                f"{self.partial} is unfinished with another configuration ({'; '.join(differences)}); "
-                "finish it with its own command, remove it, or choose another path"
-            )
-        return True
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Set-up and finish are done by one of several workers, while the others wait."""
+        with (self.partial / "setup").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _open(
+        self, configuration: Mapping[str, Any], attrs: Mapping[str, Any], axes: Callable[[StoreWriter], None] | None
+    ) -> None:
+        ready = self.partial / "ready"
+        if self.resumable and ready.exists() and (self.shared or self.ledger.seals()):
+            differences = _differences(read_configuration(self.workspace.data) or {}, _normal(configuration))
+            if differences:
+                raise StoreError(
+                    f"{self.partial} is unfinished with another configuration ({'; '.join(differences)}); "
+                    "finish it with its own command, remove it, or choose another path"
+                )
+            self.group = zarr.open_group(self.workspace.data, mode="r+")
+            return
+        shutil.rmtree(self.workspace.ledger, ignore_errors=True)
+        self.group = zarr.open_group(self.workspace.data, mode="w", zarr_format=3)
+        self.group.attrs.update({"schema_version": SCHEMA_VERSION, **attrs, _CONFIG: _normal(configuration)})
+        if axes is not None:
+            axes(self)
+            ready.touch()
 
     def __enter__(self) -> StoreWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            if kind is None:
-                self._finish()
-            elif not (self.resumable and self.ledger.seals()):
+            if kind is not None and not (self.resumable and (self.shared or self.ledger.seals())):
                 shutil.rmtree(self.partial, ignore_errors=True)
         finally:
             self._lock_file.close()
 
-    def _finish(self) -> None:
+    def finish(self, n_blocks: int = 0, close: Callable[[], None] = lambda: None) -> bool:
+        """Give the store its final name, once `n_blocks` blocks are sealed; whether it has it.
+
+        Parameters
+        ----------
+        n_blocks : int
+        close : callable
+            Writes what can only be known when all blocks are there.
+        """
+        with disk_errors(self.partial):
+            if not self.partial.exists():  # another worker was the last
+                return self.path.exists()
+            with self._alone():
+                seals = self.ledger.seals()
+                if self.path.exists() or len(seals) < n_blocks:
+                    return self.path.exists()
+                close()
+                if self.resumable:
+                    keep(self.group, seals.values())
+                self._consolidate()
+                self.workspace.data.replace(self.path)
+                shutil.rmtree(self.partial)
+        return True
+
+    def _consolidate(self) -> None:
         coordinates = [
             name for name in sorted(self.group.array_keys()) if len(FIELDS[name].dims) == 1 and name not in FIELDS[name].dims
         ]
-        with _disk_errors(self.partial), warnings.catch_warnings():
-            self.group.attrs["coordinates"] = " ".join(coordinates)  # the CF convention, so that xarray sets them
+        self.group.attrs["coordinates"] = " ".join(coordinates)  # the CF convention, so that xarray sets them
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", ZarrUserWarning)  # consolidated metadata is not in the v3 specification yet
-            if self.resumable:
-                keep(self.group, self.ledger.seals().values())
-            zarr.consolidate_metadata(self.partial / _DATA, zarr_format=3)
-            (self.partial / _DATA).replace(self.path)
-            shutil.rmtree(self.partial)
+            zarr.consolidate_metadata(self.workspace.data, zarr_format=3)
 
-    def seal(self, seal: Seal) -> None:
-        """Record a block as finished."""
-        with _disk_errors(self.partial):
-            self.ledger.add(seal)
-
-    def coordinate(self, name: str, values: np.ndarray) -> None:
-        """Write one whole coordinate or small variable."""
+    def write(self, name: str, values: np.ndarray) -> None:
+        """Write one whole array of the schema: a coordinate, or a readout."""
         spec = FIELDS[name]
         dtype: Any = np.dtypes.StringDType() if spec.dtype == "str" else spec.dtype
         values = np.asarray(values).astype(dtype)
-        with _disk_errors(self.partial):
-            chunks = tuple(min(self.shard.get(dim, size), size) for dim, size in zip(spec.dims, values.shape, strict=True))
-            array = self._create(name, spec.dims, values.shape, dtype, chunks, spec.attrs)
+        chunks = tuple(
+            1 if dim in (CHECKPOINT, CONDITION) else max(1, n) for dim, n in zip(spec.dims, values.shape, strict=True)
+        )
+        with disk_errors(self.partial):
+            array = self.group.create_array(
+                name, shape=values.shape, chunks=chunks if values.ndim > 1 else tuple(max(1, n) for n in values.shape),
+                dtype=dtype, dimension_names=spec.dims, attributes=spec.attrs, overwrite=True,
+            )  # fmt: skip
             array[...] = values
 
-    def variable(self, name: str, sizes: Mapping[str, int], dtype: str | None = None) -> None:
-        """Create a large variable, to be filled shard by shard.
-
-        Parameters
-        ----------
-        name : str
-            A field of the schema.
-        sizes : mapping of dim to int
-            Size of each of its dims.
-        dtype : str, optional
-            Another dtype than the schema's.
-        """
-        spec = FIELDS[name]
-        dtype = dtype or spec.dtype
-        shape = tuple(sizes[dim] for dim in spec.dims)
-        shards = tuple(min(self.shard.get(dim, 1), sizes[dim]) for dim in spec.dims)
-        with _disk_errors(self.partial):
-            self._create(name, spec.dims, shape, dtype, _chunks(shards, dtype), spec.attrs, shards)
-
-    def _create(
-        self,
-        name: str,
-        dims: tuple[str, ...],
-        shape: tuple[int, ...],
-        dtype: Any,
-        chunks: tuple[int, ...],
-        attrs: Mapping[str, str],
-        shards: tuple[int, ...] | None = None,
-    ) -> Any:
-        sealed = shards is not None
-        return self.group.create_array(
-            name,
-            shape=shape,
-            chunks=tuple(max(1, size) for size in chunks),
-            shards=shards,
-            dtype=dtype,
-            compressors=Crc32cCodec() if sealed else "auto",
-            fill_value=np.nan if sealed else None,
-            dimension_names=dims,
-            attributes=dict(attrs),
-            overwrite=True,
-        )
-
-    def write(self, name: str, region: Mapping[str, slice], values: np.ndarray) -> None:
-        """Write whole shards of a variable (never part of one: that is not safe), one at a time.
-
-        Parameters
-        ----------
-        name : str
-        region : mapping of dim to slice
-            Where `values` go, with both ends; all of a dim that is not named.
-        values : array
-        """
-        dims = FIELDS[name].dims
-        start = [region[dim].start if dim in region else 0 for dim in dims]
-        steps = [self.shard.get(dim, 1) for dim in dims]
-        with _disk_errors(self.partial):
-            array: Any = self.group[name]
-            for corner in itertools.product(*(range(0, n, step) for n, step in zip(values.shape, steps, strict=True))):
-                inside = tuple(slice(i, min(i + k, n)) for i, k, n in zip(corner, steps, values.shape, strict=True))
-                target = tuple(slice(i + part.start, i + part.stop) for i, part in zip(start, inside, strict=True))
-                if self.resumed:  # an interrupted write may have left half a shard, which zarr would read first
-                    place = [str(part.start // step) for part, step in zip(target, steps, strict=True)]
-                    self.partial.joinpath(_DATA, name, "c", *place).unlink(missing_ok=True)
-                array[target] = values[inside]
-
-
-def _chunks(shards: tuple[int, ...], dtype: str) -> tuple[int, ...]:
-    """Chunks inside a shard: whole along all dims but the last, which is split to about 1 MiB.
-
-    Reading some neurons of all tokens then reads little else.
-    """
-    *outer, inner = shards
-    per_column = int(np.prod(outer)) * np.dtype(dtype).itemsize
-    width = max(1, min(inner, _CHUNK_BYTES // per_column))
-    while inner % width:  # chunks must tile the shard
-        width -= 1
-    return (*outer, width)
+    def declare(self, layout: ArrayLayout) -> None:
+        """Create a sharded array, whose shard files are written by `shards.ShardWriter`."""
+        spec = FIELDS[layout.name]
+        with disk_errors(self.partial):
+            self.group.create_array(
+                layout.name, shape=layout.shape, chunks=layout.chunks, shards=layout.shards, dtype=layout.dtype,
+                compressors=Crc32cCodec(), fill_value=np.nan, dimension_names=spec.dims, attributes=spec.attrs,
+            )  # fmt: skip
 
 
 @contextmanager
-def _disk_errors(path: Path) -> Any:
+def disk_errors(path: Path) -> Iterator[None]:
     """Turn what the file system says into one line with the mend."""
     try:
         yield
@@ -291,10 +258,12 @@ def _disk_errors(path: Path) -> Any:
 def verify(path: PathLike) -> list[str]:
     """Recompute the checksum of every sealed block; what is damaged or missing, in words.
 
+    Every byte of every shard's file is checked.
+
     Returns
     -------
     list of str
-        One line a damaged block; empty for a sound store.
+        One line a damaged shard; empty for a sound store.
 
     Raises
     ------
@@ -302,30 +271,26 @@ def verify(path: PathLike) -> list[str]:
         If there is no store, or it has no ledger.
     """
     store = open_store(path)
-    seals = kept(zarr.open_group(path, mode="r"))
+    group = zarr.open_group(path, mode="r")
+    seals = kept(group)
     if not seals:
         raise StoreError(f"{path} has no ledger, so there is nothing to verify it by")
     place = {int(step): index for index, step in enumerate(store[CHECKPOINT].values)}
-    wrong = [
-        f"{name} of checkpoint {step}, tokens {start} to {seal.stop - 1}: {problem}"
-        for (step, start), seal in seals.items()
-        for name, expected in seal.checksums.items()
-        if (problem := _problem(store[name], place.get(step), start, seal.stop, expected))
-    ]
-    covered = sum(seal.stop - seal.start for seal in seals.values())
-    missing = len(place) * store.sizes[TOKEN] - covered
+    wrong = []
+    for (step, start), seal in seals.items():
+        for name, checksum in seal.checksums.items():
+            layout = _layout_of(group, name)
+            file = Path(path, layout.key(place[step], start // layout.shard_tokens))
+            found = problem(layout, file, checksum)
+            if found:
+                wrong.append(f"{name} of checkpoint {step}, tokens {start} to {seal.stop - 1}: {found}")
+    missing = len(place) * store.sizes[TOKEN] - sum(seal.stop - seal.start for seal in seals.values())
     return wrong + ([f"{missing:,} tokens are in no sealed block"] if missing else [])
 
 
-def _problem(array: xr.DataArray, index: int | None, start: int, stop: int, expected: str) -> str:
-    if index is None:
-        return "the checkpoint is not in the store"
-    try:
-        # Missing chunks read as NaN, so they fail the checksum too.
-        values = array.isel({CHECKPOINT: slice(index, index + 1), TOKEN: slice(start, stop)}).values
-    except (OSError, ValueError) as error:
-        return str(error).splitlines()[0]
-    return "" if checksum(values) == expected else "the checksum differs"
+def _layout_of(group: zarr.Group, name: str) -> ArrayLayout:
+    array: Any = group[name]
+    return ArrayLayout(name, array.shape, array.shards[FIELDS[name].dims.index(TOKEN)], array.dtype)
 
 
 def open_store(path: PathLike) -> xr.Dataset:
@@ -341,7 +306,7 @@ def open_store(path: PathLike) -> xr.Dataset:
         if partial_path(path).exists():
             raise StoreError(f"{path} is not finished ({partial_path(path)} is); run its command again")
         raise StoreError(f"no store at {path}; make one with `actstore extract` or `actstore ablate`")
-    dataset = xr.open_zarr(path)
+    dataset = xr.open_zarr(path, chunks=None)  # lazy without a task graph: a store may have millions of chunks
     version = dataset.attrs["schema_version"]
     if version > SCHEMA_VERSION:
         raise StoreError(f"{path} has schema version {version}, this package reads up to {SCHEMA_VERSION}; upgrade actstore")

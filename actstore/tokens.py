@@ -7,19 +7,22 @@ here, once, before any model runs.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from actstore.corpus import CorpusDocument
+from actstore.documents import CorpusDocument
 from actstore.errors import CorpusError
 from actstore.schema import NO_WORD
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+_log = logging.getLogger("actstore")
+_PATIENCE = 100
 _STRINGS = ("token_text", "word_form", "upos", "deprel")
 
 
@@ -74,6 +77,7 @@ def tokenize_corpus(
     tokenizer: PreTrainedTokenizerBase,
     window: int,
     n_tokens: int | None = None,
+    annotate: Callable[[CorpusDocument], CorpusDocument] = lambda document: document,
 ) -> TokenTable:
     """Whole documents as non-overlapping windows, up to `n_tokens` tokens.
 
@@ -88,7 +92,10 @@ def tokenize_corpus(
     window : int
         Tokens in a window, BOS included.
     n_tokens : int, optional
-        Stop before the first document that would exceed this many tokens (BOS counted).
+        Stop before the first document that would exceed this many tokens (BOS counted). A
+        document that alone exceeds them is left out, and reported.
+    annotate : callable, optional
+        Gives a document that is taken its words.
 
     Raises
     ------
@@ -98,28 +105,36 @@ def tokenize_corpus(
     if not tokenizer.is_fast:
         raise CorpusError("this model has no fast tokenizer, so tokens cannot be aligned with words")
     rows: list[list[np.ndarray]] = []
-    total = 0
+    total, n_too_long = 0, 0
     counters = _Counters()
     for document in documents:
         encoded = tokenizer(document.text, return_offsets_mapping=True, add_special_tokens=False, verbose=False)
         ids = np.asarray(encoded["input_ids"], dtype=np.int64)
         if not len(ids):
             continue
-        n_windows = -(-len(ids) // (window - 1))
-        if n_tokens is not None and total + len(ids) + n_windows > n_tokens:
-            if not total:
-                raise CorpusError(
-                    f"document {document.name!r} alone has {len(ids) + n_windows:,} tokens, more than the {n_tokens:,} asked for; "
-                    "raise --tokens"
-                )
+        length = len(ids) + -(-len(ids) // (window - 1))
+        if n_tokens is not None and length > n_tokens:
+            n_too_long += 1
+            if not rows and n_too_long == _PATIENCE:  # an embedded corpus never ends
+                break
+            continue
+        if n_tokens is not None and total + length > n_tokens:
             break
-        total += len(ids) + n_windows
+        total += length
         offsets = np.asarray(encoded["offset_mapping"], dtype=np.int64)
         pieces = np.array([document.text[a:b] for a, b in offsets], dtype=object)
-        rows.extend(_windows(ids, pieces, _align(document, offsets, counters), tokenizer, window, counters))
+        aligned = _align(annotate(document), offsets, counters)
+        rows.extend(_windows(ids, pieces, aligned, tokenizer, window, counters))
         counters.document += 1
+    if not rows and n_too_long:
+        raise CorpusError(
+            f"no document has as few as {n_tokens:,} tokens (BOS counted; {n_too_long} tried); "
+            "raise --tokens, or cut plain text with --documents paragraph"
+        )
     if not rows:
         raise CorpusError("the corpus holds no text to extract")
+    if n_too_long:
+        _log.warning("%d documents have more than %d tokens each and are left out", n_too_long, n_tokens)
     columns = dict(zip(_COLUMNS, (np.concatenate(column) for column in zip(*rows, strict=True)), strict=True))
     return TokenTable(**columns, is_scored=columns["position"] > 0)
 

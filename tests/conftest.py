@@ -15,6 +15,7 @@ from actstore.extract import ExtractConfig, extract
 from actstore.schema import Selection
 from actstore.store import open_store
 from analysis.__main__ import main as analysis_main
+from tests.helpers import QUIET
 
 mpl.use("Agg")
 
@@ -30,7 +31,7 @@ def extract_config() -> ExtractConfig:
 def run_folder(tmp_path_factory: pytest.TempPathFactory, extract_config: ExtractConfig) -> Path:
     """A run's folder as the study runner leaves it: store, analysis, ablation."""
     folder = tmp_path_factory.mktemp("run")
-    extract(extract_config, folder / "store.zarr", progress=False)
+    extract(extract_config, folder / "store.zarr", QUIET)
     store, results = str(folder / "store.zarr"), str(folder / "analysis")
     assert analysis_main(["entanglement", "--store", store, "--out", results, "--random-seeds", "2"]) == 0
     selections = [Selection.load(path) for path in sorted((folder / "analysis" / "selections").glob("*.json"))]

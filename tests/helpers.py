@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from types import SimpleNamespace
+
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
+
+from actstore.extract import RunOptions
+from actstore.hooks import observe
+
+QUIET = RunOptions(progress=False)
 
 TINY = {"vocab_size": 64, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 64}
 GATED = TINY | {"intermediate_size": 24, "num_key_value_heads": 2, "head_dim": 8, "pad_token_id": 0}
@@ -26,3 +34,15 @@ def tiny_model(family: str):
     torch.manual_seed(0)
     config = AutoConfig.for_model(family, **FAMILIES[family])
     return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval().requires_grad_(False)
+
+
+@contextmanager
+def capture(sites):
+    """The last forward pass's input and output of every site."""
+    seen = SimpleNamespace(inputs={}, outputs={})
+
+    def receive(layer, given, made):
+        seen.inputs[layer], seen.outputs[layer] = given, made
+
+    with observe(sites, receive):
+        yield seen

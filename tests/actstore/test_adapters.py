@@ -5,9 +5,8 @@ import torch
 
 from actstore.adapters import ADAPTERS, adapter_for, nonlinearity
 from actstore.errors import ModelError
-from actstore.hooks import capture
 from actstore.scoring import hidden_states, pad
-from tests.helpers import FAMILIES, tiny_model
+from tests.helpers import FAMILIES, capture, tiny_model
 
 
 def test_every_family_is_tried():

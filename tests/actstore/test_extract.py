@@ -7,11 +7,11 @@ import pytest
 import torch
 import xarray as xr
 
-from actstore import extract as extraction
-from actstore import models
+from actstore import block, layout, models
 from actstore.errors import ActstoreError, CorpusError
-from actstore.extract import ExtractConfig, extract
+from actstore.extract import ExtractConfig, Outcome, extract
 from actstore.schema import TOKEN_COORDS
+from tests.helpers import QUIET
 
 
 def test_store_has_every_label(store):
@@ -78,11 +78,12 @@ def test_repeated_weights_are_marked(store):
 def test_shards_do_not_change_a_value(extract_config, run_folder, tmp_path, monkeypatch):
     """Shard edges cut windows; the cut windows are run whole."""
     config = replace(extract_config, checkpoints="4000")
-    extract(config, tmp_path / "one.zarr", progress=False)
-    monkeypatch.setattr(extraction, "_SHARD_BYTES", 1)
-    extract(config, tmp_path / "many.zarr", progress=False)
+    extract(config, tmp_path / "one.zarr", QUIET)
+    monkeypatch.setattr(layout, "_SHARD_TOKENS", 256)
+    monkeypatch.setattr(block, "_MAX_PIECE_TOKENS", 128)
+    extract(config, tmp_path / "many.zarr", QUIET)
     one, many = (xr.open_zarr(tmp_path / name) for name in ("one.zarr", "many.zarr"))
-    assert many.chunks["token"][0] == 256
+    assert many["preactivation"].encoding["chunks"][2] < 256
     for name in ("preactivation", "mlp_input", "surprisal"):
         np.testing.assert_allclose(one[name].values, many[name].values, rtol=2e-3, atol=2e-3)
 
@@ -90,8 +91,8 @@ def test_shards_do_not_change_a_value(extract_config, run_folder, tmp_path, monk
 def test_the_same_configuration_gives_the_same_bytes(extract_config, tmp_path):
     config = replace(extract_config, checkpoints="64", tokens=400)
     for name in ("a", "b"):
-        assert extract(config, tmp_path / name, progress=False)
-    assert not extract(config, tmp_path / "a", progress=False), "a finished store is left alone"
+        assert extract(config, tmp_path / name, QUIET) is Outcome.WRITTEN
+    assert extract(config, tmp_path / "a", QUIET) is Outcome.ALREADY_COMPLETE, "a finished store is left alone"
     files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file())
     assert files
     assert all((tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files)
@@ -104,7 +105,7 @@ def with_bias(neox_source, monkeypatch):
     def set_bias(value):
         model = models.load(neox_source, 4000, torch.float32).requires_grad_(False)
         model.gpt_neox.layers[2].mlp.dense_h_to_4h.bias[7] = value
-        monkeypatch.setattr(extraction.models, "load", lambda *_: model)
+        monkeypatch.setattr(models, "load", lambda *_: model)
 
     return set_bias
 
@@ -112,18 +113,20 @@ def with_bias(neox_source, monkeypatch):
 def test_overflow_is_refused_and_float32_holds_it(with_bias, tmp_path):
     config = ExtractConfig("pico-neox", tokens=400)
     with_bias(1e6)
-    with pytest.raises(ActstoreError, match=r"layer 2 reaches (1,000|999),.*--dtype float32"):
-        extract(config, tmp_path / "s.zarr", progress=False)
+    with pytest.raises(
+        ActstoreError, match=r"preactivation of checkpoint 4000, layer 2, neuron 7 reaches (1,000|999),.*--dtype float32"
+    ):
+        extract(config, tmp_path / "s.zarr", QUIET)
     assert not list(tmp_path.iterdir())
-    assert extract(replace(config, dtype="float32"), tmp_path / "wide.zarr", progress=False)
+    assert extract(replace(config, dtype="float32"), tmp_path / "wide.zarr", QUIET) is Outcome.WRITTEN
 
 
 def test_a_value_that_is_not_finite_is_named(with_bias, tmp_path):
     with_bias(float("nan"))
-    with pytest.raises(ActstoreError, match="preactivation of layer 2, index 7 is not finite"):
-        extract(ExtractConfig("pico-neox", tokens=400), tmp_path / "s.zarr", progress=False)
+    with pytest.raises(ActstoreError, match="preactivation of checkpoint 4000, layer 2, neuron 7 is not finite"):
+        extract(ExtractConfig("pico-neox", tokens=400), tmp_path / "s.zarr", QUIET)
 
 
 def test_window_beyond_the_context(tmp_path):
     with pytest.raises(CorpusError, match="exceeds the context of pico-neox, 256"):
-        extract(ExtractConfig("pico-neox", window=300), tmp_path / "s.zarr", progress=False)
+        extract(ExtractConfig("pico-neox", window=300), tmp_path / "s.zarr", QUIET)

@@ -5,9 +5,9 @@ import torch
 
 from actstore.adapters import adapter_for
 from actstore.errors import ActstoreError
-from actstore.hooks import capture, edit
+from actstore.hooks import edit
 from actstore.interventions import negative_zero
-from tests.helpers import tiny_model
+from tests.helpers import capture, tiny_model
 
 IDS = torch.arange(1, 11)[None]
 

@@ -42,7 +42,7 @@ def test_unknown_model_offers_close_names():
 
 
 def test_a_plain_folder_is_a_model_of_one_checkpoint(neox_source, tmp_path):
-    shutil.copytree(neox_source.checkpoints[4000], tmp_path / "mine")
+    shutil.copytree(neox_source.checkpoints[4000].fetch(), tmp_path / "mine")
     source = models.resolve(str(tmp_path / "mine"))
     assert list(source.checkpoints) == [models.MAIN]
 
@@ -54,7 +54,7 @@ def test_an_empty_folder_is_no_model(tmp_path):
 
 def test_damaged_weights_are_named(neox_source, tmp_path):
     folder = tmp_path / "step7"
-    shutil.copytree(neox_source.checkpoints[4000], folder)
+    shutil.copytree(neox_source.checkpoints[4000].fetch(), folder)
     (folder / "model.safetensors").write_bytes(b"x" * 100)
     with pytest.raises(ModelError, match=r"cannot load .*step7"):
         models.load(models.resolve(str(tmp_path)), 7, torch.float32)

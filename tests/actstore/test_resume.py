@@ -14,12 +14,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from actstore import extract as extraction
+from actstore import block, layout
+from actstore.block import BlockRunner
 from actstore.cli import main
 from actstore.errors import StoreError
-from actstore.extract import ExtractConfig, extract
+from actstore.extract import ExtractConfig, Outcome, extract
 from actstore.ledger import Seal, by_place, checksum
 from actstore.store import open_store, partial_path, verify
+from tests.helpers import QUIET
 
 CONFIG = ExtractConfig("pico-neox", "16,64,4000", tokens=1000)
 
@@ -30,33 +32,37 @@ def contents(folder):
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    """Four shards a checkpoint."""
-    monkeypatch.setattr(extraction, "_SHARD_BYTES", 1)
+    """Four shards a checkpoint, several pieces a shard."""
+    monkeypatch.setattr(layout, "_SHARD_TOKENS", 260)
+    monkeypatch.setattr(block, "_MAX_PIECE_TOKENS", 128)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     path = tmp_path_factory.mktemp("whole") / "s.zarr"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extraction, "_SHARD_BYTES", 1)
-        extract(CONFIG, path, progress=False)
+        patch.setattr(layout, "_SHARD_TOKENS", 260)
+        patch.setattr(block, "_MAX_PIECE_TOKENS", 128)
+        extract(CONFIG, path, QUIET)
     return path
 
 
 def interrupted_after(n_blocks, monkeypatch, path):
     """Run until `n_blocks` are sealed, then raise in the middle of the next one."""
-    original, done = extraction.shard_block, []
+    original, done = BlockRunner.run, []
 
-    def block(*arguments):
-        if len(done) == n_blocks:
-            raise KeyboardInterrupt
+    def run(runner, *arguments):
+        for number, n_tokens in enumerate(original(runner, *arguments)):
+            if len(done) == n_blocks and number == 1:
+                runner.wait()
+                raise KeyboardInterrupt
+            yield n_tokens
         done.append(arguments)
-        return original(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(extraction, "shard_block", block)
+        patch.setattr(BlockRunner, "run", run)
         with pytest.raises(KeyboardInterrupt):
-            extract(CONFIG, path, progress=False)
+            extract(CONFIG, path, QUIET)
 
 
 @pytest.mark.parametrize("n_blocks", [0, 1, 5, 11])
@@ -64,10 +70,12 @@ def test_an_interrupted_run_continues_to_the_same_bytes(whole, tmp_path, monkeyp
     path = tmp_path / "s.zarr"
     interrupted_after(n_blocks, monkeypatch, path)
     assert not path.exists()
+    n_sealed = len(list((partial_path(path) / "ledger").glob("*.json")))
+    assert n_sealed == n_blocks
     computed = []
-    original = extraction.shard_block
-    monkeypatch.setattr(extraction, "shard_block", lambda *a: (computed.append(a), original(*a))[1])
-    assert extract(CONFIG, path, progress=False)
+    original = BlockRunner.run
+    monkeypatch.setattr(BlockRunner, "run", lambda *a: (computed.append(a), original(*a))[1])
+    assert extract(CONFIG, path, QUIET) is Outcome.WRITTEN
     assert len(computed) == 12 - n_blocks
     assert contents(path) == contents(whole)
     assert not partial_path(path).exists()
@@ -80,7 +88,8 @@ def test_a_block_half_written_is_written_again(whole, tmp_path, monkeypatch):
     shards = partial_path(path) / "data" / "preactivation" / "c" / "1" / "0"
     (shards / "1").mkdir(parents=True, exist_ok=True)
     (shards / "1" / "0").write_bytes(b"rubbish")
-    extract(CONFIG, path, progress=False)
+    assert list((partial_path(path) / "scratch").iterdir()), "the interrupted block's own files"
+    extract(CONFIG, path, QUIET)
     assert contents(path) == contents(whole)
 
 
@@ -162,7 +171,7 @@ def test_another_configuration_does_not_take_over_an_unfinished_store(tmp_path, 
     path = tmp_path / "s.zarr"
     interrupted_after(2, monkeypatch, path)
     with pytest.raises(StoreError, match=r"unfinished with another configuration .*tokens: stored 1000, asked 900"):
-        extract(replace(CONFIG, tokens=900), path, progress=False)
+        extract(replace(CONFIG, tokens=900), path, QUIET)
     assert len(list((partial_path(path) / "ledger").glob("*.json"))) == 2
 
 
@@ -172,7 +181,7 @@ def test_a_store_that_someone_else_writes_is_left_alone(tmp_path):
     with (partial_path(path) / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(StoreError, match="being written by another process"):
-            extract(CONFIG, path, progress=False)
+            extract(CONFIG, path, QUIET)
 
 
 def test_verify_names_what_is_damaged_and_what_is_missing(whole, tmp_path, capsys):
@@ -182,15 +191,16 @@ def test_verify_names_what_is_damaged_and_what_is_missing(whole, tmp_path, capsy
     shutil.copytree(whole, path)
     assert verify(path) == []
     assert main(["verify", str(path)]) == 0
-    damaged = path / "preactivation" / "c" / "1" / "2" / "0" / "0"
+    damaged = path / "preactivation" / "c" / "1" / "0" / "0" / "0"
     raw = bytearray(damaged.read_bytes())
     raw[100] ^= 1
     damaged.write_bytes(raw)
     (path / "surprisal" / "c" / "2" / "3").unlink()
     wrong = verify(path)
     assert len(wrong) == 2
-    assert wrong[0].startswith("preactivation of checkpoint 64, tokens 0 to 255: ")
-    assert wrong[1].startswith("surprisal of checkpoint 4000, tokens 768 to ")
+    assert wrong[0].startswith("preactivation of checkpoint 64, tokens 0 to 234: the checksum of layer 0")
+    assert wrong[1].startswith("surprisal of checkpoint 4000, tokens 705 to ")
+    assert wrong[1].endswith("the file is missing")
     assert main(["verify", str(path)]) == 2
     assert "preactivation of checkpoint 64" in capsys.readouterr().err
 

@@ -7,21 +7,25 @@ import pytest
 import xarray as xr
 
 from actstore.errors import StoreError
+from actstore.layout import ArrayLayout
+from actstore.shards import ShardWriter
 from actstore.store import StoreWriter, is_complete, open_store, partial_path
 
-SIZES = {"checkpoint": 1, "layer": 2, "token": 10, "neuron": 6, "hidden": 3}
 CONFIG = {"model": "m", "tokens": 10}
 
 
 def write(path, config=CONFIG):
     values = np.arange(120, dtype=np.float16).reshape(1, 2, 10, 6)
-    with StoreWriter(path, config, {"model": "m"}, {"token": 4, "neuron": 6}) as writer:
-        writer.variable("preactivation", SIZES)
-        for start in range(0, 10, 4):
-            part = slice(start, min(start + 4, 10))
-            writer.write("preactivation", {"token": part}, values[:, :, part])
-        writer.coordinate("upos", np.array(["DET", ""] * 5))
-        writer.coordinate("checkpoint", np.array([3]))
+    array = ArrayLayout("preactivation", values.shape, 4, values.dtype)
+    with StoreWriter(path, config, {"model": "m"}) as writer:
+        writer.declare(array)
+        for shard in range(3):
+            file = ShardWriter(array, writer.workspace.data / array.key(0, shard), writer.workspace.scratch / "x")
+            file.append(values[0, :, 4 * shard : 4 * shard + 4])
+            file.finish()
+        writer.write("upos", np.array(["DET", ""] * 5))
+        writer.write("checkpoint", np.array([3]))
+        assert writer.finish()
     return values
 
 
@@ -48,7 +52,7 @@ def test_a_damaged_chunk_is_noticed(tmp_path):
 
 
 def test_nothing_stays_of_a_failed_write(tmp_path):
-    with pytest.raises(RuntimeError), StoreWriter(tmp_path / "s.zarr", CONFIG, {}, {}):
+    with pytest.raises(RuntimeError), StoreWriter(tmp_path / "s.zarr", CONFIG, {}):
         raise RuntimeError
     assert not list(tmp_path.iterdir())
 
@@ -79,4 +83,4 @@ def test_missing_and_unfinished_stores_say_so(tmp_path):
 def test_a_path_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot write"):
-        StoreWriter(tmp_path / "file" / "s.zarr", CONFIG, {}, {})
+        StoreWriter(tmp_path / "file" / "s.zarr", CONFIG, {})

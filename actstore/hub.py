@@ -1,0 +1,253 @@
+"""The Hugging Face hub: which revisions a repository has, what they hold, and getting the files.
+
+Owns every network call. Waits and retries are bounded, a revision is pinned to its commit before
+anything is computed, and what cannot be had is named.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from actstore.errors import ModelError
+
+_ATTEMPTS = 5
+_FIRST_WAIT = 1.0
+_LONGEST_WAIT = 300.0
+_TIMEOUT = 30.0
+_STEP = re.compile(r"(?:stage1-)?step-?(\d+)(?:-tokens\d+[BMT])?")
+_SMALL = ("config.json", "generation_config.json")
+_TOKENIZER = re.compile(r"(tokenizer.*|vocab\.json|merges\.txt|special_tokens_map\.json|added_tokens\.json|spiece\.model)")
+_WEIGHTS = (
+    re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?"),
+    re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?"),
+)
+_Result = TypeVar("_Result")
+
+
+class MissingRevisionError(ModelError):
+    """A revision that the hub does not have, or that holds no weights."""
+
+
+@dataclass(frozen=True)
+class HubCheckpoint:
+    """One revision of a hub repository; `weights` are its weight files with their digests."""
+
+    repo: str
+    revision: str
+    commit: str = ""
+    weights: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """What the hub says of the weights, equal for equal files; empty before `inspected`."""
+        return " ".join(digest for _, digest in self.weights)
+
+    def inspected(self) -> HubCheckpoint:
+        """With its weight files, from the hub's metadata; pins the commit.
+
+        Raises
+        ------
+        MissingRevisionError
+            If the revision does not exist or has no weights.
+        """
+        if offline():
+            return self
+        files = dict(self._files())
+        for pattern in _WEIGHTS:
+            weights = tuple(sorted((name, digest) for name, digest in files.items() if pattern.fullmatch(name)))
+            if weights:
+                return replace(self, weights=weights)
+        raise MissingRevisionError(f"{self.repo} at {self.revision} has neither safetensors nor .bin weights")
+
+    def config_folder(self) -> Path:
+        """A folder with the configuration, without the weights."""
+        return self._download(_SMALL)
+
+    def fetch(self) -> Path:
+        """A folder with configuration and weights."""
+        return self._download([*_SMALL, *(name for name, _ in self.weights)] if self.weights else None)
+
+    def tokenizer_folder(self) -> Path:
+        """A folder with configuration and tokenizer."""
+        if offline():
+            return self._download(None)
+        names = [name for name, _ in self._files() if _TOKENIZER.fullmatch(name)]
+        return self._download([*_SMALL, *names])
+
+    def _files(self) -> tuple[tuple[str, str], ...]:
+        return _tree(self.repo, self.commit or self.revision, f"{self.repo} at {self.revision}")
+
+    def discard(self) -> None:
+        """Free the revision's files in the cache, except what other revisions share."""
+        from huggingface_hub import scan_cache_dir
+
+        scan_cache_dir().delete_revisions(self.commit).execute()
+
+    def _download(self, names: Iterable[str] | None) -> Path:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
+
+        patterns = None if names is None else list(names)
+        what = f"{self.repo} at {self.revision}"
+        disable_progress_bars()
+        try:
+            folder = Path(_patiently(
+                lambda: snapshot_download(
+                    self.repo, revision=self.revision, allow_patterns=patterns, local_files_only=offline()
+                ),
+                what,
+            ))  # fmt: skip
+        finally:
+            enable_progress_bars()
+        if self.commit and folder.name != self.commit:
+            raise ModelError(f"{what} changed on the hub during the run; start again")
+        # With the hub gone in mid-way the client hands out what it has.
+        missing = [name for name, _ in self.weights if name in (patterns or ()) and not (folder / name).exists()]
+        if missing:
+            raise ModelError(f"cannot get {missing[0]} of {what}; check the network and run the same command again")
+        return folder
+
+
+def offline() -> bool:
+    """Whether the user asked for the cache alone (HF_HUB_OFFLINE=1)."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def revisions(repo: str) -> tuple[dict[int, HubCheckpoint], HubCheckpoint]:
+    """The training checkpoints of a repository by step, ascending, and its `main`.
+
+    Raises
+    ------
+    ModelError
+        If the repository does not exist, is gated, or the hub cannot be reached.
+    """
+    if offline():
+        commits = _cached_refs(repo)
+    else:
+        refs = _ask(f"{repo}/refs", repo)
+        commits = {ref["name"]: ref["targetCommit"] for kind in ("tags", "branches") for ref in refs[kind]}
+    steps = {int(m[1]): HubCheckpoint(repo, name, commits[name]) for name in commits if (m := _STEP.fullmatch(name))}
+    return dict(sorted(steps.items())), HubCheckpoint(repo, "main", commits.get("main", ""))
+
+
+def inspect(checkpoints: dict[int, HubCheckpoint]) -> dict[int, HubCheckpoint | MissingRevisionError]:
+    """Every checkpoint with its weight files, or why it cannot be had; several requests at a time."""
+
+    def one(checkpoint: HubCheckpoint) -> HubCheckpoint | MissingRevisionError:
+        try:
+            return checkpoint.inspected()
+        except MissingRevisionError as error:
+            return error
+
+    with ThreadPoolExecutor(8) as pool:
+        return dict(zip(checkpoints, pool.map(one, checkpoints.values()), strict=True))
+
+
+def dataset_file(repo: str, name: str) -> Path:
+    """A file of a data set, downloaded once into the hub's cache."""
+    from huggingface_hub import hf_hub_download
+
+    return Path(_patiently(
+        lambda: hf_hub_download(repo, name, repo_type="dataset", local_files_only=offline()), f"data set {repo}"
+    ))  # fmt: skip
+
+
+def _cached_refs(repo: str) -> dict[str, str]:
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE, "models--" + repo.replace("/", "--"), "refs")
+    commits = {path.name: path.read_text().strip() for path in folder.glob("*") if path.is_file()}
+    if not commits:
+        raise ModelError(f"{repo} is not in the cache and HF_HUB_OFFLINE is set; unset it, or name a local folder")
+    return commits
+
+
+@cache
+def _tree(repo: str, revision: str, what: str) -> tuple[tuple[str, str], ...]:
+    """Names of a revision's top-level files and a digest of each one's content."""
+    files = _ask(f"{repo}/tree/{revision}", what)
+    return tuple((f["path"], f.get("lfs", f)["oid"]) for f in files if f["type"] == "file")
+
+
+def _ask(path: str, what: str) -> Any:
+    """What the hub's API says of a model; with a time limit, which the client's own calls lack."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+    def ask() -> Any:
+        response = get_session().get(
+            f"{constants.ENDPOINT}/api/models/{path}", headers=build_hf_headers(), timeout=_TIMEOUT, follow_redirects=True
+        )
+        hf_raise_for_status(response)
+        return response.json()
+
+    return _patiently(ask, what)
+
+
+def _patiently(call: Callable[[], _Result], what: str) -> _Result:
+    """Call, and again after a passing failure, a bounded number of times."""
+    wait = _FIRST_WAIT
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            return call()
+        except Exception as error:  # the client lets its transport's own exceptions through
+            pause = _pause(error, wait)
+            if pause is None or not left:
+                raise _explained(error, what) from error
+            time.sleep(pause)
+            wait *= 2
+    raise AssertionError
+
+
+def _pause(error: BaseException, wait: float) -> float | None:
+    """Seconds before the next attempt, None if another one is of no use."""
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    if isinstance(error, OfflineModeIsEnabled) or offline():
+        return None
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        if status not in (408, 429) and status < 500:
+            return None
+        told = error.response.headers.get("Retry-After", "")
+        return min(float(told), _LONGEST_WAIT) if told.isdecimal() else wait
+    if isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
+        return _pause(error.__cause__, wait)
+    if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.ENOSPC:
+        return None
+    # A body cut short is no JSON (ValueError), or has another size than was promised (OSError).
+    passing = isinstance(error, OSError | ValueError) or type(error).__module__.startswith("httpx")
+    return wait if passing else None
+
+
+def _explained(error: BaseException, what: str) -> ModelError:
+    from huggingface_hub import constants
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        return ModelError(f"{what} is gated: accept its terms on {constants.ENDPOINT} and run `hf auth login`")
+    if isinstance(error, RepositoryNotFoundError):
+        return ModelError(f"{what} is not on the hub, or private; check the name (`actstore models` lists short names)")
+    if isinstance(error, HfHubHTTPError) and error.response.status_code == 404:
+        return MissingRevisionError(f"{what} is not on the hub")
+    if isinstance(error, HfHubHTTPError):
+        return ModelError(f"{what}: the hub keeps answering {error.response.status_code}; try again later")
+    if isinstance(error.__cause__, HfHubHTTPError):
+        return _explained(error.__cause__, what)
+    cause = error.__cause__ or error
+    reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+    cache_only = (
+        "" if os.environ.get("HF_HUB_OFFLINE") else "; check the network, or set HF_HUB_OFFLINE=1 to use the cache alone"
+    )
+    return ModelError(f"cannot get {what} from {constants.ENDPOINT}: {reason}{cache_only}")

@@ -1,0 +1,159 @@
+"""What an extraction will cost, before it is run.
+
+Owns the prediction: bytes and files follow from the layout, exactly; time from a short
+measurement of this machine's matrix products and of the disk. Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from actstore import models
+from actstore.adapters import adapter_for
+from actstore.block import piece_tokens
+from actstore.errors import ActstoreError, CorpusError
+from actstore.extract import COMPUTE_DTYPES, ExtractConfig, check_device, layout_of, read_tokens
+from actstore.layout import Layout
+from actstore.schema import TOKEN_COORDS
+from actstore.store import disk_errors
+from actstore.tagging import Tagger
+
+_LABEL_BYTES = 9
+_METADATA_BYTES = 60_000
+_CALIBRATION_SECONDS = 1.0
+_CALIBRATION_BYTES = 2**27
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The predicted cost of an extraction.
+
+    Attributes
+    ----------
+    model : str
+    layout : Layout
+        Shape of every array.
+    window : int
+    n_tokens_known : bool
+        Whether the text was tokenized; otherwise the tokens asked for are taken.
+    bytes_of : dict of str to int
+        Part of the store → bytes on disk.
+    n_files : int
+    compute_seconds, write_seconds : float
+        Both go on at the same time, so the longer one counts.
+    free_bytes : int
+        Free where the store would go.
+    """
+
+    model: str
+    layout: Layout
+    window: int
+    n_tokens_known: bool
+    bytes_of: dict[str, int]
+    n_files: int
+    compute_seconds: float
+    write_seconds: float
+    free_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of the whole store."""
+        return sum(self.bytes_of.values())
+
+    @property
+    def fits(self) -> bool:
+        """Whether the disk has room for it."""
+        return self.total_bytes <= self.free_bytes
+
+
+def plan(config: ExtractConfig, folder: Path) -> Plan:
+    """Predict the cost of an extraction into a folder.
+
+    Raises
+    ------
+    ActstoreError
+        If a name, a layer or the text does not fit, or the sizes of a model are not known
+        without a download.
+    """
+    check_device(config.device)
+    source = models.resolve(config.model, connect=False)
+    steps = models.choose_checkpoints(source, config.checkpoints)
+    local = not _is_remote(source)
+    if not local and source.entry is None:
+        raise ActstoreError(f"the sizes of {source.name} are not known without a download; plan by a name of `actstore models`")
+    outline = models.outline(source, connect=local)
+    n_tokens = _count_tokens(config, source) if local else None
+    if n_tokens is None and config.tokens is None:
+        raise CorpusError(f"the tokenizer of {source.name} is not on this machine, so say how many with --tokens N")
+    layout = layout_of(outline, adapter_for(outline, config.site), config, n_tokens or config.tokens or 0, len(steps))
+    bytes_of = {name: len(layout.bounds) * len(steps) * array.file_bytes for name, array in layout.arrays.items()}
+    bytes_of["labels"] = layout.n_tokens * _LABEL_BYTES + _METADATA_BYTES
+    existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    n_files = len(layout.bounds) * len(steps) * len(layout.arrays) + 2 * len(TOKEN_COORDS) + 15
+    return Plan(
+        source.name, layout, config.window, n_tokens is not None, bytes_of, n_files,
+        _compute_seconds(outline, config, layout), sum(bytes_of.values()) / _disk_rate(existing),
+        shutil.disk_usage(existing).free,
+    )  # fmt: skip
+
+
+def _is_remote(source: models.ModelSource) -> bool:
+    return not any(isinstance(checkpoint, models.LocalCheckpoint) for checkpoint in source.checkpoints.values())
+
+
+def _count_tokens(config: ExtractConfig, source: models.ModelSource) -> int:
+    return len(read_tokens(config, models.load_tokenizer(source), Tagger("none")))
+
+
+def _compute_seconds(outline: PreTrainedModel, config: ExtractConfig, layout: Layout) -> float:
+    """Time of all forward passes, from the rate of one matrix product of the MLP's size.
+
+    A forward pass takes about two operations per weight and token; embeddings are looked up, the
+    vocabulary projection is not, and attention adds two products of window by width a layer.
+    """
+    embedding = outline.get_input_embeddings().weight.numel()
+    projection = outline.get_output_embeddings().weight.numel()
+    weights: float = outline.num_parameters() - embedding + (projection if outline.config.tie_word_embeddings else 0)
+    attention = 2 * config.window * layout.n_hidden * int(outline.config.num_hidden_layers)
+    operations: float = 2 * (weights + attention) * layout.n_tokens * layout.n_checkpoints
+    return operations / _matrix_rate(config, layout)
+
+
+def _matrix_rate(config: ExtractConfig, layout: Layout) -> float:
+    """Operations a second of products of a piece of text with an MLP's weights."""
+    rows = piece_tokens(layout, config.window, config.device)
+    dtype = COMPUTE_DTYPES[config.compute_dtype]
+    x = torch.randn(rows, layout.n_hidden, device=config.device).to(dtype)
+    weight = torch.randn(layout.n_hidden, layout.n_neurons, device=config.device).to(dtype)
+    x @ weight
+    n_products, start = 0, time.perf_counter()
+    while time.perf_counter() - start < _CALIBRATION_SECONDS:
+        product = x @ weight
+        product[0, 0].item()  # waits for an accelerator
+        n_products += 1
+    return 2 * rows * layout.n_hidden * layout.n_neurons * n_products / (time.perf_counter() - start)
+
+
+def _disk_rate(folder: Path) -> float:
+    """Bytes a second written to a folder, the wait for the disk included."""
+    path = folder / f".actstore-{os.getpid()}"
+    values = np.random.default_rng(0).bytes(2**22)
+    with disk_errors(folder):
+        try:
+            start = time.perf_counter()
+            with path.open("wb") as file:
+                for _ in range(_CALIBRATION_BYTES // len(values)):
+                    file.write(values)
+                file.flush()
+                os.fdatasync(file.fileno())
+            return float(_CALIBRATION_BYTES / (time.perf_counter() - start))
+        finally:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,277 @@
+"""The real hub client against a local hub: every way in which a download can go wrong."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import replace
+
+import huggingface_hub
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from huggingface_hub import constants
+
+from actstore import hub as hub_module
+from actstore import models
+from actstore.cli import main
+from actstore.errors import ModelError, UnknownNameError
+from actstore.extract import ExtractConfig, Outcome, RunOptions, extract
+from tests.helpers import QUIET
+from tests.hub_server import HubServer
+
+REPO = "tiny/suite"
+CONFIG = ExtractConfig(REPO, "all", tokens=400)
+
+
+def files_of(source, step):
+    folder = source.checkpoints[step].fetch()
+    named = {path.name: path.read_bytes() for path in folder.iterdir()}
+    tokenizer = source.checkpoints[step].tokenizer_folder()
+    return named | {path.name: path.read_bytes() for path in tokenizer.glob("tokenizer*")}
+
+
+@pytest.fixture
+def server(neox_source, tmp_path, monkeypatch):
+    """A hub that serves four checkpoints of an embedded model; step 1 has the weights of step 0."""
+    with HubServer() as running:
+        for step in (0, 1, 64, 4000):
+            running.add(REPO, f"step{step}", files_of(neox_source, step))
+        running.add(REPO, "main", files_of(neox_source, 4000))
+        monkeypatch.setattr(constants, "ENDPOINT", running.url)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", running.url + "/{repo_id}/resolve/{revision}/{filename}")
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 2**16)
+        monkeypatch.setattr(hub_module, "_FIRST_WAIT", 0.01)
+        hub_module._tree.cache_clear()
+        yield running
+    hub_module._tree.cache_clear()
+
+
+def weights_path(step):
+    """Pattern of the path under which a step's weights are downloaded."""
+    return rf"{models.resolve(REPO).checkpoints[step].commit}/.*\.safetensors"
+
+
+def n_downloads(server, step):
+    pattern = weights_path(step)
+    return sum(method == "GET" and bool(re.search(pattern, path)) for method, path in list(server.requests))
+
+
+def weights_of(source, step):
+    return models.weights_fingerprint(models.load(source, step, torch.float32))
+
+
+def resolved(spec="all", **options):
+    source = models.resolve(REPO)
+    return models.preflight(source, models.choose_checkpoints(source, spec, **options), **options)
+
+
+def test_checkpoints_come_from_the_refs_in_numeric_order(server):
+    source = models.resolve(REPO)
+    assert list(source.checkpoints) == [models.UNNUMBERED, 0, 1, 64, 4000]
+    assert models.choose_checkpoints(source, "all") == [0, 1, 64, 4000]
+    assert models.choose_checkpoints(source, "main") == [models.UNNUMBERED]
+    assert models.choose_checkpoints(source, "1:100") == [1, 64]
+
+
+def test_extraction_from_the_hub_is_that_from_a_folder(server, tmp_path):
+    assert extract(CONFIG, tmp_path / "hub.zarr", QUIET) is Outcome.WRITTEN
+    extract(replace(CONFIG, model="pico-neox", checkpoints="0,1,64,4000"), tmp_path / "local.zarr", QUIET)
+    ours, theirs = (xr.open_zarr(tmp_path / name, chunks=None) for name in ("hub.zarr", "local.zarr"))
+    for name in ("preactivation", "mlp_input", "surprisal", "weights_fingerprint", "duplicate_of"):
+        np.testing.assert_array_equal(ours[name].values, theirs[name].values)
+    assert ours["revision"].values.tolist() == ["step0", "step1", "step64", "step4000"]
+    assert ours["duplicate_of"].values.tolist() == [-1, 0, -1, -1]
+
+
+def test_nothing_heavy_is_downloaded_before_everything_is_resolved(server):
+    resolved()
+    assert not [path for method, path in server.requests if path.endswith(".safetensors")]
+
+
+def test_equal_weights_are_known_from_the_metadata(server, caplog):
+    resolved()
+    assert "step 1 has the weights of step 0" in caplog.text
+    assert "step 64" not in caplog.text
+
+
+def test_equal_weights_are_downloaded_once(server):
+    source = resolved()
+    for step in (0, 1):
+        source.checkpoints[step].fetch()
+    heavy = [path for method, path in server.requests if method == "GET" and path.endswith(".safetensors")]
+    assert len(heavy) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "options"),
+    [("dropped", {}), ("dropped", {"reset": True}), ("503", {}), ("500", {}), ("429", {"retry_after": 0}), ("truncated", {}),
+     ("slow", {"delay": 0.01})],
+)  # fmt: skip
+def test_a_passing_failure_of_a_download_is_overcome(server, neox_source, fault, options):
+    server.fail(weights_path(64), fault, times=1, **options)
+    assert weights_of(resolved("64"), 64) == weights_of(neox_source, 64)
+    assert n_downloads(server, 64) == (1 if fault == "slow" else 2)
+
+
+@pytest.mark.parametrize("fault", ["dropped", "503", "429"])
+@pytest.mark.parametrize("where", ["/refs", "/tree/"])
+def test_a_passing_failure_of_the_listing_is_overcome(server, fault, where):
+    server.fail(where, fault, times=2)
+    assert list(resolved("0,64").checkpoints) == [0, 64]
+
+
+def test_retry_after_is_heeded_within_bounds(server, monkeypatch):
+    waits = []
+    monkeypatch.setattr(hub_module.time, "sleep", waits.append)
+    server.fail("/refs", "429", times=1, retry_after=7)
+    server.fail("/refs", "429", times=1, retry_after=100_000)
+    models.resolve(REPO)
+    assert waits == [7, hub_module._LONGEST_WAIT]
+
+
+def test_what_never_comes_is_named_after_a_bounded_number_of_attempts(server, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.file_download.time, "sleep", lambda _: None)
+    server.fail(weights_path(64), "503", times=None)
+    source = resolved("64")
+    with pytest.raises(ModelError, match=r"tiny/suite at step64: the hub keeps answering 503"):
+        source.checkpoints[64].fetch()
+    assert n_downloads(server, 64) == hub_module._ATTEMPTS
+
+
+def test_a_file_that_is_always_cut_short_is_named(server):
+    server.fail(weights_path(64), "truncated", times=None)
+    source = resolved("64")
+    with pytest.raises(ModelError, match=r"cannot get tiny/suite at step64.*Consistency check failed"):
+        source.checkpoints[64].fetch()
+
+
+def test_a_revision_that_is_gone_is_reported_and_left_out(server, caplog):
+    commit = models.resolve(REPO).checkpoints[64].commit
+    server.fail(f"/tree/{commit}", "404", times=None)
+    with caplog.at_level(logging.WARNING):
+        source = models.resolve(REPO)
+        assert list(models.preflight(source, [0, 64]).checkpoints) == [0]
+    assert "tiny/suite at step64 is not on the hub; left out" in caplog.text
+    hub_module._tree.cache_clear()
+    with pytest.raises(ModelError):
+        models.preflight(source, [0, 64], strict=True)
+
+
+def test_a_step_that_was_never_published(server, caplog):
+    assert list(resolved("64,65").checkpoints) == [64]
+    assert "no checkpoint 65; left out" in caplog.text
+    with pytest.raises(UnknownNameError, match="'65'"):
+        resolved("64,65", strict=True)
+
+
+def test_a_revision_without_weights_is_left_out(server, neox_source, caplog):
+    server.add(REPO, "step7", {"config.json": b"{}"})
+    assert list(resolved("0,7").checkpoints) == [0]
+    assert "neither safetensors nor .bin" in caplog.text
+
+
+def test_a_revision_of_bin_files_alone_loads_the_same_weights(server, neox_source, tmp_path):
+    state = models.load(neox_source, 64, torch.float16).state_dict()
+    torch.save(state, tmp_path / "pytorch_model.bin")
+    files = files_of(neox_source, 64)
+    del files["model.safetensors"]
+    server.add(REPO, "step65", files | {"pytorch_model.bin": (tmp_path / "pytorch_model.bin").read_bytes()})
+    source = resolved("64,65")
+    assert source.checkpoints[65].weights[0][0] == "pytorch_model.bin"
+    assert weights_of(source, 65) == weights_of(source, 64)
+
+
+def test_a_pickle_that_runs_code_is_refused(server, neox_source, tmp_path):
+    import os
+    import pickle
+
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "pwned"),)
+
+    files = files_of(neox_source, 64)
+    del files["model.safetensors"]
+    server.add(REPO, "step66", files | {"pytorch_model.bin": pickle.dumps({"weight": Evil()})})
+    with pytest.raises(ModelError, match="cannot load"):
+        models.load(resolved("66"), 66, torch.float32)
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_discarding_frees_what_no_other_revision_needs(server, tmp_path):
+    extract(replace(CONFIG, checkpoints="0,1,64"), tmp_path / "s.zarr", RunOptions(discard_downloads=True, progress=False))
+    blobs = [path for path in (tmp_path / "cache").rglob("blobs/*") if path.stat().st_size > 100_000]
+    assert not blobs
+
+
+def test_an_interrupted_run_goes_on_after_discarding(server, tmp_path, neox_source):
+    server.fail(weights_path(64), "404", times=1)
+    options = RunOptions(discard_downloads=True, progress=False)
+    with pytest.raises(ModelError, match="step64"):
+        extract(replace(CONFIG, checkpoints="0,64"), tmp_path / "s.zarr", options)
+    assert (n_downloads(server, 0), n_downloads(server, 64)) == (1, 1)
+    assert extract(replace(CONFIG, checkpoints="0,64"), tmp_path / "s.zarr", options) is Outcome.WRITTEN
+    assert (n_downloads(server, 0), n_downloads(server, 64)) == (1, 2), "the sealed checkpoint is not fetched again"
+
+
+def test_offline_uses_the_cache_alone(server, monkeypatch):
+    for checkpoint in resolved("0,64").checkpoints.values():
+        checkpoint.fetch()
+        checkpoint.tokenizer_folder()
+    n_requests = len(server.requests)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    source = models.resolve(REPO)
+    assert models.choose_checkpoints(source, "all") == [0, 64]
+    source = models.preflight(source, [0, 64])
+    assert weights_of(source, 64)
+    assert models.load_tokenizer(source)
+    assert len(server.requests) == n_requests
+    with pytest.raises(ModelError, match="not in the cache"):
+        models.resolve("tiny/other")
+
+
+def test_an_unreachable_hub_is_one_line(server, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    assert main(["extract", "--quiet", "--model", REPO, "--store", str(tmp_path / "s.zarr")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "cannot get tiny/suite from http://127.0.0.1:9" in error
+    assert "HF_HUB_OFFLINE" in error
+
+
+def test_a_repository_that_does_not_exist(server):
+    with pytest.raises(ModelError, match="tiny/none is not on the hub, or private"):
+        models.resolve("tiny/none")
+
+
+def test_a_gated_repository_says_what_to_do(server, neox_source):
+    server.add("tiny/gated", "main", files_of(neox_source, 64), gated=True)
+    with pytest.raises(ModelError, match="gated: accept its terms"):
+        models.load(models.resolve("tiny/gated"), models.MAIN, torch.float32)
+
+
+def test_a_branch_that_moves_during_the_run_is_noticed(server, neox_source):
+    source = resolved("64")
+    server.add(REPO, "step64", files_of(neox_source, 4000))
+    with pytest.raises(ModelError, match="changed on the hub"):
+        source.checkpoints[64].fetch()
+
+
+def test_wikitext_is_read_from_the_hub(server, tmp_path):
+    import pandas as pd
+
+    from actstore.corpus import read_corpus
+
+    lines = ["", " = One = \n", " Text of one . \n", " = = Section = = \n", " More . \n", " = Two = \n", " Text of two . \n"]
+    pd.DataFrame({"text": lines}).to_parquet(tmp_path / "test.parquet")
+    server.add(
+        "Salesforce/wikitext",
+        "main",
+        {"wikitext-2-raw-v1/test-00000-of-00001.parquet": (tmp_path / "test.parquet").read_bytes()},
+        kind="datasets",
+    )
+    documents = list(read_corpus("wikitext2", None))
+    assert [document.text.split("\n")[0] for document in documents] == [" = One = ", " = Two = "]
+    assert "More" in documents[0].text
