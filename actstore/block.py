@@ -190,7 +190,7 @@ class BlockRunner:
         """
         sink = _Sink(self._layout, block, self._workspace, fingerprint)
         try:
-            for windows in _pieces(self._table.window_bounds, block, self._capacity):
+            for windows in pieces(self._table.window_bounds, block, self._capacity):
                 self._settle(1)  # the other piece may still be on its way to the disk
                 self._pieces.rotate()
                 piece = self._pieces[0]
@@ -236,7 +236,7 @@ class BlockRunner:
             piece.buffers["surprisal"][0, place, 0] = values[torch.from_numpy(inside).to(model.device)]
 
 
-def _pieces(bounds: np.ndarray, block: Block, capacity: int) -> Iterator[np.ndarray]:
+def pieces(bounds: np.ndarray, block: Block, capacity: int) -> Iterator[np.ndarray]:
     """The windows (window, 2) that overlap a block, in runs of at most `capacity` tokens."""
     bounds = bounds[(bounds[:, 0] < block.stop) & (bounds[:, 1] > block.start)]
     first = 0

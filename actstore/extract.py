@@ -260,14 +260,15 @@ def extract(config: ExtractConfig, store: Path, options: RunOptions | None = Non
     if is_complete(store, job.configuration):
         return Outcome.ALREADY_COMPLETE
     with StoreWriter(
-        store, job.configuration, job.attrs, lambda writer: _write_axes(writer, job), shared=options.worker is not None
+        store, job.configuration, job.attrs, lambda writer: write_axes(writer, job), shared=options.worker is not None
     ) as writer:
         _compute(job, writer, options)
-        whole = writer.finish(len(job.blocks), lambda: _write_checkpoint_axis(writer, job))
+        whole = writer.finish(len(job.blocks), lambda: write_checkpoint_axis(writer, job))
     return Outcome.WRITTEN if whole else Outcome.SHARE_DONE
 
 
-def _write_axes(writer: StoreWriter, job: Job) -> None:
+def write_axes(writer: StoreWriter, job: Job) -> None:
+    """What is there before the first block: labels of tokens, layers and neurons, and empty arrays."""
     for name in TOKEN_COORDS:
         writer.write(name, getattr(job.table, name))
     writer.write(LAYER, np.array(job.layout.layers))
@@ -276,7 +277,7 @@ def _write_axes(writer: StoreWriter, job: Job) -> None:
         writer.declare(array)
 
 
-def _write_checkpoint_axis(writer: StoreWriter, job: Job) -> None:
+def write_checkpoint_axis(writer: StoreWriter, job: Job) -> None:
     """The coordinates of `checkpoint`, from the ledger: known only when every checkpoint was loaded."""
     steps = job.steps
     of_step = {step: seal.weights_fingerprint for (step, _), seal in writer.ledger.seals().items()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import logging
 import re
 from collections.abc import Iterator
@@ -351,7 +352,8 @@ def _loading(what: str) -> Iterator[None]:
     enabled = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
-        yield
+        with contextlib.redirect_stderr(io.StringIO()):  # the reader of .gguf has a bar that cannot be switched off
+            yield
     except ModelError:
         raise
     except Exception as error:  # any reader of any format may fail in its own way

@@ -97,7 +97,7 @@ def plan(config: ExtractConfig, folder: Path) -> Plan:
     bytes_of = {name: len(layout.bounds) * len(steps) * array.file_bytes for name, array in layout.arrays.items()}
     bytes_of["labels"] = layout.n_tokens * _LABEL_BYTES + _METADATA_BYTES
     existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    n_files = len(layout.bounds) * len(steps) * len(layout.arrays) + 2 * len(TOKEN_COORDS) + 15
+    n_files = len(layout.bounds) * len(steps) * len(layout.arrays) + 2 * len(TOKEN_COORDS) + 17
     return Plan(
         source.name, layout, config.window, n_tokens is not None, bytes_of, n_files,
         _compute_seconds(outline, config, layout), sum(bytes_of.values()) / _disk_rate(existing),

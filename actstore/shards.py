@@ -53,6 +53,7 @@ class ShardWriter:
             _write_all(self._file, run, place)
             self._crcs[index] = google_crc32c.extend(self._crcs[index], run)
         self.n_tokens += runs.shape[1]
+        os.fdatasync(self._file)  # bit by bit, so that the last wait is short
 
     def finish(self) -> str:
         """Close the chunks, write the index, wait for the disk, and give the file its name.

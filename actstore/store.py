@@ -26,6 +26,7 @@ from zarr.errors import ZarrUserWarning
 from actstore.errors import StoreError
 from actstore.layout import ArrayLayout
 from actstore.ledger import Ledger, keep, kept
+from actstore.reader import with_fast_reading
 from actstore.schema import CHECKPOINT, CONDITION, FIELDS, SCHEMA_VERSION, TOKEN
 from actstore.shards import problem
 
@@ -288,6 +289,10 @@ def verify(path: PathLike) -> list[str]:
     return wrong + ([f"{missing:,} tokens are in no sealed block"] if missing else [])
 
 
+def _sharded(group: zarr.Group) -> dict[str, ArrayLayout]:
+    return {name: _layout_of(group, name) for name, array in group.arrays() if array.shards is not None}
+
+
 def _layout_of(group: zarr.Group, name: str) -> ArrayLayout:
     array: Any = group[name]
     return ArrayLayout(name, array.shape, array.shards[FIELDS[name].dims.index(TOKEN)], array.dtype)
@@ -310,6 +315,7 @@ def open_store(path: PathLike) -> xr.Dataset:
     version = dataset.attrs["schema_version"]
     if version > SCHEMA_VERSION:
         raise StoreError(f"{path} has schema version {version}, this package reads up to {SCHEMA_VERSION}; upgrade actstore")
+    dataset = with_fast_reading(dataset, path, _sharded(zarr.open_group(path, mode="r")))
     # Plain Python strings: pandas and older numpy functions do not take numpy's new string dtype.
     strings = {name: coord.astype(object).load() for name, coord in dataset.coords.items() if coord.dtype.kind == "T"}
     labelled: xr.Dataset = dataset.assign_coords(strings)

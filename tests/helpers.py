@@ -29,10 +29,10 @@ FAMILIES: dict[str, dict[str, object]] = {
 }
 
 
-def tiny_model(family: str):
+def tiny_model(family: str, shape: dict[str, object] | None = None):
     """A small randomly initialised model of a family."""
     torch.manual_seed(0)
-    config = AutoConfig.for_model(family, **FAMILIES[family])
+    config = AutoConfig.for_model(family, **(shape or FAMILIES[family]))
     return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval().requires_grad_(False)
 
 

@@ -45,7 +45,7 @@ def test_conllu_keeps_surface_text_and_labels(tmp_path):
         ("empty.txt", b" \n", "holds no text"),
         ("latin.txt", b"caf\xe9", "not UTF-8"),
         ("short.conllu", b"1\tword\n\n", "line 1: CoNLL-U needs 10"),
-        ("odd.pdf", b"x", "cannot tell the format"),
+        ("odd.pdf", b"x", "cannot tell the form"),
     ],
 )
 def test_bad_files_say_what_is_wrong(tmp_path, name, content, said):

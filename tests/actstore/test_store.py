@@ -47,7 +47,7 @@ def test_a_damaged_chunk_is_noticed(tmp_path):
     raw = bytearray(chunk.read_bytes())
     raw[2] ^= 1
     chunk.write_bytes(raw)
-    with pytest.raises(ValueError, match="checksum"):
+    with pytest.raises(StoreError, match="checksum"):
         open_store(tmp_path / "s.zarr")["preactivation"].load()
 
 

@@ -1,0 +1,125 @@
+"""Several workers and a Dask cluster write the same bytes as one process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from actstore import layout
+from actstore.cli import main
+from actstore.errors import ActstoreError
+from actstore.extract import ExtractConfig, Outcome, RunOptions, _share, extract
+from actstore.store import partial_path, verify
+from tests.actstore.test_resume import contents
+from tests.helpers import QUIET
+
+CONFIG = ExtractConfig("pico-neox", "16,64,4000", tokens=1000)
+COMMAND = [
+    sys.executable, "-m", "actstore.cli", "extract", "--quiet", "--model", "pico-neox", "--checkpoints", "16,64,4000",
+    "--tokens", "9000", "--store",
+]  # fmt: skip
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
+"""Sums over threads depend on their number, so bytes are compared at equal numbers; Dask's workers have one."""
+
+
+@pytest.fixture
+def whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(layout, "_SHARD_TOKENS", 260)
+    extract(CONFIG, tmp_path / "whole.zarr", QUIET)
+    return contents(tmp_path / "whole.zarr")
+
+
+@pytest.mark.parametrize("n_blocks", [1, 7, 12])
+@pytest.mark.parametrize("n_workers", [1, 3, 8, 20])
+def test_shares_are_a_partition_in_order(n_blocks, n_workers):
+    blocks = list(range(n_blocks))
+    shares = [_share(blocks, (i, n_workers)) for i in range(1, n_workers + 1)]
+    assert [block for share in shares for block in share] == blocks
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
+def test_workers_one_after_another(whole, tmp_path, order):
+    path = tmp_path / "s.zarr"
+    outcomes = [extract(CONFIG, path, RunOptions(worker=(i, 3), progress=False)) for i in order]
+    assert outcomes == [Outcome.SHARE_DONE, Outcome.SHARE_DONE, Outcome.WRITTEN]
+    assert contents(path) == whole
+    assert not partial_path(path).exists()
+    assert extract(CONFIG, path, RunOptions(worker=(2, 3), progress=False)) is Outcome.ALREADY_COMPLETE
+
+
+def test_a_plain_run_takes_over_what_workers_left(whole, tmp_path):
+    path = tmp_path / "s.zarr"
+    extract(CONFIG, path, RunOptions(worker=(2, 3), progress=False))
+    assert len(list((partial_path(path) / "ledger").glob("*.json"))) == 4
+    assert extract(CONFIG, path, QUIET) is Outcome.WRITTEN
+    assert contents(path) == whole
+
+
+@pytest.mark.slow
+def test_workers_at_the_same_time(tmp_path):
+    subprocess.run([*COMMAND, str(tmp_path / "one.zarr")], check=True, capture_output=True, env=ONE_THREAD)
+    path = tmp_path / "s.zarr"
+    workers = [
+        subprocess.Popen([*COMMAND, str(path), "--worker", f"{i}/3"], env=ONE_THREAD, stdout=subprocess.PIPE, text=True)
+        for i in (1, 2, 3)
+    ]
+    said = [worker.communicate()[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0, 0]
+    assert sum("written" in line for line in said) >= 1
+    assert verify(path) == []
+    assert contents(path) == contents(tmp_path / "one.zarr")
+
+
+def test_a_dask_cluster_gives_the_same_bytes(whole, tmp_path):
+    path = tmp_path / "s.zarr"
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        Client(cluster),
+    ):
+        assert extract(CONFIG, path, RunOptions(scheduler=cluster.scheduler_address, progress=False)) is Outcome.WRITTEN
+    assert contents(path) == whole
+
+
+@pytest.mark.slow
+def test_a_killed_dask_worker_loses_nothing(tmp_path):
+    """Two worker processes; the one that holds a block is killed in mid-run."""
+    from distributed import Client, LocalCluster
+
+    subprocess.run([*COMMAND, str(tmp_path / "one.zarr")], check=True, capture_output=True, env=ONE_THREAD)
+    path = tmp_path / "s.zarr"
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+        run = subprocess.Popen(
+            [*COMMAND, str(path), "--scheduler", cluster.scheduler_address], stdout=subprocess.PIPE, text=True
+        )
+        deadline = time.monotonic() + 120
+        while not list((partial_path(path) / "ledger").glob("*.json")):
+            assert time.monotonic() < deadline
+            assert run.poll() is None
+            time.sleep(0.01)
+        busy = next(worker for worker, tasks in client.processing().items() if tasks)
+        os.kill(client.run(os.getpid, workers=[busy])[busy], signal.SIGKILL)
+        said, _ = run.communicate(timeout=300)
+    assert (run.returncode, said) == (0, f"{path}: written\n")
+    assert verify(path) == []
+    assert contents(path) == contents(tmp_path / "one.zarr")
+
+
+def test_a_scheduler_that_does_not_answer(tmp_path, monkeypatch):
+    with pytest.raises(ActstoreError, match=r"no Dask scheduler answers at nonsense://"):
+        extract(CONFIG, tmp_path / "s.zarr", RunOptions(scheduler="nonsense://x", progress=False))
+
+
+@pytest.mark.parametrize("share", ["0/3", "4/3", "3", "a/b"])
+def test_a_share_that_is_none(share, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["extract", "--model", "pico-neox", "--store", "s.zarr", "--worker", share])
+    assert caught.value.code == 2
+    assert "e.g. 3/8" in capsys.readouterr().err

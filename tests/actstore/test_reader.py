@@ -1,0 +1,65 @@
+"""The fast reader gives what Zarr gives, whatever is asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actstore import layout
+from actstore.errors import StoreError
+from actstore.extract import ExtractConfig, extract
+from actstore.store import open_store
+from tests.helpers import QUIET
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reader") / "s.zarr"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout, "_SHARD_TOKENS", 200)
+        extract(ExtractConfig("pico-neox", "64,4000", tokens=700), folder, QUIET)
+    return folder
+
+
+def indexers(size):
+    """An integer, a slice, or a list in any order, with repetitions."""
+    return st.one_of(
+        st.integers(0, size - 1),
+        st.slices(size).filter(lambda part: part.step is None or part.step > 0),
+        st.lists(st.integers(0, size - 1), min_size=1, max_size=12),
+    )
+
+
+@settings(max_examples=80, deadline=None)
+@given(data=st.data())
+@pytest.mark.parametrize("name", ["preactivation", "mlp_input", "surprisal"])
+def test_any_selection_is_that_of_zarr(path, name, data):
+    fast, plain = open_store(path)[name], xr.open_zarr(path, chunks=None)[name]
+    chosen = {dim: data.draw(indexers(size), label=dim) for dim, size in plain.sizes.items()}
+    ours, theirs = fast.isel(chosen), plain.isel(chosen)
+    assert ours.dims == theirs.dims
+    np.testing.assert_array_equal(ours.values, theirs.values)
+
+
+def test_masks_and_labels(path):
+    fast, plain = open_store(path), xr.open_zarr(path, chunks=None)
+    nouns = np.flatnonzero(fast["upos"].values == "NOUN")
+    one, other = (s["preactivation"].sel(checkpoint=4000, layer=[3, 1]).isel(token=nouns) for s in (fast, plain))
+    np.testing.assert_array_equal(one.values, other.values)
+    assert one.attrs == other.attrs
+
+
+def test_nothing_is_read_before_values_are_asked_for(path, tmp_path):
+    import shutil
+
+    copy = tmp_path / "s.zarr"
+    shutil.copytree(path, copy)
+    shutil.rmtree(copy / "preactivation" / "c" / "0")
+    store = open_store(copy)
+    chosen = store["preactivation"].isel(checkpoint=1, neuron=slice(0, 3))
+    assert np.isfinite(chosen.values).all()
+    with pytest.raises(StoreError, match="cannot read"):
+        store["preactivation"].isel(checkpoint=0).load()
