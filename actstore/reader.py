@@ -93,7 +93,7 @@ class ShardedArray(BackendArray):
         try:
             file = os.open(path, os.O_RDONLY)
             try:
-                n_read = os.preadv(file, [into, stored], chunk * (size + 4))
+                n_read = os.preadv(file, [into, stored], chunk * (size + 4))  # type: ignore[list-item]
             finally:
                 os.close(file)
         except OSError as error:
