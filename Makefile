@@ -1,5 +1,6 @@
 # make report   set up, run the study, write runs/NAME/report/index.html
 # make test     set up, check style and types, run all tests
+# make bench    set up, time extraction against the bare forward pass
 # make clean    remove the runs
 
 STUDY ?= studies/default.toml
@@ -7,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: report test lint clean
+.PHONY: report test lint bench clean
 .DELETE_ON_ERROR:
 
 report: $(VENV)/.installed
@@ -33,6 +34,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.created
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.extraction
 
 clean:
 	rm -rf runs

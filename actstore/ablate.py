@@ -123,7 +123,9 @@ def ablate(config: AblateConfig, selections: Sequence[Selection], out: Path, *, 
     if is_complete(out, configuration):
         return False
     tokenizer = models.load_tokenizer(source)
-    table = tokenize_corpus(read_corpus(config.corpus, config.seed), tokenizer, config.window, config.tokens)
+    table = tokenize_corpus(
+        read_corpus(config.corpus, None if config.tokens is None else config.seed), tokenizer, config.window, config.tokens
+    )
     pairs = read_pairs(config.pairs, config.pairs_per_paradigm) if config.pairs else []
     items = multiple_choice() if config.probes else []
     runner = _Runner(tokenizer, table, pairs, items)

@@ -9,6 +9,8 @@ the text and the layout.
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -167,7 +169,7 @@ class BlockRunner:
         self._capacity = piece_tokens(layout, window, device)
         room = min(self._capacity, layout.shard_tokens)
         self._pieces = deque(_Piece(layout, room, torch.device(device)) for _ in range(2))
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="actstore-write")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="actstore-write", initializer=_give_way)
         self._pending: deque[Future[None]] = deque()
 
     def __enter__(self) -> BlockRunner:
@@ -234,6 +236,12 @@ class BlockRunner:
             inside = (at >= start) & (at < stop)
             place = torch.from_numpy(at[inside] - start).to(model.device)
             piece.buffers["surprisal"][0, place, 0] = values[torch.from_numpy(inside).to(model.device)]
+
+
+def _give_way() -> None:
+    """Let the model's threads go first: they wait for one another, so each one that is held up holds up all."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def pieces(bounds: np.ndarray, block: Block, capacity: int) -> Iterator[np.ndarray]:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 _EPILOG = """examples:
-  actstore models
+  actstore models pythia
+  actstore plan --model pythia-1b --checkpoints all --tokens 131072
   actstore extract --model pico-neox --checkpoints all --corpus builtin --store runs/store.zarr
   python -m analysis select --store runs/store.zarr --out runs/selections
   actstore ablate --model pico-neox --selection runs/selections/*.json --out runs/ablation.zarr
@@ -145,6 +146,7 @@ def _add_extract(commands: _Commands) -> None:
     parser.add_argument("--store", type=Path, required=True, help="the Zarr store to write")
     parser.add_argument("--strict", action="store_true", help="fail if a checkpoint cannot be had, instead of leaving it out")
     parser.add_argument("--discard-downloads", action="store_true", help="free each revision's downloaded files after use")
+    parser.add_argument("--allow-v0", action="store_true", help="take several checkpoints of a -v0 Pythia model all the same")
     share = parser.add_mutually_exclusive_group()
     share.add_argument("--worker", type=_worker, metavar="i/n", help="compute the i-th of n shares, beside other processes")
     share.add_argument("--scheduler", metavar="ADDRESS", help="have a Dask cluster compute: tcp://…, or local")
@@ -193,7 +195,10 @@ def _extract_config(options: argparse.Namespace) -> ExtractConfig:
 def _extract(options: argparse.Namespace) -> None:
     from actstore.extract import RunOptions, extract
 
-    run = RunOptions(options.strict, options.discard_downloads, options.worker, options.scheduler, not options.quiet)
+    run = RunOptions(
+        options.strict, options.discard_downloads, options.worker, options.scheduler, not options.quiet,
+        options.allow_v0,
+    )  # fmt: skip
     outcome = extract(_extract_config(options), options.store, run)
     print(f"{options.store}: {outcome.value}")
 

@@ -32,7 +32,7 @@ def run_blocks(job: Job, blocks: Sequence[Block], workspace: Workspace, address:
     workspace : Workspace
         On a file system that all workers share.
     address : str
-        Of a Dask scheduler, or `local` for a worker process on this machine.
+        Of a Dask scheduler, or `local` for one in this process.
     done : callable
         Called with the number of tokens of each finished block.
 
@@ -63,7 +63,10 @@ def _client(address: str) -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
     if address == "local":
-        with LocalCluster(n_workers=1, threads_per_worker=1) as cluster, Client(cluster) as client:
+        with (
+            LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
+            Client(cluster) as client,
+        ):
             yield client
         return
     try:

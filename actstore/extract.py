@@ -100,6 +100,8 @@ class RunOptions:
         Address of a Dask scheduler, or `local`, that computes the blocks.
     progress : bool
         Whether to show a progress bar.
+    allow_v0 : bool
+        Whether several checkpoints of a `-v0` Pythia model may be taken.
     """
 
     strict: bool = False
@@ -107,6 +109,7 @@ class RunOptions:
     worker: tuple[int, int] | None = None
     scheduler: str | None = None
     progress: bool = True
+    allow_v0: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ class Job:
         return model, [sites[layer] for layer in self.layout.layers], models.weights_fingerprint(model)
 
 
-def prepare(config: ExtractConfig, *, strict: bool = False) -> Job:
+def prepare(config: ExtractConfig, *, strict: bool = False, allow_v0: bool = False) -> Job:
     """Resolve every name, every checkpoint and the text, before anything is computed.
 
     Raises
@@ -162,7 +165,7 @@ def prepare(config: ExtractConfig, *, strict: bool = False) -> Job:
     tagger = Tagger(config.spacy)
     source = models.resolve(config.model)
     steps = models.choose_checkpoints(source, config.checkpoints, strict=strict)
-    source = models.preflight(source, steps, strict=strict)
+    source = models.preflight(source, steps, strict=strict, allow_v0=allow_v0)
     outline = models.outline(source)
     adapter = adapter_for(outline, config.site)
     if config.window > scoring.context_length(outline):
@@ -256,7 +259,7 @@ def extract(config: ExtractConfig, store: Path, options: RunOptions | None = Non
         finite or overflows the stored dtype.
     """
     options = options or RunOptions()
-    job = prepare(config, strict=options.strict)
+    job = prepare(config, strict=options.strict, allow_v0=options.allow_v0)
     if is_complete(store, job.configuration):
         return Outcome.ALREADY_COMPLETE
     with StoreWriter(

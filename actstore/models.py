@@ -231,7 +231,7 @@ def _listed(source: ModelSource, spec: str, strict: bool) -> list[int]:
     return [step for step in wanted if step not in missing]
 
 
-def preflight(source: ModelSource, steps: list[int], *, strict: bool = False) -> ModelSource:
+def preflight(source: ModelSource, steps: list[int], *, strict: bool = False, allow_v0: bool = False) -> ModelSource:
     """The source with exactly those of `steps` that can be had, each one resolved.
 
     Asks the hub for every revision's files before anything is computed. Reports revisions that
@@ -240,8 +240,14 @@ def preflight(source: ModelSource, steps: list[int], *, strict: bool = False) ->
     Raises
     ------
     ModelError
-        If a revision is missing and `strict` is set, or none is left.
+        If a revision is missing and `strict` is set, or none is left; or if several checkpoints of
+        a `-v0` Pythia are asked for without `allow_v0`: their steps mean something else.
     """
+    if source.name.startswith("EleutherAI/pythia-") and source.name.endswith("-v0") and len(steps) > 1 and not allow_v0:
+        raise ModelError(
+            f"{source.name} numbers its checkpoints otherwise than the final suite, so a trend over them misleads; "
+            "use the model without -v0, or --allow-v0"
+        )
     asked = {step: source.checkpoints[step] for step in steps}
     remote = {step: checkpoint for step, checkpoint in asked.items() if isinstance(checkpoint, hub.HubCheckpoint)}
     resolved: dict[int, Checkpoint] = {}

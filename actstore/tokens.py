@@ -134,7 +134,7 @@ def tokenize_corpus(
     if not rows:
         raise CorpusError("the corpus holds no text to extract")
     if n_too_long:
-        _log.warning("%d documents have more than %d tokens each and are left out", n_too_long, n_tokens)
+        _log.warning("%d document(s) left out: each has more than %d tokens", n_too_long, n_tokens)
     columns = dict(zip(_COLUMNS, (np.concatenate(column) for column in zip(*rows, strict=True)), strict=True))
     return TokenTable(**columns, is_scored=columns["position"] > 0)
 

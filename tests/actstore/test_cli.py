@@ -36,12 +36,24 @@ def test_models_lists_the_suite(capsys):
         (["--model", "pico-neox", "--corpus", "{empty}"], "holds no text"),
         (["--model", "pico-neox", "--window", "400"], "--window 400 exceeds the context"),
         (["--model", "pico-neox", "--tokens", "3"], "raise --tokens"),
+        (["--model", "pico-neox", "--tokens", "all"], "endless"),
+        (["--model", "pico-neox", "--layers", "2,7"], "layer 7 is out of range: the model has layers 0 to 3"),
+        (["--model", "pico-neox", "--layers", "first"], "is not a layer or start:stop"),
+        (["--model", "pico-neox", "--device", "cuda:9"], "device 'cuda:9' cannot be used"),
+        (["--model", "pico-neox", "--corpus", "{line}"], "no document has as few as 16,384 tokens"),
+        (["--model", "pico-neox", "--corpus", "{latin}"], "is not UTF-8 (byte 3)"),
+        (["--model", "pico-neox", "--corpus", "{line}", "--spacy", "xx_none"], "the pipeline xx_none is not installed"),
+        (["--model", "./nowhere"], "unknown model './nowhere'"),
+        (["--model", "{empty}"], "is neither a model folder nor a .gguf file"),
     ],
 )
 def test_problems_are_one_line_with_exit_code_2(tmp_path, capsys, arguments, said):
     empty = tmp_path / "empty.txt"
     empty.write_text("")
-    arguments = [argument.replace("{empty}", str(empty)) for argument in arguments]
+    (tmp_path / "line.txt").write_text("one giant line " * 20_000)
+    (tmp_path / "latin.txt").write_bytes("caf\xe9".encode("latin-1"))
+    for name in ("empty", "line", "latin"):
+        arguments = [argument.replace(f"{{{name}}}", str(tmp_path / f"{name}.txt")) for argument in arguments]
     assert main(["extract", "--quiet", *arguments, "--store", str(tmp_path / "out" / "s.zarr")]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1

@@ -8,9 +8,10 @@ import torch
 import xarray as xr
 
 from actstore import block, layout, models
-from actstore.errors import ActstoreError, CorpusError
-from actstore.extract import ExtractConfig, Outcome, extract
+from actstore.errors import ActstoreError, CorpusError, ModelError
+from actstore.extract import ExtractConfig, Outcome, choose_layers, extract
 from actstore.schema import TOKEN_COORDS
+from actstore.store import open_store
 from tests.helpers import QUIET
 
 
@@ -130,3 +131,43 @@ def test_a_value_that_is_not_finite_is_named(with_bias, tmp_path):
 def test_window_beyond_the_context(tmp_path):
     with pytest.raises(CorpusError, match="exceeds the context of pico-neox, 256"):
         extract(ExtractConfig("pico-neox", window=300), tmp_path / "s.zarr", QUIET)
+
+
+def test_some_layers_are_those_of_all(extract_config, run_folder, tmp_path):
+    config = replace(extract_config, layers="1,3", checkpoints="4000")
+    extract(config, tmp_path / "some.zarr", QUIET)
+    some, every = open_store(tmp_path / "some.zarr"), open_store(run_folder / "store.zarr").sel(checkpoint=[4000])
+    assert some["layer"].values.tolist() == [1, 3]
+    for name in ("preactivation", "mlp_input"):
+        np.testing.assert_array_equal(some[name].values, every[name].sel(layer=[1, 3]).values)
+
+
+@pytest.mark.parametrize(
+    ("spec", "layers"),
+    [
+        ("all", range(12)),
+        ("3", [3]),
+        ("0:3", range(4)),
+        ("0:11:5", [0, 5, 10]),
+        ("7, 2,2", [2, 7]),
+        ("0:1,10:11", [0, 1, 10, 11]),
+    ],
+)
+def test_layer_specifications(spec, layers):
+    assert choose_layers(spec, 12) == tuple(layers)
+
+
+@pytest.mark.parametrize("spec", ["12", "0:12", "", "a", "1:2:0", "-1", "5:2", "1:2:3:4"])
+def test_layers_that_are_none(spec):
+    with pytest.raises(ModelError):
+        choose_layers(spec, 12)
+
+
+@pytest.mark.parametrize("compute_dtype", ["bfloat16", "float16"])
+def test_other_arithmetic_is_close(extract_config, run_folder, tmp_path, compute_dtype):
+    config = replace(extract_config, compute_dtype=compute_dtype, checkpoints="4000")
+    extract(config, tmp_path / "s.zarr", QUIET)
+    rough, fine = open_store(tmp_path / "s.zarr"), open_store(run_folder / "store.zarr").sel(checkpoint=[4000])
+    difference = np.abs(rough["preactivation"].values.astype(float) - fine["preactivation"].values)
+    assert 0 < np.median(difference) < 0.05
+    assert np.nanmean(np.abs(rough["surprisal"].values - fine["surprisal"].values)) < 0.1

@@ -275,3 +275,14 @@ def test_wikitext_is_read_from_the_hub(server, tmp_path):
     documents = list(read_corpus("wikitext2", None))
     assert [document.text.split("\n")[0] for document in documents] == [" = One = ", " = Two = "]
     assert "More" in documents[0].text
+
+
+def test_a_v0_model_gives_no_trend_unless_asked(server, neox_source):
+    repo = "EleutherAI/pythia-70m-v0"
+    for step in (1, 64):
+        server.add(repo, f"step{step}", files_of(neox_source, step))
+    source = models.resolve(repo)
+    with pytest.raises(ModelError, match=r"--allow-v0"):
+        models.preflight(source, [1, 64])
+    assert list(models.preflight(source, [1, 64], allow_v0=True).checkpoints) == [1, 64]
+    assert list(models.preflight(source, [64]).checkpoints) == [64]

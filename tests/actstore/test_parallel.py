@@ -112,6 +112,12 @@ def test_a_killed_dask_worker_loses_nothing(tmp_path):
     assert contents(path) == contents(tmp_path / "one.zarr")
 
 
+def test_a_local_scheduler(whole, tmp_path):
+    path = tmp_path / "s.zarr"
+    assert extract(CONFIG, path, RunOptions(scheduler="local", progress=False)) is Outcome.WRITTEN
+    assert contents(path) == whole
+
+
 def test_a_scheduler_that_does_not_answer(tmp_path, monkeypatch):
     with pytest.raises(ActstoreError, match=r"no Dask scheduler answers at nonsense://"):
         extract(CONFIG, tmp_path / "s.zarr", RunOptions(scheduler="nonsense://x", progress=False))

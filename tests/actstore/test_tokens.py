@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actstore.corpus import CorpusDocument, CorpusWord, read_corpus
+from actstore.corpus import read_corpus
+from actstore.documents import CorpusDocument, CorpusWord
 from actstore.errors import CorpusError
 from actstore.schema import NO_WORD
 from actstore.tokens import tokenize_corpus
@@ -75,3 +77,28 @@ def test_fingerprint_sees_a_changed_label(neox_tokenizer):
     assert one.fingerprint == again.fingerprint
     assert one.fingerprint != tokenize_corpus([relabelled], neox_tokenizer, 32).fingerprint
     assert one.token_id.dtype == np.int64
+
+
+def test_a_slow_tokenizer_is_refused(neox_tokenizer):
+    slow = SimpleNamespace(is_fast=False)
+    with pytest.raises(CorpusError, match="no fast tokenizer"):
+        tokenize_corpus([CorpusDocument("d", "text")], slow, 16)
+
+
+def test_documents_that_alone_are_too_long_are_reported(neox_tokenizer, caplog):
+    documents = [CorpusDocument("long", "The dog sees the cat. " * 50), CorpusDocument("short", "The dog sees the cat.")]
+    table = tokenize_corpus(documents, neox_tokenizer, 16, 40)
+    assert set(table.document) == {0}
+    assert "1 document(s) left out: each has more than 40 tokens" in caplog.text
+
+
+def test_words_are_asked_for_only_where_the_document_is_taken(neox_tokenizer):
+    asked = []
+
+    def annotate(document):
+        asked.append(document.name)
+        return document
+
+    documents = [CorpusDocument(str(i), "The dog sees the cat.") for i in range(10)]
+    table = tokenize_corpus(documents, neox_tokenizer, 16, 30, annotate)
+    assert asked == [str(i) for i in range(table.document.max() + 1)]
