@@ -82,7 +82,14 @@ _TIED: tuple[str, ...] = (
 )
 _TIED += ("qwen3-0.6b", "qwen3-1.7b", "qwen3-4b")
 PYTHIA_STEPS = (0, *(2**k for k in range(10)), *range(1000, 144_000, 1000))
-"""Training steps of every Pythia model's published checkpoints; `main` is the last."""
+"""Training steps of every Pythia model's published checkpoints; the last one is the final model."""
+_NEAR_FINAL_2_8B = {
+    *PYTHIA_STEPS[:11],
+    *range(1000, 65_001, 1000),
+    *range(70_000, 150_000, 10_000),
+    103_000,
+    143_000,
+}
 _WITH_DEDUPED = ("70m", "160m", "410m", "1b", "1.4b", "2.8b", "6.9b", "12b")
 _WITH_SEEDS = ("14m", "31m", "70m", "160m", "410m")
 
@@ -134,8 +141,8 @@ class Entry:
             "max_position_embeddings": self.n_positions,
         }
         if self.family == "opt":
-            projected = 512 if self.name == "opt-350m" else self.n_hidden
-            return shared | {"ffn_dim": self.n_neurons, "word_embed_proj_dim": projected}
+            own = {"word_embed_proj_dim": 512, "do_layer_norm_before": False} if self.name == "opt-350m" else {}
+            return shared | {"ffn_dim": self.n_neurons, "word_embed_proj_dim": self.n_hidden} | own
         shared |= {"intermediate_size": self.n_neurons, "tie_word_embeddings": self.name.startswith(_TIED)}
         if self.family == "gpt_neox":
             return shared
@@ -174,6 +181,6 @@ def known_problem(repo: str, step: int) -> str | None:
     """What is known to be wrong with a published checkpoint."""
     if repo == "EleutherAI/pythia-12b" and step in (50_000, 58_000):
         return "its weights are a mixture of two checkpoints"
-    if repo == "EleutherAI/pythia-2.8b" and step != PYTHIA_STEPS[-1]:
-        return "86 of this model's 154 revisions carry near-final weights; see duplicate_of before reading a trend"
+    if repo == "EleutherAI/pythia-2.8b" and step in _NEAR_FINAL_2_8B:
+        return "its safetensors were published with near-final weights; see duplicate_of before reading a trend"
     return None

@@ -20,6 +20,7 @@ PUBLISHED_PARAMETERS = {
     "gpt2": 124_439_808,
     "gpt2-xl": 1_557_611_200,
     "opt-125m": 125_239_296,
+    "opt-350m": 331_196_416,
     "llama-3.1-8b": 8_030_261_248,
     "llama-3.2-1b": 1_235_814_400,
     "mistral-7b-v0.1": 7_241_732_096,
@@ -76,4 +77,6 @@ def test_an_entry_is_found_by_name_and_by_repository():
 def test_known_problems():
     assert known_problem("EleutherAI/pythia-12b", 50_000)
     assert known_problem("EleutherAI/pythia-2.8b", 1000)
+    assert known_problem("EleutherAI/pythia-2.8b", 66_000) is None
+    assert sum(bool(known_problem("EleutherAI/pythia-2.8b", step)) for step in PYTHIA_STEPS) == 86
     assert known_problem("EleutherAI/pythia-12b", 51_000) is None
