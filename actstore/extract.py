@@ -298,7 +298,7 @@ def _compute(job: Job, writer: StoreWriter, options: RunOptions) -> None:
     """Every block of this process's share that is not sealed yet."""
     sealed = writer.ledger.seals()
     share = _share(job.blocks, options.worker)
-    to_do = [block for block in share if (block.step, block.start) not in sealed]
+    to_do = [block for block in share if (block.step, block.start) not in sealed or not _is_there(job, block, writer.workspace)]
     total = sum(block.stop - block.start for block in share)
     left = sum(block.stop - block.start for block in to_do)
     with tqdm(total=total, initial=total - left, unit="token", unit_scale=True, desc=job.source.name,
@@ -309,6 +309,12 @@ def _compute(job: Job, writer: StoreWriter, options: RunOptions) -> None:
             run_blocks(job, to_do, writer.workspace, options.scheduler, bar.update)
         else:
             _run_blocks(job, to_do, writer.workspace, options.discard_downloads, bar)
+
+
+def _is_there(job: Job, block: Block, workspace: Workspace) -> bool:
+    """Whether a sealed block's files survived: a power loss may keep the seal and lose a file."""
+    files = [(workspace.data / array.key(block.index, block.shard), array) for array in job.layout.arrays.values()]
+    return all(path.is_file() and path.stat().st_size == array.file_bytes for path, array in files)
 
 
 def _share(blocks: list[Block], worker: tuple[int, int] | None) -> list[Block]:

@@ -157,6 +157,9 @@ class StoreWriter:
     def _open(
         self, configuration: Mapping[str, Any], attrs: Mapping[str, Any], axes: Callable[[StoreWriter], None] | None
     ) -> None:
+        if self.path.exists():
+            shutil.rmtree(self.partial)
+            raise StoreError(f"{self.path} is already there; run the same command again to see what it is")
         ready = self.partial / "ready"
         if self.resumable and ready.exists() and (self.shared or self.ledger.seals()):
             differences = _differences(read_configuration(self.workspace.data) or {}, _normal(configuration))
@@ -194,19 +197,20 @@ class StoreWriter:
             Writes what can only be known when all blocks are there.
         """
         with disk_errors(self.partial):
-            if not self.partial.exists():  # another worker was the last
-                return self.path.exists()
-            with self._alone():
-                seals = self.ledger.seals()
-                if self.path.exists() or len(seals) < n_blocks:
-                    return self.path.exists()
-                close()
-                if self.resumable:
-                    keep(self.group, seals.values())
-                self._consolidate()
-                self.workspace.data.replace(self.path)
-                shutil.rmtree(self.partial)
-        return True
+            try:
+                with self._alone():
+                    seals = self.ledger.seals()
+                    if not self.path.exists() and len(seals) >= n_blocks:
+                        close()
+                        if self.resumable:
+                            keep(self.group, seals.values())
+                        self._consolidate()
+                        self.workspace.data.replace(self.path)
+                        shutil.rmtree(self.partial)
+            except FileNotFoundError:  # another worker was the last, and has cleared the workspace
+                if not self.path.exists():
+                    raise
+        return self.path.exists()
 
     def _consolidate(self) -> None:
         coordinates = [

@@ -93,6 +93,15 @@ def test_a_block_half_written_is_written_again(whole, tmp_path, monkeypatch):
     assert contents(path) == contents(whole)
 
 
+def test_a_seal_whose_file_is_gone_or_that_is_cut_short_does_not_count(whole, tmp_path, monkeypatch):
+    path = tmp_path / "s.zarr"
+    interrupted_after(5, monkeypatch, path)
+    (partial_path(path) / "data" / "mlp_input" / "c" / "0" / "0" / "1" / "0").unlink()
+    (partial_path(path) / "ledger" / "16-0.json").write_text("{")
+    assert extract(CONFIG, path, QUIET) is Outcome.WRITTEN
+    assert contents(path) == contents(whole)
+
+
 def test_a_killed_process_loses_nothing_sealed(tmp_path):
     path = tmp_path / "s.zarr"
     command = [
