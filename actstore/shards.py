@@ -53,6 +53,7 @@ class ShardWriter:
             _write_all(self._file, run, place)
             self._crcs[index] = google_crc32c.extend(self._crcs[index], run)
         self.n_tokens += runs.shape[1]
+        self._flush()
 
     def finish(self) -> str:
         """Close the chunks, write the index, wait for the disk, and give the file its name.
@@ -70,13 +71,16 @@ class ShardWriter:
         for index, crc in enumerate(crcs):
             _write_all(self._file, crc.to_bytes(4, "little"), index * stride + array.chunk_bytes)
         _write_all(self._file, _index(array), array.n_chunks * stride)
-        os.fdatasync(self._file)
-        # What was written is not read soon; taking fresh memory for every shard costs more than writing it.
-        os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_DONTNEED)
+        self._flush()
         self.close()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.partial.replace(self.path)
         return _folded(crcs)
+
+    def _flush(self) -> None:
+        """Wait for the disk, and free the page cache: taking fresh memory for every run costs more than writing it."""
+        os.fdatasync(self._file)
+        os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
         """Let go of the file; whole or not."""
