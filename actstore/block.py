@@ -68,6 +68,7 @@ class _Piece:
         }
         self.extremes = {name: torch.empty(2, array.n_layers, device=device) for name, array in self._arrays.items()}
         self.buffers: dict[str, torch.Tensor] = {}
+        self.surprisal_is_finite = True
 
     def reset(self, n_tokens: int) -> None:
         """Make room for this many tokens."""
@@ -76,6 +77,7 @@ class _Piece:
             self.buffers[name] = room.view(array.n_chunks, n_tokens, array.width)
             self.extremes[name][0], self.extremes[name][1] = torch.inf, -torch.inf
         self.buffers["surprisal"].fill_(torch.nan)
+        self.surprisal_is_finite = True
 
     def put(self, name: str, layer: int, values: torch.Tensor, target: slice | torch.Tensor) -> None:
         """Cast values (token, column) of a layer into its chunks, at the tokens `target`."""
@@ -110,6 +112,8 @@ class _Piece:
             raise ActstoreError(
                 f"{place} is not finite; the weights may be damaged, or need a wider range (--compute-dtype float32)"
             )
+        if not self.surprisal_is_finite:  # damage after the last site
+            raise ActstoreError(f"surprisal of checkpoint {step} is not finite; the weights may be damaged")
 
 
 class _Sink:
@@ -232,6 +236,7 @@ class BlockRunner:
                 hidden = scoring.hidden_states(model, ids, mask)
             scored = mask[:, 1:].bool()
             values = scoring.surprisals(model, hidden[:, :-1][scored], ids[:, 1:][scored])
+            piece.surprisal_is_finite &= bool(torch.isfinite(values).all())
             at = np.concatenate([np.arange(a + 1, b) for a, b in rows])
             inside = (at >= start) & (at < stop)
             place = torch.from_numpy(at[inside] - start).to(model.device)

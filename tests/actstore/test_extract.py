@@ -171,3 +171,12 @@ def test_other_arithmetic_is_close(extract_config, run_folder, tmp_path, compute
     difference = np.abs(rough["preactivation"].values.astype(float) - fine["preactivation"].values)
     assert 0 < np.median(difference) < 0.05
     assert np.nanmean(np.abs(rough["surprisal"].values - fine["surprisal"].values)) < 0.1
+
+
+def test_a_surprisal_that_is_not_finite_is_refused(neox_source, monkeypatch, tmp_path):
+    """Damage after the last site shows in no activation."""
+    model = models.load(neox_source, 4000, torch.float32)
+    model.get_output_embeddings().weight[5] = torch.nan
+    monkeypatch.setattr(models, "load", lambda *_: model)
+    with pytest.raises(ActstoreError, match="surprisal of checkpoint 4000 is not finite"):
+        extract(ExtractConfig("pico-neox", tokens=400), tmp_path / "s.zarr", QUIET)
