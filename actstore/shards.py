@@ -72,9 +72,9 @@ class ShardWriter:
             _write_all(self._file, crc.to_bytes(4, "little"), index * stride + array.chunk_bytes)
         _write_all(self._file, _index(array), array.n_chunks * stride)
         self._flush()
-        self.close()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.partial.replace(self.path)
+        self.close()
         return _folded(crcs)
 
     def _flush(self) -> None:
@@ -83,10 +83,11 @@ class ShardWriter:
         os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
-        """Let go of the file; whole or not."""
+        """Let go of the file, and remove what is not whole."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+            self.partial.unlink(missing_ok=True)
 
 
 def _frozen(values: np.ndarray) -> np.ndarray:

@@ -88,7 +88,7 @@ def test_a_block_half_written_is_written_again(whole, tmp_path, monkeypatch):
     shards = partial_path(path) / "data" / "preactivation" / "c" / "1" / "0"
     (shards / "1").mkdir(parents=True, exist_ok=True)
     (shards / "1" / "0").write_bytes(b"rubbish")
-    assert list((partial_path(path) / "scratch").iterdir()), "the interrupted block's own files"
+    assert not list((partial_path(path) / "scratch").iterdir()), "the interrupted block's own files are gone"
     extract(CONFIG, path, QUIET)
     assert contents(path) == contents(whole)
 
