@@ -298,9 +298,13 @@ def load(source: ModelSource, step: int, dtype: torch.dtype, device: str = "cpu"
     Raises
     ------
     ModelError
-        If the weights are missing or damaged.
+        If the weights are missing or damaged, do not fit on the device, or the family's logits
+        are not understood.
     """
+    import torch
     from transformers import AutoModelForCausalLM
+
+    from actstore.scoring import check_logits
 
     place = source.checkpoints[step].fetch()
     options: dict[str, Any] = {}
@@ -313,7 +317,12 @@ def load(source: ModelSource, step: int, dtype: torch.dtype, device: str = "cpu"
             **_where(place), dtype=dtype, local_files_only=True, trust_remote_code=False, weights_only=True,
             attn_implementation="sdpa", **options,
         )  # fmt: skip
-    return model.to(device).eval().requires_grad_(False)
+    try:
+        model = model.to(device).eval().requires_grad_(False)
+        check_logits(model)
+    except torch.OutOfMemoryError as error:
+        raise ModelError(f"{source.name} does not fit on {device}: {str(error).splitlines()[0]}") from None
+    return model
 
 
 def outline(source: ModelSource, *, connect: bool = True) -> PreTrainedModel:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from actstore.errors import CorpusError
+from actstore.errors import CorpusError, ModelError
 from actstore.tokens import bos_id
 
-_LOGIT_ELEMENTS = 2**24
-"""Float32 logits held at once while reducing (64 MiB)."""
+_TILE_ROWS = 1024
+_TILE_ELEMENTS = {"cpu": 2**20, "cuda": 2**27}
+"""Float32 logits held at once while reducing: on a processor what its cache holds."""
 
 
 def pad(sequences: Sequence[np.ndarray], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -42,23 +44,67 @@ def hidden_states(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor)
 
 
 def surprisals(model: PreTrainedModel, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Surprisal in nats of `targets` (row,) given final hidden states (row, hidden).
+    """Surprisal in nats of `targets` (row,) given final hidden states (row, hidden), float32.
 
-    The vocabulary projection runs in chunks, so float32 logits never exceed 64 MiB.
+    −log p = logsumexp(logits) − logit of the target, tile by tile of rows and vocabulary: a tile
+    is reduced while it is still in the cache, so the logits never exist as a whole.
+
+    Raises
+    ------
+    ModelError
+        If the vocabulary projection is not one linear layer.
     """
-    head = model.get_output_embeddings()
-    rows = max(1, _LOGIT_ELEMENTS // head.weight.shape[0])
+    head: Any = model.get_output_embeddings()
+    if not isinstance(head, torch.nn.Linear):
+        raise ModelError(
+            f"the vocabulary projection of this {model.config.model_type} model is a {type(head).__name__}, not linear"
+        )
+    n_columns = max(1, _TILE_ELEMENTS.get(hidden.device.type, _TILE_ELEMENTS["cpu"]) // _TILE_ROWS)
     parts = []
-    for first in range(0, len(targets), rows):
-        logits = _scaled(model, head(hidden[first : first + rows])).float()
-        parts.append(torch.nn.functional.cross_entropy(logits, targets[first : first + rows], reduction="none"))
-    return torch.cat(parts)
+    for rows, wanted in zip(hidden.split(_TILE_ROWS), targets.split(_TILE_ROWS), strict=True):
+        chosen = torch.zeros(len(rows), device=hidden.device)
+        totals = []
+        for first in range(0, len(head.weight), n_columns):
+            columns = slice(first, first + n_columns)
+            bias = None if head.bias is None else head.bias[columns]
+            tile = _scaled(model, torch.nn.functional.linear(rows, head.weight[columns], bias)).float()
+            totals.append(torch.logsumexp(tile, dim=1))
+            place = (wanted - first).clamp(0, tile.shape[1] - 1)
+            here = place == wanted - first
+            chosen = torch.where(here, tile.gather(1, place[:, None]).squeeze(1), chosen)
+        parts.append(torch.logsumexp(torch.stack(totals), dim=0) - chosen)
+    return torch.cat(parts) if parts else targets.new_empty(0, dtype=torch.float32)
 
 
 def _scaled(model: PreTrainedModel, logits: torch.Tensor) -> torch.Tensor:
-    """What some families do to logits after the projection (Gemma 2's soft cap)."""
-    cap = getattr(model.config, "final_logit_softcapping", None)
-    return logits if cap is None else torch.tanh(logits / cap) * cap
+    """What some families do to logits after the projection (Cohere, Granite, Gemma 2)."""
+    config = model.config
+    if scale := getattr(config, "logit_scale", None):
+        logits = logits * scale
+    if scale := getattr(config, "logits_scaling", None):
+        logits = logits / scale
+    if cap := getattr(config, "final_logit_softcapping", None):
+        logits = torch.tanh(logits / cap) * cap
+    return logits
+
+
+@torch.inference_mode()
+def check_logits(model: PreTrainedModel) -> None:
+    """Refuse a model whose logits are more than the projection of its last hidden states.
+
+    Raises
+    ------
+    ModelError
+        If surprisal differs from the model's own log-softmax on a few tokens.
+    """
+    ids = torch.arange(1, 9, device=model.device)[None] % model.config.vocab_size
+    mask = torch.ones_like(ids)
+    ours = surprisals(model, hidden_states(model, ids, mask)[0, :-1], ids[0, 1:])
+    logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[0, :-1].float()
+    own = torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none")
+    tolerance = 1e-3 if model.dtype == torch.float32 else 0.1
+    if not torch.allclose(ours, own, rtol=tolerance, atol=tolerance, equal_nan=True):
+        raise ModelError(f"this {model.config.model_type} model changes its logits in a way that is not known here")
 
 
 def batches(lengths: Sequence[int] | np.ndarray, max_tokens: int) -> Iterator[np.ndarray]:

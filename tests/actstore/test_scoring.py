@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from actstore import scoring
-from actstore.errors import CorpusError
-from tests.helpers import FAMILIES, tiny_model
+from actstore.errors import CorpusError, ModelError
+from tests.helpers import FAMILIES, GATED, tiny_model
 
 
 def reference(model, sequence):
@@ -26,12 +26,44 @@ def test_batched_surprisal_equals_plain_log_softmax(family):
         np.testing.assert_allclose(values, reference(model, sequence), rtol=1e-4, atol=1e-5)
 
 
-def test_chunked_projection_equals_whole(monkeypatch):
+@pytest.mark.parametrize(("rows", "elements"), [(5, 64 * 5), (7, 7 * 9), (1024, 1024), (1, 1)])
+def test_a_projection_in_tiles_equals_the_whole(monkeypatch, rows, elements):
     model = tiny_model("gpt_neox")
-    sequence = [np.arange(1, 30)]
-    whole = scoring.sequence_surprisals(model, sequence)[0]
-    monkeypatch.setattr(scoring, "_LOGIT_ELEMENTS", 64 * 5)
-    np.testing.assert_array_equal(scoring.sequence_surprisals(model, sequence)[0], whole)
+    sequence = np.arange(1, 30)
+    monkeypatch.setattr(scoring, "_TILE_ROWS", rows)
+    monkeypatch.setattr(scoring, "_TILE_ELEMENTS", {"cpu": elements})
+    np.testing.assert_allclose(scoring.sequence_surprisals(model, [sequence])[0], reference(model, sequence), rtol=1e-5)
+
+
+def test_large_logits_do_not_overflow():
+    model = tiny_model("gpt_neox")
+    model.get_output_embeddings().weight.mul_(1e4)
+    sequence = np.arange(1, 30)
+    expected = reference(model, sequence)
+    assert expected.max() > 1000
+    np.testing.assert_allclose(scoring.sequence_surprisals(model, [sequence])[0], expected, rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("family", "key"), [("cohere", "logit_scale"), ("granite", "logits_scaling"), ("gemma2", "final_logit_softcapping")]
+)
+def test_what_a_family_does_to_its_logits_is_done(family, key):
+    model = tiny_model(family, GATED | {key: 0.25, "pad_token_id": 0})
+    model.get_output_embeddings().weight.mul_(50)
+    assert getattr(model.config, key) == 0.25
+    sequence = np.arange(1, 30)
+    np.testing.assert_allclose(
+        scoring.sequence_surprisals(model, [sequence])[0], reference(model, sequence), rtol=1e-4, atol=1e-4
+    )
+    scoring.check_logits(model)
+
+
+def test_logits_that_are_not_understood_are_refused(monkeypatch):
+    model = tiny_model("granite", GATED | {"logits_scaling": 4.0})
+    model.get_output_embeddings().weight.mul_(50)
+    monkeypatch.setattr(scoring, "_scaled", lambda model, logits: logits)
+    with pytest.raises(ModelError, match="granite model changes its logits"):
+        scoring.check_logits(model)
 
 
 def test_sentence_probability_is_the_product_over_tokens(neox, neox_tokenizer):
