@@ -7,11 +7,13 @@ checked by its CRC-32C. Values are those that Zarr gives.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import google_crc32c
 import numpy as np
@@ -22,7 +24,16 @@ from xarray.core import indexing
 from actstore.errors import StoreError
 from actstore.layout import ArrayLayout
 
-_THREADS = 8
+_THREADS = 16
+"""More than processors: they wait for the disk, which is fastest with many requests at once."""
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_THREADS, thread_name_prefix="actstore-read")
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has no threads
 
 
 class ShardedArray(BackendArray):
@@ -48,52 +59,45 @@ class ShardedArray(BackendArray):
             picked = [picked[0], np.zeros(1, int), picked[1], np.zeros(1, int)]
         values = np.empty([len(part) for part in picked], self.dtype)
         parts = list(self._parts(*picked))
-        with ThreadPoolExecutor(min(_THREADS, len(parts) or 1)) as pool:
-            for _ in pool.map(lambda part: self._fill(values, *part), parts):
-                pass
+        for _ in _pool().map(lambda part: self._fill(values, *part), parts):
+            pass
         kept = tuple(0 if np.ndim(part) == 0 and not isinstance(part, slice) else slice(None) for part in key)
         return values[kept] if len(key) == 4 else values[:, 0, :, 0][kept]
 
     def _parts(
         self, checkpoints: np.ndarray, layers: np.ndarray, tokens: np.ndarray, columns: np.ndarray
-    ) -> Iterator[tuple[Path, int, tuple[int, int], tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]]:
+    ) -> Iterator[tuple[Path, int, tuple[int, int], _Run, _Run]]:
         """Each chunk that holds something: its file and number, and where its tokens and columns go."""
         token_groups = list(_grouped(tokens, self._layout.shard_tokens))
         column_groups = list(_grouped(columns, self._layout.width))
         for i, checkpoint in enumerate(checkpoints):
-            for shard, to_token, from_token in token_groups:
+            for shard, token_run in token_groups:
                 path = self._root / self._layout.key(int(checkpoint), shard)
                 for j, layer in enumerate(layers):
-                    for column, to_column, from_column in column_groups:
+                    for column, column_run in column_groups:
                         chunk = int(layer) * self._layout.n_columns + column
-                        yield path, chunk, (i, j), (to_token, from_token), (to_column, from_column)
+                        yield path, chunk, (i, j), token_run, column_run
 
-    def _fill(
-        self,
-        values: np.ndarray,
-        path: Path,
-        chunk: int,
-        place: tuple[int, int],
-        tokens: tuple[np.ndarray, np.ndarray],
-        columns: tuple[np.ndarray, np.ndarray],
-    ) -> None:
+    def _fill(self, values: np.ndarray, path: Path, chunk: int, place: tuple[int, int], tokens: _Run, columns: _Run) -> None:
         layout = self._layout
-        target = values[place][tokens[0][0] : tokens[0][-1] + 1, columns[0][0] : columns[0][-1] + 1]
-        whole = _is_all(tokens[1], layout.shard_tokens) and _is_all(columns[1], layout.width)
-        if whole and target.flags.c_contiguous:
+        target = values[place][tokens.to, columns.to]
+        if tokens.is_all(layout.shard_tokens) and columns.is_all(layout.width) and target.flags.c_contiguous:
             self._read_chunk(path, chunk, target)
             return
         buffer = np.empty((layout.shard_tokens, layout.width), layout.dtype)
         self._read_chunk(path, chunk, buffer)
-        target[...] = buffer[_as_slice(tokens[1])][:, _as_slice(columns[1])]
+        target[...] = buffer[tokens.of][:, columns.of]
 
     def _read_chunk(self, path: Path, chunk: int, into: np.ndarray) -> None:
         size = self._layout.chunk_bytes
+        start = chunk * (size + 4)
         stored = bytearray(4)
         try:
             file = os.open(path, os.O_RDONLY)
             try:
-                n_read = os.preadv(file, [into, stored], chunk * (size + 4))  # type: ignore[list-item]
+                if hasattr(os, "posix_fadvise"):  # read no further ahead than this chunk
+                    os.posix_fadvise(file, start, size + 4, os.POSIX_FADV_RANDOM)
+                n_read = os.preadv(file, [into, stored], start)  # type: ignore[list-item]
             finally:
                 os.close(file)
         except OSError as error:
@@ -104,24 +108,26 @@ class ShardedArray(BackendArray):
             raise StoreError(f"the checksum of {path} differs: it is damaged; run `actstore verify`")
 
 
-def _grouped(picked: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Neighbouring indices in one chunk: its number, their positions in the result and in the chunk."""
-    edges = np.flatnonzero(np.diff(picked // size)) + 1
-    for positions in np.split(np.arange(len(picked)), edges):
-        if len(positions):
-            number = int(picked[positions[0]]) // size
-            yield number, positions, picked[positions] - number * size
+class _Run(NamedTuple):
+    """Entries `of` a chunk that go `to` neighbouring entries of the result."""
+
+    to: slice
+    of: slice | np.ndarray
+
+    def is_all(self, size: int) -> bool:
+        """Whether it is a whole chunk in its order."""
+        return isinstance(self.of, slice) and self.of == slice(0, size)
 
 
-def _is_all(inside: np.ndarray, size: int) -> bool:
-    return len(inside) == size and bool((inside == np.arange(size)).all())
-
-
-def _as_slice(inside: np.ndarray) -> slice | np.ndarray:
-    """A slice where the indices are neighbours: no copy."""
-    if (np.diff(inside) == 1).all():
-        return slice(int(inside[0]), int(inside[-1]) + 1)
-    return inside
+def _grouped(picked: np.ndarray, size: int) -> Iterator[tuple[int, _Run]]:
+    """Picked indices, chunk by chunk of `size`: the chunk's number and what of it goes where."""
+    edges = [0, *(np.flatnonzero(np.diff(picked // size)) + 1), len(picked)] if len(picked) else []
+    in_order = len(picked) and bool((np.diff(picked) == 1).all())  # a slice then: no copy
+    for start, stop in itertools.pairwise(edges):
+        number = int(picked[start]) // size
+        first = int(picked[start]) - number * size
+        of = slice(first, first + int(stop - start)) if in_order else picked[start:stop] - number * size
+        yield number, _Run(slice(int(start), int(stop)), of)
 
 
 def with_fast_reading(dataset: xr.Dataset, root: Path, layouts: dict[str, ArrayLayout]) -> xr.Dataset:

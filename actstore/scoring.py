@@ -61,7 +61,7 @@ def surprisals(model: PreTrainedModel, hidden: torch.Tensor, targets: torch.Tens
         )
     n_columns = max(1, _TILE_ELEMENTS.get(hidden.device.type, _TILE_ELEMENTS["cpu"]) // _TILE_ROWS)
     parts = []
-    for rows, wanted in zip(hidden.split(_TILE_ROWS), targets.split(_TILE_ROWS), strict=True):
+    for rows, wanted in zip(torch.split(hidden, _TILE_ROWS), torch.split(targets, _TILE_ROWS), strict=True):
         chosen = torch.zeros(len(rows), device=hidden.device)
         totals = []
         for first in range(0, len(head.weight), n_columns):
