@@ -119,7 +119,11 @@ def ablate(config: AblateConfig, selections: Sequence[Selection], out: Path, *, 
     source = models.preflight(source, models.choose_checkpoints(source, config.checkpoints))
     steps = list(source.checkpoints)
     cells = conditions(config, selections)
-    configuration = asdict(config) | {"checkpoints": steps, "selections": [asdict(s) for s in selections]}
+    configuration = asdict(config) | {
+        "checkpoints": steps,
+        "weights_digest": source.weights_digest,
+        "selections": [asdict(s) for s in selections],
+    }
     if is_complete(out, configuration):
         return False
     tokenizer = models.load_tokenizer(source)

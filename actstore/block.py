@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,12 +23,13 @@ from torch.nn import Module
 from transformers import PreTrainedModel
 
 from actstore import scoring
-from actstore.errors import ActstoreError
+from actstore.errors import ActstoreError, ModelError
+from actstore.files import disk_errors
 from actstore.hooks import observe
 from actstore.layout import Layout
 from actstore.ledger import Ledger, Seal
 from actstore.shards import ShardWriter
-from actstore.store import Workspace, disk_errors
+from actstore.store import Workspace
 from actstore.tokens import TokenTable
 
 _PIECE_BYTES = {"cpu": 2**27, "cuda": 2**30}
@@ -127,7 +129,7 @@ class _Sink:
 
     def _writer(self, name: str) -> ShardWriter:
         array, block = self._layout.arrays[name], self._block
-        scratch = self._workspace.scratch / f"{name}-{block.index}-{block.shard}-{os.getpid()}"
+        scratch = self._workspace.scratch / f"{name}-{block.index}-{block.shard}-{uuid.uuid4().hex}"
         return ShardWriter(array, self._workspace.data / array.key(block.index, block.shard), scratch)
 
     def take(self, piece: _Piece) -> None:
@@ -191,9 +193,11 @@ class BlockRunner:
         Raises
         ------
         ActstoreError
-            If an activation is not finite or does not fit, or the disk is full. The last pieces
-            of a block may be refused only later: at the next block, or by `wait`.
+            If an activation is not finite or does not fit, the disk or the accelerator is full, or
+            blocks of this checkpoint were computed with other weights. The last pieces of a block
+            may be refused only later: at the next block, or by `wait`.
         """
+        Ledger(self._workspace.ledger).refuse_other_weights(block.step, fingerprint)
         sink = _Sink(self._layout, block, self._workspace, fingerprint)
         try:
             for windows in pieces(self._table.window_bounds, block, self._capacity):
@@ -206,6 +210,8 @@ class BlockRunner:
                 self._pending.append(self._pool.submit(sink.take, piece))
                 yield stop - start
             self._pending.append(self._pool.submit(sink.finish))
+        except torch.OutOfMemoryError as error:
+            raise ModelError(f"out of memory on {model.device}; take --compute-dtype bfloat16 or a smaller --window") from error
         finally:
             self._pool.submit(sink.close)
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
 
 from actstore.errors import StoreError, UnknownNameError, run_reporting
 
@@ -68,6 +71,12 @@ def _subcommand(commands: _Commands, name: str, summary: str, example: str) -> a
     return parser
 
 
+def _natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
@@ -109,7 +118,7 @@ def _add_text_options(parser: argparse.ArgumentParser, corpus: str) -> None:
         help="whole documents, drawn by seed, up to N tokens; all for a whole corpus (default 16384)",
     )  # fmt: skip
     parser.add_argument("--window", type=_window, default=128, help="tokens in a window, BOS included (default 128)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the choice of documents (default 0)")
+    parser.add_argument("--seed", type=_natural, default=0, help="seed of the choice of documents (default 0)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -219,7 +228,7 @@ def _plan(options: argparse.Namespace) -> None:
     print(
         f"  {'total':<14} {f'{found.n_files:,} files':<28} {'':<8} {_size(found.total_bytes):>12}  ({found.total_bytes:,} bytes)"
     )
-    print(f"time: about {_duration(max(found.compute_seconds, found.write_seconds))} on {options.device} "
+    print(f"time: about {_duration(np.nanmax([found.compute_seconds, found.write_seconds]))} on {options.device} "
           f"(computing {_duration(found.compute_seconds)}, writing {_duration(found.write_seconds)}, at the same time)")  # fmt: skip
     print(f"disk: {_size(found.free_bytes)} free, {'enough' if found.fits else 'NOT ENOUGH'}")
 
@@ -233,6 +242,8 @@ def _size(n_bytes: float) -> str:
 
 
 def _duration(seconds: float) -> str:
+    if math.isnan(seconds):
+        return "not measured: the disk is full"
     for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:,.1f} {unit}"

@@ -6,19 +6,24 @@ the store's workspace themselves, so they must see the same file system.
 
 from __future__ import annotations
 
+import pickle
 import threading
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actstore.block import Block, BlockRunner
 from actstore.errors import ActstoreError, ModelError
+from actstore.files import disk_errors
 from actstore.store import Workspace
 
 if TYPE_CHECKING:
     from actstore.extract import Job
 
-_loaded: dict[tuple[Any, ...], Any] = {}
+_WAIT_SECONDS = 60
+_loaded: dict[tuple[Path, int], Any] = {}
 _one_at_a_time = threading.Lock()
 
 
@@ -39,23 +44,40 @@ def run_blocks(job: Job, blocks: Sequence[Block], workspace: Workspace, address:
     Raises
     ------
     ActstoreError
-        If `distributed` is not installed, the scheduler cannot be reached, or a block fails.
+        If `distributed` is not installed, the scheduler cannot be reached or has no worker, or a
+        block fails.
     """
     try:
         from distributed import as_completed
     except ImportError:
         raise ModelError("--scheduler needs Dask's scheduler: pip install 'actstore[cluster]'") from None
     absolute = Workspace(workspace.data.resolve(), workspace.ledger.resolve(), workspace.scratch.resolve())
-    with _client(address) as client:
-        shared = client.scatter(job, broadcast=True)
-        futures = {client.submit(compute, shared, block, absolute, pure=False, retries=2): block for block in blocks}
+    with _client(address) as client, _handed_over(job, absolute) as file:
+        futures = {client.submit(compute, file, block, absolute, pure=False): block for block in blocks}
         try:
             for future in as_completed(futures):
                 future.result()
                 done(futures[future].stop - futures[future].start)
-        except BaseException:
+        except (ActstoreError, KeyboardInterrupt):
             client.cancel(list(futures))
             raise
+        except Exception as error:  # what a worker, its loss or the connection throws
+            client.cancel(list(futures))
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ActstoreError(f"the cluster at {address} failed: {reason}; the same command goes on from here") from error
+
+
+@contextmanager
+def _handed_over(job: Job, workspace: Workspace) -> Iterator[Path]:
+    """The job as a file: every worker can read it, whichever others are lost."""
+    file = workspace.scratch / f"job-{uuid.uuid4().hex}.pickle"
+    with disk_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(pickle.dumps(job))
+    try:
+        yield file
+    finally:
+        file.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -74,17 +96,24 @@ def _client(address: str) -> Iterator[Any]:
     except (OSError, ValueError) as error:
         raise ActstoreError(f"no Dask scheduler answers at {address}: {error}") from None
     with client:
+        try:
+            client.wait_for_workers(1, timeout=_WAIT_SECONDS)
+        except TimeoutError:
+            raise ActstoreError(
+                f"the Dask scheduler at {address} has had no worker for {_WAIT_SECONDS} s; start some"
+            ) from None
         yield client
 
 
-def compute(job: Job, block: Block, workspace: Workspace) -> None:
-    """One block, on a worker; the worker keeps the last checkpoint's model."""
+def compute(file: Path, block: Block, workspace: Workspace) -> None:
+    """One block, on a worker; the worker keeps the run's job with the last checkpoint's model."""
     with _one_at_a_time:  # threads of a worker would share one model's hooks
-        key = (job.source.name, block.step, job.config)
+        key = (file, block.step)
         if key not in _loaded:
             _loaded.clear()
-            _loaded[key] = job.load(block.step)
-        model, sites, fingerprint = _loaded[key]
+            job: Job = pickle.loads(file.read_bytes())
+            _loaded[key] = (job, *job.load(block.step))
+        job, model, sites, fingerprint = _loaded[key]
         with BlockRunner(job.table, job.layout, job.config.window, job.config.device, workspace) as runner:
             for _ in runner.run(model, sites, block, fingerprint):
                 pass

@@ -19,6 +19,7 @@ import numpy as np
 from actstore import brown, hub
 from actstore.documents import CorpusDocument, CorpusWord
 from actstore.errors import CorpusError, UnknownNameError
+from actstore.files import existing
 from actstore.readers import READERS, Reader, plain
 
 BUILTIN = {"builtin": "extraction", "builtin-evaluation": "evaluation", "builtin-train": "train"}
@@ -54,16 +55,25 @@ def read_corpus(name: str, seed: int | None = 0, boundary: str = "file") -> Iter
         if seed is None:
             raise CorpusError(f"the corpus {name} is endless; say how much of it to take with --tokens N")
         return _builtin(BUILTIN[name], seed)
-    if name == WIKITEXT:
-        documents = list(_wikitext())
-    elif Path(name).expanduser().exists():
-        documents = list(_from_path(Path(name).expanduser(), boundary))
-    else:
-        raise UnknownNameError("corpus", name, [*BUILTIN, WIKITEXT, f"a path to {_FORMS}"])
+    documents = list(_wikitext()) if name == WIKITEXT else list(_from_path(locate(name), boundary))
     if not documents:
         raise CorpusError(f"corpus {name} holds no text; expected {_FORMS}, with at least one word")
     order = range(len(documents)) if seed is None else np.random.default_rng(seed).permutation(len(documents))
     return (documents[index] for index in order)
+
+
+def locate(name: str) -> Path:
+    """The path of a corpus that has no name of its own.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is nothing there.
+    """
+    path = existing(name)
+    if path is None:
+        raise UnknownNameError("corpus", name, [*BUILTIN, WIKITEXT, f"a path to {_FORMS}"])
+    return path
 
 
 def _builtin(part: str, seed: int) -> Iterator[CorpusDocument]:
@@ -144,7 +154,7 @@ def _reading(path: Path) -> Iterator[None]:
     """Name the file in what the system says of it."""
     try:
         yield
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:  # RuntimeError: encrypted
         raise CorpusError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
 
 

@@ -38,6 +38,10 @@ class StoreError(ActstoreError):
     """A store that cannot be created, written or read."""
 
 
+class StoreExistsError(StoreError):
+    """A store that came to be there while this process was starting."""
+
+
 class SelectionError(ActstoreError):
     """A neuron selection that does not fit."""
 

@@ -7,6 +7,7 @@ when the store is whole. A block is a pure function of the job; `block.py` compu
 from __future__ import annotations
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from enum import Enum
 from importlib.metadata import version
@@ -21,8 +22,8 @@ from transformers import PreTrainedModel
 from actstore import models, scoring
 from actstore.adapters import Adapter, adapter_for, nonlinearity
 from actstore.block import Block, BlockRunner
-from actstore.corpus import read_corpus
-from actstore.errors import CorpusError, ModelError
+from actstore.corpus import BUILTIN, read_corpus
+from actstore.errors import ActstoreError, CorpusError, ModelError, StoreError, StoreExistsError
 from actstore.layout import Layout
 from actstore.schema import CHECKPOINT, LAYER, NEURON, NOT_A_DUPLICATE, TOKEN_COORDS
 from actstore.store import StoreWriter, Workspace, is_complete
@@ -31,6 +32,8 @@ from actstore.tokens import TokenTable, tokenize_corpus
 
 COMPUTE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEFAULT_TOKENS = 16_384
+_PATIENCE = 100
+"""Too long documents of an endless corpus, one after another, before it is given up."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,8 @@ class Job:
         """What must be equal for two runs to write the same store."""
         return asdict(self.config) | {
             "checkpoints": self.steps,
+            "device": self.config.device.partition(":")[0],
+            "weights_digest": self.source.weights_digest,
             "corpus_fingerprint": self.attrs["corpus_fingerprint"],
             "package_version": self.attrs["package_version"],
         }
@@ -168,8 +173,7 @@ def prepare(config: ExtractConfig, *, strict: bool = False, allow_v0: bool = Fal
     source = models.preflight(source, steps, strict=strict, allow_v0=allow_v0)
     outline = models.outline(source)
     adapter = adapter_for(outline, config.site)
-    if config.window > scoring.context_length(outline):
-        raise CorpusError(f"--window {config.window} exceeds the context of {source.name}, {scoring.context_length(outline)}")
+    check_window(config, outline, source.name)
     tokenizer = models.load_tokenizer(source)
     table = read_tokens(config, tokenizer, tagger)
     layout = layout_of(outline, adapter, config, len(table), len(source.checkpoints))
@@ -194,15 +198,24 @@ def prepare(config: ExtractConfig, *, strict: bool = False, allow_v0: bool = Fal
 def check_device(device: str) -> None:
     """Refuse a device that torch does not see."""
     try:
-        torch.empty(0, device=device)
+        if torch.empty(0, device=device).is_meta:
+            raise ModelError("device 'meta' holds no values; choose cpu or cuda")
     except (RuntimeError, AssertionError) as error:
         raise ModelError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
+
+
+def check_window(config: ExtractConfig, outline: PreTrainedModel, name: str) -> None:
+    """Refuse a window that the model was not built for."""
+    context = scoring.context_length(outline)
+    if config.window > context:
+        raise CorpusError(f"--window {config.window} exceeds the context of {name}, {context}")
 
 
 def read_tokens(config: ExtractConfig, tokenizer: Any, tagger: Tagger) -> TokenTable:
     """The token axis of a configuration."""
     documents = read_corpus(config.corpus, None if config.tokens is None else config.seed, config.documents)
-    return tokenize_corpus(documents, tokenizer, config.window, config.tokens, tagger)
+    patience = _PATIENCE if config.corpus in BUILTIN else None
+    return tokenize_corpus(documents, tokenizer, config.window, config.tokens, tagger, patience)
 
 
 def layout_of(outline: PreTrainedModel, adapter: Adapter, config: ExtractConfig, n_tokens: int, n_checkpoints: int) -> Layout:
@@ -259,15 +272,39 @@ def extract(config: ExtractConfig, store: Path, options: RunOptions | None = Non
         finite or overflows the stored dtype.
     """
     options = options or RunOptions()
+    if options.discard_downloads and options.scheduler:
+        raise ActstoreError("--discard-downloads does not go with --scheduler, whose workers share a cache; use --worker i/n")
     job = prepare(config, strict=options.strict, allow_v0=options.allow_v0)
     if is_complete(store, job.configuration):
         return Outcome.ALREADY_COMPLETE
-    with StoreWriter(
-        store, job.configuration, job.attrs, lambda writer: write_axes(writer, job), shared=options.worker is not None
-    ) as writer:
+    try:
+        writer = StoreWriter(
+            store, job.configuration, job.attrs, lambda writer: write_axes(writer, job), shared=options.worker is not None
+        )
+    except StoreExistsError:  # another worker was the last, just now
+        if is_complete(store, job.configuration):
+            return Outcome.ALREADY_COMPLETE
+        raise
+    with writer:
         _compute(job, writer, options)
-        whole = writer.finish(len(job.blocks), lambda: write_checkpoint_axis(writer, job))
+        whole = writer.finish(lambda: not missing_blocks(job, writer), lambda: write_checkpoint_axis(writer, job))
+        if not whole and options.worker is None:
+            raise StoreError(f"files of {writer.partial} were lost while it was written; run the same command again")
     return Outcome.WRITTEN if whole else Outcome.SHARE_DONE
+
+
+def missing_blocks(job: Job, writer: StoreWriter) -> list[Block]:
+    """The blocks that are still to be computed; the seal of one whose files are gone is dropped."""
+    seals = writer.ledger.seals()
+    missing = []
+    for block in job.blocks:
+        seal = seals.get((block.step, block.start))
+        if seal is not None and _is_there(job, block, writer.workspace):
+            continue
+        if seal is not None:  # a power loss may keep the seal and lose a file
+            writer.ledger.drop(seal)
+        missing.append(block)
+    return missing
 
 
 def write_axes(writer: StoreWriter, job: Job) -> None:
@@ -283,7 +320,10 @@ def write_axes(writer: StoreWriter, job: Job) -> None:
 def write_checkpoint_axis(writer: StoreWriter, job: Job) -> None:
     """The coordinates of `checkpoint`, from the ledger: known only when every checkpoint was loaded."""
     steps = job.steps
-    of_step = {step: seal.weights_fingerprint for (step, _), seal in writer.ledger.seals().items()}
+    seals = writer.ledger.seals()
+    of_step = {step: seal.weights_fingerprint for (step, _), seal in seals.items()}
+    for step, _ in seals:
+        writer.ledger.refuse_other_weights(step, of_step[step])
     first: dict[str, int] = {}
     duplicates = [first.setdefault(of_step[step], step) for step in steps]
     writer.write(CHECKPOINT, np.array(steps))
@@ -296,9 +336,9 @@ def write_checkpoint_axis(writer: StoreWriter, job: Job) -> None:
 
 def _compute(job: Job, writer: StoreWriter, options: RunOptions) -> None:
     """Every block of this process's share that is not sealed yet."""
-    sealed = writer.ledger.seals()
-    share = _share(job.blocks, options.worker)
-    to_do = [block for block in share if (block.step, block.start) not in sealed or not _is_there(job, block, writer.workspace)]
+    share = _share(job, options.worker, whole_checkpoints=options.discard_downloads)
+    missing = set(missing_blocks(job, writer))
+    to_do = [block for block in share if block in missing]
     total = sum(block.stop - block.start for block in share)
     left = sum(block.stop - block.start for block in to_do)
     with tqdm(total=total, initial=total - left, unit="token", unit_scale=True, desc=job.source.name,
@@ -312,29 +352,37 @@ def _compute(job: Job, writer: StoreWriter, options: RunOptions) -> None:
 
 
 def _is_there(job: Job, block: Block, workspace: Workspace) -> bool:
-    """Whether a sealed block's files survived: a power loss may keep the seal and lose a file."""
+    """Whether a sealed block's files are on disk in their full length."""
     files = [(workspace.data / array.key(block.index, block.shard), array) for array in job.layout.arrays.values()]
     return all(path.is_file() and path.stat().st_size == array.file_bytes for path, array in files)
 
 
-def _share(blocks: list[Block], worker: tuple[int, int] | None) -> list[Block]:
-    """Neighbouring blocks, so that a worker loads few checkpoints."""
-    if worker is None:
-        return blocks
-    number, of = worker
-    return blocks[(number - 1) * len(blocks) // of : number * len(blocks) // of]
+def _share(job: Job, worker: tuple[int, int] | None, *, whole_checkpoints: bool) -> list[Block]:
+    """Neighbouring blocks, so that a worker loads few checkpoints, or none that another one loads."""
+    number, of = worker or (1, 1)
+    unit = len(job.layout.bounds) if whole_checkpoints else 1
+    n_units = len(job.blocks) // unit
+    return job.blocks[(number - 1) * n_units // of * unit : number * n_units // of * unit]
 
 
 def _run_blocks(job: Job, blocks: list[Block], workspace: Workspace, discard: bool, bar: Any) -> None:
-    with BlockRunner(job.table, job.layout, job.config.window, job.config.device, workspace) as runner:
-        for step, group in itertools.groupby(blocks, key=lambda block: block.step):
+    groups = [(step, list(group)) for step, group in itertools.groupby(blocks, key=lambda block: block.step)]
+    with (
+        BlockRunner(job.table, job.layout, job.config.window, job.config.device, workspace) as runner,
+        ThreadPoolExecutor(1, thread_name_prefix="actstore-fetch") as ahead,
+    ):
+        for number, (step, group) in enumerate(groups):
             bar.set_postfix(checkpoint=step)
             model, sites, fingerprint = job.load(step)
+            fetched = [
+                ahead.submit(job.source.checkpoints[following].fetch) for following, _ in groups[number + 1 : number + 2]
+            ]
             for block in group:
                 for n_tokens in runner.run(model, sites, block, fingerprint):
                     bar.update(n_tokens)
             del model, sites  # before the next one is loaded
             if discard:
                 runner.wait()
+                wait(fetched)  # the cache is in no state to be tidied while it is filled; a failure is told on loading
                 job.source.checkpoints[step].discard()
         runner.wait()

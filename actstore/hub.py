@@ -51,6 +51,11 @@ class HubCheckpoint:
         """What the hub says of the weights, equal for equal files; empty before `inspected`."""
         return " ".join(digest for _, digest in self.weights)
 
+    @property
+    def identity(self) -> str:
+        """The commit; empty before it is pinned."""
+        return self.commit
+
     def inspected(self) -> HubCheckpoint:
         """With its weight files, from the hub's metadata; pins the commit.
 
@@ -88,9 +93,9 @@ class HubCheckpoint:
 
     def discard(self) -> None:
         """Free the revision's files in the cache, except what other revisions share."""
-        from huggingface_hub import scan_cache_dir
+        from huggingface_hub import constants, scan_cache_dir
 
-        scan_cache_dir().delete_revisions(self.commit).execute()
+        scan_cache_dir(constants.HF_HUB_CACHE).delete_revisions(self.commit).execute()
 
     def _download(self, names: Iterable[str] | None) -> Path:
         from huggingface_hub import snapshot_download

@@ -18,6 +18,8 @@ import google_crc32c
 import numpy as np
 import zarr
 
+from actstore.errors import StoreError
+
 _PIECE = 2**23
 
 
@@ -27,6 +29,15 @@ def checksum(values: np.ndarray) -> str:
     crc = 0
     for first in range(0, len(flat), _PIECE):  # the library takes bytes only: copy a piece at a time
         crc = google_crc32c.extend(crc, flat[first : first + _PIECE].tobytes())
+    return f"{crc:08x}"
+
+
+def file_checksum(path: Path) -> str:
+    """CRC-32C of a file's bytes."""
+    crc = 0
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            crc = google_crc32c.extend(crc, piece)
     return f"{crc:08x}"
 
 
@@ -55,28 +66,48 @@ class Ledger:
         partial.write_text(json.dumps(asdict(seal)))
         partial.replace(path)
 
+    def drop(self, seal: Seal) -> None:
+        """Forget a block whose values are gone."""
+        (self.folder / f"{seal.checkpoint}-{seal.start}.json").unlink(missing_ok=True)
+
+    def refuse_other_weights(self, checkpoint: int, fingerprint: str) -> None:
+        """Hold a checkpoint's blocks to one set of weights.
+
+        Raises
+        ------
+        StoreError
+            If a block of the checkpoint is sealed with another fingerprint.
+        """
+        sealed = next(filter(None, map(_read, self.folder.glob(f"{checkpoint}-*.json"))), None)
+        if sealed is not None and sealed.weights_fingerprint != fingerprint:
+            raise StoreError(
+                f"checkpoint {checkpoint} was begun with other weights: the model has changed since; "
+                f"remove {self.folder.parent} to start anew, or restore the model"
+            )
+
     def seals(self) -> dict[tuple[int, int], Seal]:
         """(checkpoint, start) → seal, in order."""
-        found = []
-        for path in self.folder.glob("*.json"):
-            with contextlib.suppress(ValueError, TypeError):  # cut short by a power loss: its block is not sealed
-                found.append(Seal(**json.loads(path.read_text())))
-        return by_place(found)
+        return _by_place(filter(None, map(_read, self.folder.glob("*.json"))))
 
 
-def by_place(seals: Iterable[Seal]) -> dict[tuple[int, int], Seal]:
+def _read(path: Path) -> Seal | None:
+    """A seal, None where a power loss cut it short: its block is not sealed."""
+    with contextlib.suppress(ValueError, TypeError, FileNotFoundError):
+        return Seal(**json.loads(path.read_text()))
+    return None
+
+
+def _by_place(seals: Iterable[Seal]) -> dict[tuple[int, int], Seal]:
     """(checkpoint, start) → seal, in order."""
     return {(seal.checkpoint, seal.start): seal for seal in sorted(seals, key=lambda seal: (seal.checkpoint, seal.start))}
 
 
-def keep(group: zarr.Group, seals: Iterable[Seal]) -> None:
-    """Write the ledger into a finished store."""
-    group.create_group("ledger", overwrite=True).attrs["seals"] = [asdict(seal) for seal in seals]
+def keep(group: zarr.Group, seals: Iterable[Seal], files: Mapping[str, str]) -> None:
+    """Write the ledger into a finished store: its seals, and the checksums of its other files by name."""
+    group.create_group("ledger", overwrite=True).attrs.update({"seals": [asdict(seal) for seal in seals], "files": dict(files)})
 
 
-def kept(group: zarr.Group) -> dict[tuple[int, int], Seal]:
-    """The ledger of a finished store, empty if it has none."""
-    if "ledger" not in group:
-        return {}
-    seals: Any = group["ledger"].attrs["seals"]
-    return by_place(Seal(**seal) for seal in seals)
+def kept(group: zarr.Group) -> tuple[dict[tuple[int, int], Seal], dict[str, str]]:
+    """The ledger of a finished store, as `keep` took it."""
+    attrs: Any = group["ledger"].attrs
+    return _by_place(Seal(**seal) for seal in attrs["seals"]), attrs["files"]

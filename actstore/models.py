@@ -21,6 +21,7 @@ from actstore import hub
 from actstore.builtin import MODELS_FOLDER
 from actstore.catalogue import CATALOGUE, Entry, entry_of, known_problem
 from actstore.errors import ModelError, UnknownNameError
+from actstore.files import existing
 from actstore.ledger import checksum
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _STEP = re.compile(r"step(\d+)")
+_WEIGHTS = re.compile(r".*\.(safetensors|bin|gguf)")
+_SAMPLE, _N_SAMPLES = 4096, 1024
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 _log = logging.getLogger("actstore")
 MAIN = 0
@@ -46,6 +49,10 @@ class Checkpoint(Protocol):
     @property
     def digest(self) -> str:
         """Equal for two checkpoints only if their weight files are equal; empty if not known before loading."""
+
+    @property
+    def identity(self) -> str:
+        """Changes when the files do, as far as can be told without reading all of them."""
 
     def config_folder(self) -> Path:
         """A folder (or .gguf file) with the configuration."""
@@ -73,6 +80,11 @@ class LocalCheckpoint:
         """Name of the folder or file."""
         return self.path.name
 
+    @property
+    def identity(self) -> str:
+        """Digest of names, sizes and samples of the weight files: whole up to 4 MiB, 1,024 places beyond."""
+        return _sampled_digest(self.path)
+
     def config_folder(self) -> Path:
         """The path itself."""
         return self.path
@@ -87,6 +99,19 @@ class LocalCheckpoint:
 
     def discard(self) -> None:
         """Nothing: these are the user's own files."""
+
+
+def _sampled_digest(path: Path) -> str:
+    files = [path] if path.is_file() else [file for file in sorted(path.iterdir()) if _WEIGHTS.fullmatch(file.name)]
+    digest = hashlib.blake2b(digest_size=16)
+    for file in files:
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size}".encode())
+        with file.open("rb") as stream:
+            for place in range(0, size, max(_SAMPLE, size // _N_SAMPLES)):
+                stream.seek(place)
+                digest.update(stream.read(_SAMPLE))
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -108,6 +133,12 @@ class ModelSource:
     checkpoints: dict[int, Checkpoint]
     main_step: int
     entry: Entry | None = None
+
+    @property
+    def weights_digest(self) -> str:
+        """Changes when the files of a checkpoint do, see `Checkpoint.identity`."""
+        identities = "\n".join(f"{step} {checkpoint.identity}" for step, checkpoint in self.checkpoints.items())
+        return hashlib.blake2b(identities.encode(), digest_size=16).hexdigest()
 
 
 def builtin_names() -> list[str]:
@@ -134,9 +165,9 @@ def resolve(name: str, *, connect: bool = True) -> ModelSource:
     """
     if name in builtin_names():
         return _local(MODELS_FOLDER / name)
-    path = Path(name).expanduser()
-    if path.exists():
-        return _local(path)
+    path = existing(name)
+    if path is not None:
+        return _local(path.resolve())  # workers may run in another folder
     entry = entry_of(name)
     if entry is not None:
         return _public(entry.repo, entry, connect)
@@ -155,9 +186,9 @@ def _local(path: Path) -> ModelSource:
     if steps:
         shared = path if (path / "tokenizer.json").is_file() else None
         found: dict[int, Checkpoint] = {step: LocalCheckpoint(steps[step], shared) for step in sorted(steps)}
-        return ModelSource(path.resolve().name, found, max(found))
+        return ModelSource(path.name, found, max(found))
     if (path / "config.json").is_file():
-        return ModelSource(path.resolve().name, {MAIN: LocalCheckpoint(path)}, MAIN)
+        return ModelSource(path.name, {MAIN: LocalCheckpoint(path)}, MAIN)
     raise ModelError(f"{path} holds neither a config.json nor step*/ folders, so it is no model")
 
 

@@ -6,6 +6,7 @@ measurement of this machine's matrix products and of the disk. Nothing is downlo
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -19,11 +20,12 @@ from transformers import PreTrainedModel
 from actstore import models
 from actstore.adapters import adapter_for
 from actstore.block import piece_tokens
+from actstore.corpus import BUILTIN, WIKITEXT, locate
 from actstore.errors import ActstoreError, CorpusError
-from actstore.extract import COMPUTE_DTYPES, ExtractConfig, check_device, layout_of, read_tokens
+from actstore.extract import COMPUTE_DTYPES, ExtractConfig, check_device, check_window, layout_of, read_tokens
+from actstore.files import disk_errors
 from actstore.layout import Layout
 from actstore.schema import TOKEN_COORDS
-from actstore.store import disk_errors
 from actstore.tagging import Tagger
 
 _LABEL_BYTES = 9
@@ -90,6 +92,9 @@ def plan(config: ExtractConfig, folder: Path) -> Plan:
     if not local and source.entry is None:
         raise ActstoreError(f"the sizes of {source.name} are not known without a download; plan by a name of `actstore models`")
     outline = models.outline(source, connect=local)
+    check_window(config, outline, source.name)
+    if config.corpus not in (*BUILTIN, WIKITEXT):
+        locate(config.corpus)
     n_tokens = _count_tokens(config, source) if local else None
     if n_tokens is None and config.tokens is None:
         raise CorpusError(f"the tokenizer of {source.name} is not on this machine, so say how many with --tokens N")
@@ -143,17 +148,20 @@ def _matrix_rate(config: ExtractConfig, layout: Layout) -> float:
 
 
 def _disk_rate(folder: Path) -> float:
-    """Bytes a second written to a folder, the wait for the disk included."""
+    """Bytes a second written to a folder, the wait for the disk included; NaN where there is no room to try."""
+    n_pieces = min(_CALIBRATION_BYTES, shutil.disk_usage(folder).free // 4) // 2**22
+    if n_pieces == 0:
+        return math.nan
     path = folder / f".actstore-{os.getpid()}"
     values = np.random.default_rng(0).bytes(2**22)
     with disk_errors(folder):
         try:
             start = time.perf_counter()
             with path.open("wb") as file:
-                for _ in range(_CALIBRATION_BYTES // len(values)):
+                for _ in range(n_pieces):
                     file.write(values)
                 file.flush()
                 os.fdatasync(file.fileno())
-            return float(_CALIBRATION_BYTES / (time.perf_counter() - start))
+            return float(n_pieces * len(values) / (time.perf_counter() - start))
         finally:
             path.unlink(missing_ok=True)

@@ -16,6 +16,8 @@ from actstore.errors import CorpusError, UnknownNameError
 
 Reader = Callable[[str, str], Iterator[CorpusDocument]]
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_INDEX = re.compile(r"[1-9]\d*(-[1-9]\d*)?|\d+\.[1-9]\d*")
 _ARTICLE = re.compile(r"^ = (?!=)[^\n]* = ?$", re.MULTILINE)
 
 
@@ -63,6 +65,8 @@ def json_lines(name: str, text: str) -> Iterator[CorpusDocument]:
             raise CorpusError(f"{name} line {number} is not JSON") from None
         if not isinstance(record, dict) or not isinstance(record.get("text"), str):
             raise CorpusError(f'{name} line {number} has no "text"; every line must be an object such as {{"text": "…"}}')
+        if _LONE_SURROGATE.search(record["text"]):
+            raise CorpusError(f"{name} line {number} has half a character (a lone surrogate); mend its \\u escapes")
         yield CorpusDocument(str(record.get("id", f"{name}:{number}")), record["text"])
 
 
@@ -79,6 +83,8 @@ def conllu(name: str, text: str) -> Iterator[CorpusDocument]:
             columns = line.split("\t")
             if len(columns) != 10:
                 raise CorpusError(f"{name} line {number}: CoNLL-U needs 10 tab-separated columns, found {len(columns)}")
+            if not _INDEX.fullmatch(columns[0]):
+                raise CorpusError(f"{name} line {number}: {columns[0]!r} is not a CoNLL-U index (such as 3, 3-4 or 3.1)")
             rows.append(columns)
         elif rows:
             documents[-1][1].append(rows)

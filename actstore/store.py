@@ -23,9 +23,10 @@ import zarr
 from zarr.codecs import Crc32cCodec
 from zarr.errors import ZarrUserWarning
 
-from actstore.errors import StoreError
+from actstore.errors import StoreError, StoreExistsError
+from actstore.files import disk_errors, existing
 from actstore.layout import ArrayLayout
-from actstore.ledger import Ledger, keep, kept
+from actstore.ledger import Ledger, file_checksum, keep, kept
 from actstore.reader import with_fast_reading
 from actstore.schema import CHECKPOINT, CONDITION, FIELDS, SCHEMA_VERSION, TOKEN
 from actstore.shards import problem
@@ -37,7 +38,7 @@ PathLike = str | os.PathLike[str]
 def partial_path(path: PathLike) -> Path:
     """The folder of a store that is not whole yet: its data, its ledger and a lock."""
     path = Path(path)
-    return path.with_name(path.name + ".partial")
+    return Path(f"{path if path.name else path.absolute()}.partial")
 
 
 def is_complete(path: PathLike, configuration: Mapping[str, Any]) -> bool:
@@ -49,8 +50,9 @@ def is_complete(path: PathLike, configuration: Mapping[str, Any]) -> bool:
         If something else is there.
     """
     path = Path(path)
-    if not path.exists():
-        return False
+    with disk_errors(path, "read"):
+        if not path.exists():
+            return False
     stored = read_configuration(path)
     if stored is None:
         raise StoreError(f"{path} exists and is not a store of actstore; choose another --store or move it away")
@@ -159,7 +161,7 @@ class StoreWriter:
     ) -> None:
         if self.path.exists():
             shutil.rmtree(self.partial)
-            raise StoreError(f"{self.path} is already there; run the same command again to see what it is")
+            raise StoreExistsError(f"{self.path} is already there; run the same command again to see what it is")
         ready = self.partial / "ready"
         if self.resumable and ready.exists() and (self.shared or self.ledger.seals()):
             differences = _differences(read_configuration(self.workspace.data) or {}, _normal(configuration))
@@ -187,23 +189,21 @@ class StoreWriter:
         finally:
             self._lock_file.close()
 
-    def finish(self, n_blocks: int = 0, close: Callable[[], None] = lambda: None) -> bool:
-        """Give the store its final name, once `n_blocks` blocks are sealed; whether it has it.
+    def finish(self, is_whole: Callable[[], bool] = lambda: True, close: Callable[[], None] = lambda: None) -> bool:
+        """Give the store its final name, once every block is there; whether it has it.
 
         Parameters
         ----------
-        n_blocks : int
+        is_whole : callable
+            Whether every block is sealed and on disk.
         close : callable
             Writes what can only be known when all blocks are there.
         """
         with disk_errors(self.partial):
             try:
                 with self._alone():
-                    seals = self.ledger.seals()
-                    if not self.path.exists() and len(seals) >= n_blocks:
+                    if not self.path.exists() and is_whole():
                         close()
-                        if self.resumable:
-                            keep(self.group, seals.values())
                         self._consolidate()
                         self.workspace.data.replace(self.path)
                         shutil.rmtree(self.partial)
@@ -217,6 +217,7 @@ class StoreWriter:
             name for name in sorted(self.group.array_keys()) if len(FIELDS[name].dims) == 1 and name not in FIELDS[name].dims
         ]
         self.group.attrs["coordinates"] = " ".join(coordinates)  # the CF convention, so that xarray sets them
+        keep(self.group, self.ledger.seals().values(), _file_checksums(self.workspace.data, _sharded(self.group)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ZarrUserWarning)  # consolidated metadata is not in the v3 specification yet
             zarr.consolidate_metadata(self.workspace.data, zarr_format=3)
@@ -246,51 +247,58 @@ class StoreWriter:
             )  # fmt: skip
 
 
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what the file system says into one line with the mend."""
-    try:
-        yield
-    except OSError as error:
-        folder = next((p for p in (path, *path.parents) if p.exists()), Path("."))
-        free = shutil.disk_usage(folder).free / 2**20
-        reason = error.strerror or str(error)
-        raise StoreError(
-            f"cannot write {path}: {reason} ({free:,.0f} MiB free there); make space or choose another path"
-        ) from error
-
-
 def verify(path: PathLike) -> list[str]:
-    """Recompute the checksum of every sealed block; what is damaged or missing, in words.
+    """Recompute every checksum of a store; what is damaged or missing, in words.
 
-    Every byte of every shard's file is checked.
+    Every byte of every file is read, but for the root's metadata, which hold the checksums.
 
     Returns
     -------
     list of str
-        One line a damaged shard; empty for a sound store.
+        One line a damaged shard or file; empty for a sound store.
 
     Raises
     ------
     StoreError
         If there is no store, or it has no ledger.
     """
-    store = open_store(path)
-    group = zarr.open_group(path, mode="r")
-    seals = kept(group)
-    if not seals:
+    root = Path(path)
+    if read_configuration(root) is None:
+        open_store(root)  # says why there is none
+    group = zarr.open_group(root, mode="r")
+    if not (root / "ledger").is_dir():
         raise StoreError(f"{path} has no ledger, so there is nothing to verify it by")
-    place = {int(step): index for index, step in enumerate(store[CHECKPOINT].values)}
-    wrong = []
+    sharded = _sharded(group)
+    seals, expected = kept(group)
+    found = _file_checksums(root, sharded)
+    wrong = [
+        f"{name}: {'the file is missing' if name not in found else 'the checksum differs'}"
+        for name, checksum in expected.items()
+        if found.get(name) != checksum
+    ]
+    if wrong or not seals:
+        return wrong
+    steps = [int(step) for step in np.asarray(group[CHECKPOINT])]
     for (step, start), seal in seals.items():
         for name, checksum in seal.checksums.items():
-            layout = _layout_of(group, name)
-            file = Path(path, layout.key(place[step], start // layout.shard_tokens))
-            found = problem(layout, file, checksum)
-            if found:
-                wrong.append(f"{name} of checkpoint {step}, tokens {start} to {seal.stop - 1}: {found}")
-    missing = len(place) * store.sizes[TOKEN] - sum(seal.stop - seal.start for seal in seals.values())
+            layout = sharded[name]
+            file = root / layout.key(steps.index(step), start // layout.shard_tokens)
+            if what := problem(layout, file, checksum):
+                wrong.append(f"{name} of checkpoint {step}, tokens {start} to {seal.stop - 1}: {what}")
+    n_tokens = len(steps) * next(iter(sharded.values())).shape[2]
+    missing = n_tokens - sum(seal.stop - seal.start for seal in seals.values())
     return wrong + ([f"{missing:,} tokens are in no sealed block"] if missing else [])
+
+
+def _file_checksums(root: Path, sharded: Mapping[str, ArrayLayout]) -> dict[str, str]:
+    """Name → CRC-32C of every array's file but the shards, which the seals cover."""
+    found = {}
+    for file in sorted(root.rglob("*")):
+        name = file.relative_to(root)
+        is_shard = name.parts[0] in sharded and name.name != "zarr.json"
+        if file.is_file() and len(name.parts) > 1 and name.parts[0] != "ledger" and not is_shard:
+            found[name.as_posix()] = file_checksum(file)
+    return found
 
 
 def _sharded(group: zarr.Group) -> dict[str, ArrayLayout]:
@@ -312,7 +320,7 @@ def open_store(path: PathLike) -> xr.Dataset:
     """
     path = Path(path)
     if read_configuration(path) is None:
-        if partial_path(path).exists():
+        if existing(str(partial_path(path))):
             raise StoreError(f"{path} is not finished ({partial_path(path)} is); run its command again")
         raise StoreError(f"no store at {path}; make one with `actstore extract` or `actstore ablate`")
     dataset = xr.open_zarr(path, chunks=None)  # lazy without a task graph: a store may have millions of chunks
@@ -321,6 +329,9 @@ def open_store(path: PathLike) -> xr.Dataset:
         raise StoreError(f"{path} has schema version {version}, this package reads up to {SCHEMA_VERSION}; upgrade actstore")
     dataset = with_fast_reading(dataset, path, _sharded(zarr.open_group(path, mode="r")))
     # Plain Python strings: pandas and older numpy functions do not take numpy's new string dtype.
-    strings = {name: coord.astype(object).load() for name, coord in dataset.coords.items() if coord.dtype.kind == "T"}
+    try:
+        strings = {name: coord.astype(object).load() for name, coord in dataset.coords.items() if coord.dtype.kind == "T"}
+    except Exception as error:  # a decoder fails in its own way
+        raise StoreError(f"the labels of {path} are damaged ({error}); see `actstore verify`, and extract again") from error
     labelled: xr.Dataset = dataset.assign_coords(strings)
     return labelled

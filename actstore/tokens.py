@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _log = logging.getLogger("actstore")
-_PATIENCE = 100
 _STRINGS = ("token_text", "word_form", "upos", "deprel")
 
 
@@ -78,6 +77,7 @@ def tokenize_corpus(
     window: int,
     n_tokens: int | None = None,
     annotate: Callable[[CorpusDocument], CorpusDocument] = lambda document: document,
+    patience: int | None = None,
 ) -> TokenTable:
     """Whole documents as non-overlapping windows, up to `n_tokens` tokens.
 
@@ -96,6 +96,8 @@ def tokenize_corpus(
         document that alone exceeds them is left out, and reported.
     annotate : callable, optional
         Gives a document that is taken its words.
+    patience : int, optional
+        Give up after so many documents that are too long, of a corpus that has no end.
 
     Raises
     ------
@@ -115,7 +117,7 @@ def tokenize_corpus(
         length = len(ids) + -(-len(ids) // (window - 1))
         if n_tokens is not None and length > n_tokens:
             n_too_long += 1
-            if not rows and n_too_long == _PATIENCE:  # an embedded corpus never ends
+            if not rows and n_too_long == patience:
                 break
             continue
         if n_tokens is not None and total + length > n_tokens:

@@ -67,7 +67,7 @@ def time_extraction(job: Job, folder: Path, n_rounds: int) -> None:
                     for _ in runner.run(model, sites, block, fingerprint):
                         pass
                 runner.wait()
-            writer.finish(len(job.blocks), lambda: write_checkpoint_axis(writer, job))
+            writer.finish(close=lambda: write_checkpoint_axis(writer, job))
 
     bare_times, times = [], []
     _bare(job, model, limit=1)

@@ -44,6 +44,11 @@ def test_models_lists_the_suite(capsys):
         (["--model", "pico-neox", "--corpus", "{latin}"], "is not UTF-8 (byte 3)"),
         (["--model", "pico-neox", "--corpus", "{line}", "--spacy", "xx_none"], "the pipeline xx_none is not installed"),
         (["--model", "./nowhere"], "unknown model './nowhere'"),
+        (["--model", "x" * 300], "unknown model 'xxx"),
+        (["--model", "~nosuchuser/x"], "unknown model '~nosuchuser/x'"),
+        (["--model", "pico-neox", "--corpus", "x" * 300], "unknown corpus 'xxx"),
+        (["--model", "pico-neox", "--device", "meta"], "device 'meta' holds no values"),
+        (["--model", "pico-neox", "--discard-downloads", "--scheduler", "local"], "does not go with --scheduler"),
         (["--model", "{empty}"], "is neither a model folder nor a .gguf file"),
     ],
 )
@@ -61,13 +66,25 @@ def test_problems_are_one_line_with_exit_code_2(tmp_path, capsys, arguments, sai
     assert not list((tmp_path / "out").glob("*"))
 
 
+@pytest.mark.parametrize("command", ["info", "verify"])
+@pytest.mark.parametrize("place", [".", "/", "no/such", "x" * 300])
+def test_a_path_without_a_store(command, place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([command, place]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "no store at" in error
+
+
 def test_an_existing_store_with_another_configuration(tmp_path, capsys):
     assert main([*EXTRACT, str(tmp_path / "s.zarr")]) == 0
     assert main([*EXTRACT, str(tmp_path / "s.zarr"), "--window", "64"]) == 2
     assert "window: stored 128, asked 64" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--tokens", "0"], ["--tokens", "many"], ["--window", "1"], ["--dtype", "int8"]])
+@pytest.mark.parametrize(
+    "arguments", [["--tokens", "0"], ["--tokens", "many"], ["--window", "1"], ["--seed", "-1"], ["--dtype", "int8"]]
+)
 def test_wrong_values_are_refused_by_the_parser(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main([*EXTRACT, "x.zarr", *arguments])

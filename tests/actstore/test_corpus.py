@@ -45,6 +45,8 @@ def test_conllu_keeps_surface_text_and_labels(tmp_path):
         ("empty.txt", b" \n", "holds no text"),
         ("latin.txt", b"caf\xe9", "not UTF-8"),
         ("short.conllu", b"1\tword\n\n", "line 1: CoNLL-U needs 10"),
+        ("x.conllu", b"x\tword" + 8 * b"\t_" + b"\n\n", "line 1: 'x' is not a CoNLL-U index"),
+        ("zero.conllu", b"0\tword" + 8 * b"\t_" + b"\n\n", "line 1: '0' is not a CoNLL-U index"),
         ("odd.pdf", b"x", "cannot tell the form"),
     ],
 )

@@ -7,10 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from actstore import cluster as cluster_module
+from actstore import extract as extract_module
 from actstore import layout
+from actstore.block import BlockRunner
 from actstore.cli import main
 from actstore.errors import ActstoreError
 from actstore.extract import ExtractConfig, Outcome, RunOptions, _share, extract
@@ -37,10 +42,20 @@ def whole(tmp_path, monkeypatch):
 @pytest.mark.parametrize("n_blocks", [1, 7, 12])
 @pytest.mark.parametrize("n_workers", [1, 3, 8, 20])
 def test_shares_are_a_partition_in_order(n_blocks, n_workers):
-    blocks = list(range(n_blocks))
-    shares = [_share(blocks, (i, n_workers)) for i in range(1, n_workers + 1)]
-    assert [block for share in shares for block in share] == blocks
+    job: Any = SimpleNamespace(blocks=list(range(n_blocks)))
+    shares = [_share(job, (i, n_workers), whole_checkpoints=False) for i in range(1, n_workers + 1)]
+    assert [block for share in shares for block in share] == job.blocks
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+@pytest.mark.parametrize("n_workers", [1, 2, 5, 9])
+def test_shares_of_whole_checkpoints(n_workers):
+    blocks = [(step, shard) for step in range(5) for shard in range(3)]
+    job: Any = SimpleNamespace(blocks=blocks, layout=SimpleNamespace(bounds=range(3)))
+    shares = [_share(job, (i, n_workers), whole_checkpoints=True) for i in range(1, n_workers + 1)]
+    assert [block for share in shares for block in share] == blocks
+    owners = [{number for number, share in enumerate(shares) if any(b[0] == step for b in share)} for step in range(5)]
+    assert [len(of) for of in owners] == [1] * 5
 
 
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
@@ -116,6 +131,62 @@ def test_a_local_scheduler(whole, tmp_path):
     path = tmp_path / "s.zarr"
     assert extract(CONFIG, path, RunOptions(scheduler="local", progress=False)) is Outcome.WRITTEN
     assert contents(path) == whole
+
+
+@pytest.mark.slow
+def test_the_loss_of_the_only_worker_is_made_up_for_by_the_next_one(tmp_path):
+    """No worker but the lost one ever had the job in memory."""
+    from distributed import Client, LocalCluster
+
+    path = tmp_path / "s.zarr"
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+        run = subprocess.Popen(
+            [*COMMAND, str(path), "--scheduler", cluster.scheduler_address], stdout=subprocess.PIPE, text=True
+        )
+        deadline = time.monotonic() + 120
+        while not list((partial_path(path) / "ledger").glob("*.json")):
+            assert time.monotonic() < deadline
+            assert run.poll() is None
+            time.sleep(0.01)
+        (only,) = client.run(os.getpid).values()
+        os.kill(only, signal.SIGKILL)  # its nanny starts another
+        said, _ = run.communicate(timeout=300)
+    assert (run.returncode, said) == (0, f"{path}: written\n")
+    assert verify(path) == []
+
+
+@pytest.mark.parametrize("error", [ActstoreError("neuron 7 is too large"), ValueError("neuron 7 is too large")])
+def test_what_fails_on_a_worker_is_told_in_one_line(tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(BlockRunner, "run", fail)
+    with pytest.raises(ActstoreError, match="neuron 7 is too large"):
+        extract(CONFIG, tmp_path / "s.zarr", RunOptions(scheduler="local", progress=False))
+
+
+def test_a_cluster_without_workers(tmp_path, monkeypatch):
+    from distributed import LocalCluster
+
+    monkeypatch.setattr(cluster_module, "_WAIT_SECONDS", 1)
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster,
+        pytest.raises(ActstoreError, match="has had no worker for 1 s; start some"),
+    ):
+        extract(CONFIG, tmp_path / "s.zarr", RunOptions(scheduler=cluster.scheduler_address, progress=False))
+
+
+def test_downloads_are_not_discarded_under_a_cluster_s_feet(tmp_path):
+    with pytest.raises(ActstoreError, match="--discard-downloads does not go with --scheduler"):
+        extract(CONFIG, tmp_path / "s.zarr", RunOptions(scheduler="local", discard_downloads=True))
+
+
+def test_a_worker_that_starts_as_another_ends(whole, tmp_path, monkeypatch):
+    path = tmp_path / "s.zarr"
+    extract(CONFIG, path, QUIET)
+    answers = iter([False, True])
+    monkeypatch.setattr(extract_module, "is_complete", lambda *_: next(answers))
+    assert extract(CONFIG, path, RunOptions(worker=(1, 2), progress=False)) is Outcome.ALREADY_COMPLETE
 
 
 def test_a_scheduler_that_does_not_answer(tmp_path, monkeypatch):

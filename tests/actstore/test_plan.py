@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from actstore import layout, models
 from actstore.cli import main
-from actstore.errors import ActstoreError, CorpusError
+from actstore.errors import ActstoreError, CorpusError, UnknownNameError
 from actstore.extract import ExtractConfig, extract
 from actstore.plan import plan
 from tests.helpers import QUIET
@@ -61,6 +63,22 @@ def test_what_cannot_be_planned_without_a_download(tmp_path):
         plan(ExtractConfig("someone/some-model"), tmp_path)
     with pytest.raises(CorpusError, match="--tokens N"):
         plan(ExtractConfig("pythia-1b", corpus="wikitext2", tokens=None), tmp_path)
+
+
+def test_what_could_not_be_extracted_is_not_planned(tmp_path):
+    with pytest.raises(CorpusError, match="--window 9000 exceeds the context of pythia-1b, 2048"):
+        plan(ExtractConfig("pythia-1b", window=9000), tmp_path)
+    with pytest.raises(UnknownNameError, match=r"unknown corpus 'novel\.txt'"):
+        plan(ExtractConfig("pythia-1b", corpus="novel.txt"), tmp_path)
+
+
+def test_a_nearly_full_disk_is_planned_for(tmp_path, monkeypatch, capsys):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2**20))
+    assert main(["plan", "--model", "pythia-1b", "--store", str(tmp_path / "s")]) == 0
+    said = capsys.readouterr().out
+    assert "writing not measured" in said
+    assert "NOT ENOUGH" in said
 
 
 def test_time_grows_with_the_work(tmp_path):

@@ -48,7 +48,13 @@ def test_json_lines_with_and_without_names(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"), [("{", "line 2 is not JSON"), ('{"body": "x"}', 'line 2 has no "text"'), ("[1]", "line 2")]
+    ("line", "said"),
+    [
+        ("{", "line 2 is not JSON"),
+        ('{"body": "x"}', 'line 2 has no "text"'),
+        ("[1]", "line 2"),
+        (r'{"text": "a \ud83d b"}', "line 2 has half a character"),
+    ],
 )
 def test_a_wrong_line_is_named(tmp_path, line, said):
     (tmp_path / "a.jsonl").write_text('{"text": "fine"}\n' + line)
@@ -84,6 +90,17 @@ def test_a_damaged_archive_is_named(tmp_path, name, raw):
     (tmp_path / name).write_bytes(raw)
     with pytest.raises(CorpusError, match=f"cannot read .*{name}"):
         texts(tmp_path / name)
+
+
+def test_an_encrypted_archive_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.txt", "text")
+    raw = bytearray((tmp_path / "a.zip").read_bytes())
+    for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        raw[raw.index(header) + flags] |= 1
+    (tmp_path / "a.zip").write_bytes(raw)
+    with pytest.raises(CorpusError, match=r"cannot read .*a\.zip: .*encrypted"):
+        texts(tmp_path / "a.zip")
 
 
 def test_an_unknown_form_lists_the_known(tmp_path):

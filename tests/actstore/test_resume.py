@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,10 +18,11 @@ import pytest
 
 from actstore import block, layout
 from actstore.block import BlockRunner
+from actstore.builtin import MODELS_FOLDER
 from actstore.cli import main
 from actstore.errors import StoreError
-from actstore.extract import ExtractConfig, Outcome, extract
-from actstore.ledger import Seal, by_place, checksum
+from actstore.extract import ExtractConfig, Outcome, RunOptions, extract
+from actstore.ledger import Ledger, Seal, checksum
 from actstore.store import open_store, partial_path, verify
 from tests.helpers import QUIET
 
@@ -194,8 +197,6 @@ def test_a_store_that_someone_else_writes_is_left_alone(tmp_path):
 
 
 def test_verify_names_what_is_damaged_and_what_is_missing(whole, tmp_path, capsys):
-    import shutil
-
     path = tmp_path / "s.zarr"
     shutil.copytree(whole, path)
     assert verify(path) == []
@@ -214,9 +215,82 @@ def test_verify_names_what_is_damaged_and_what_is_missing(whole, tmp_path, capsy
     assert "preactivation of checkpoint 64" in capsys.readouterr().err
 
 
-def test_verify_needs_a_ledger(run_folder):
+@pytest.mark.parametrize("name", ["token_text/c/0", "surprisal/zarr.json", "checkpoint/c/0"])
+def test_verify_covers_labels_and_their_metadata(whole, tmp_path, name):
+    path = tmp_path / "s.zarr"
+    shutil.copytree(whole, path)
+    raw = bytearray((path / name).read_bytes())
+    raw[len(raw) // 2] ^= 4
+    (path / name).write_bytes(raw)
+    assert verify(path) == [f"{name}: the checksum differs"]
+    (path / name).unlink()
+    assert verify(path) == [f"{name}: the file is missing"]
+
+
+def test_labels_that_cannot_be_read_are_told(whole, tmp_path):
+    path = tmp_path / "s.zarr"
+    shutil.copytree(whole, path)
+    (path / "token_text" / "c" / "0").write_bytes(b"\x00" * 40)
+    with pytest.raises(StoreError, match=r"labels of .* are damaged"):
+        open_store(path)
+
+
+def test_an_ablation_s_results_are_verified(run_folder, tmp_path):
+    path = tmp_path / "a.zarr"
+    shutil.copytree(run_folder / "ablation.zarr", path)
+    assert verify(path) == []
+    (path / "perplexity" / "c" / "0" / "0").write_bytes(b"\x00" * 8)
+    assert verify(path) == ["perplexity/c/0/0: the checksum differs"]
+
+
+def test_verify_needs_a_ledger(whole, tmp_path):
+    path = tmp_path / "s.zarr"
+    shutil.copytree(whole, path)
+    shutil.rmtree(path / "ledger")
     with pytest.raises(StoreError, match="no ledger"):
-        verify(run_folder / "ablation.zarr")
+        verify(path)
+
+
+@pytest.fixture
+def model_folder(tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(MODELS_FOLDER / "pico-neox", folder)
+    return folder
+
+
+def change_weights(file):
+    raw = bytearray(file.read_bytes())
+    raw[-100:] = bytes(100)
+    file.write_bytes(raw)
+
+
+def test_a_model_that_changed_is_another_configuration(model_folder, tmp_path):
+    config = replace(CONFIG, model=str(model_folder))
+    assert extract(config, tmp_path / "s.zarr", QUIET) is Outcome.WRITTEN
+    assert extract(config, tmp_path / "s.zarr", QUIET) is Outcome.ALREADY_COMPLETE
+    change_weights(model_folder / "step64" / "model.safetensors")
+    with pytest.raises(StoreError, match=r"another configuration \(weights_digest"):
+        extract(config, tmp_path / "s.zarr", QUIET)
+
+
+def test_blocks_of_one_checkpoint_have_the_same_weights(tmp_path, monkeypatch):
+    path = tmp_path / "s.zarr"
+    interrupted_after(2, monkeypatch, path)
+    ledger = Ledger(partial_path(path) / "ledger")
+    seal = next(iter(ledger.seals().values()))
+    ledger.add(replace(seal, weights_fingerprint="another"))
+    with pytest.raises(StoreError, match="checkpoint 16 was begun with other weights"):
+        extract(CONFIG, path, QUIET)
+
+
+def test_a_seal_whose_file_is_gone_is_dropped(tmp_path, monkeypatch):
+    path = tmp_path / "s.zarr"
+    interrupted_after(5, monkeypatch, path)
+    (partial_path(path) / "data" / "surprisal" / "c" / "0" / "1").unlink()
+    assert extract(CONFIG, path, RunOptions(worker=(3, 3), progress=False)) is Outcome.SHARE_DONE
+    kept = [(seal.checkpoint, seal.start) for seal in Ledger(partial_path(path) / "ledger").seals().values()]
+    assert (16, 0) in kept
+    assert (16, 235) not in kept
 
 
 def test_checksum_is_of_values_in_order():
@@ -226,6 +300,8 @@ def test_checksum_is_of_values_in_order():
     assert checksum(np.frombuffer(b"123456789", dtype=np.uint8)) == "e3069283"  # the check value of CRC-32C
 
 
-def test_seals_are_in_numeric_order():
-    seals = [Seal(step, start, start + 1, "", {}) for step in (1000, 9) for start in (512, 64)]
-    assert list(by_place(seals)) == [(9, 64), (9, 512), (1000, 64), (1000, 512)]
+def test_seals_are_in_numeric_order(tmp_path):
+    ledger = Ledger(tmp_path)
+    for step, start in itertools.product((1000, 9), (512, 64)):
+        ledger.add(Seal(step, start, start + 1, "", {}))
+    assert list(ledger.seals()) == [(9, 64), (9, 512), (1000, 64), (1000, 512)]

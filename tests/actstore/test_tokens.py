@@ -65,7 +65,7 @@ def test_token_limit_takes_whole_documents(neox_tokenizer):
 
 def test_a_document_beyond_the_limit_is_an_error(neox_tokenizer):
     with pytest.raises(CorpusError, match="raise --tokens"):
-        tokenize_corpus(read_corpus("builtin"), neox_tokenizer, 128, 5)
+        tokenize_corpus(read_corpus("builtin"), neox_tokenizer, 128, 5, patience=10)
 
 
 def test_fingerprint_sees_a_changed_label(neox_tokenizer):
@@ -90,6 +90,11 @@ def test_documents_that_alone_are_too_long_are_reported(neox_tokenizer, caplog):
     table = tokenize_corpus(documents, neox_tokenizer, 16, 40)
     assert set(table.document) == {0}
     assert "1 document(s) left out: each has more than 40 tokens" in caplog.text
+
+
+def test_a_finite_corpus_is_read_to_its_end(neox_tokenizer):
+    documents = [CorpusDocument("long", "The dog sees the cat. " * 5)] * 150 + [CorpusDocument("short", "The dog.")]
+    assert len(tokenize_corpus(documents, neox_tokenizer, 16, 10)) < 10
 
 
 def test_words_are_asked_for_only_where_the_document_is_taken(neox_tokenizer):
