@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from actstore.errors import ModelError
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.nn import Module
     from transformers import PreTrainedModel
 
@@ -73,6 +74,12 @@ def adapter_for(model: PreTrainedModel, site: str | None = None) -> Adapter:
             f"say where its pre-activations are, e.g. --site '{_LLAMA_SITE}'"
         )
     return ADAPTERS[family]
+
+
+def incoming_weights(site: Module) -> Tensor:
+    """The weights (hidden, neuron) by which a site's neurons read the MLP input."""
+    weight: Tensor = site.get_parameter("weight")
+    return weight if type(site).__name__ == "Conv1D" else weight.T  # GPT-2 stores them the other way round
 
 
 def nonlinearity(model: PreTrainedModel) -> str:

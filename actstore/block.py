@@ -15,6 +15,7 @@ import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,10 +24,11 @@ from torch.nn import Module
 from transformers import PreTrainedModel
 
 from actstore import scoring
+from actstore.adapters import incoming_weights
 from actstore.errors import ActstoreError, ModelError
 from actstore.files import disk_errors
 from actstore.hooks import observe
-from actstore.layout import Layout
+from actstore.layout import ArrayLayout, Layout
 from actstore.ledger import Ledger, Seal
 from actstore.shards import ShardWriter
 from actstore.store import Workspace
@@ -34,6 +36,7 @@ from actstore.tokens import TokenTable
 
 _PIECE_BYTES = {"cpu": 2**27, "cuda": 2**30}
 _MAX_PIECE_TOKENS = 8192
+_WEIGHT_BYTES = 2**26
 _STORED = {"float16": torch.float16, "float32": torch.float32}
 _UNITS = {"preactivation": "neuron", "mlp_input": "hidden"}
 
@@ -118,6 +121,22 @@ class _Piece:
             raise ActstoreError(f"surprisal of checkpoint {step} is not finite; the weights may be damaged")
 
 
+def _weight_runs(array: ArrayLayout, sites: Sequence[Module], step: int) -> Iterator[np.ndarray]:
+    """The weights (chunk, hidden, column) of all layers, some of their inputs at a time."""
+    weights = [incoming_weights(site) for site in sites]
+    n_rows = max(1, _WEIGHT_BYTES // (array.n_layers * array.shape[-1] * array.dtype.itemsize))
+    padding = array.n_columns * array.width - array.shape[-1]
+    for first in range(0, array.shard_tokens, n_rows):
+        rows = torch.stack([weight[first : first + n_rows].to(_STORED[str(array.dtype)]) for weight in weights])
+        if not bool(torch.isfinite(rows).all()):
+            raise ActstoreError(
+                f"a weight of checkpoint {step} is not finite or beyond {array.dtype}; the weights may be damaged, "
+                "or need --dtype float32"
+            )
+        chunks = torch.nn.functional.pad(rows, (0, padding)).view(*rows.shape[:2], array.n_columns, array.width)
+        yield chunks.transpose(1, 2).flatten(0, 1).contiguous().cpu().numpy()
+
+
 class _Sink:
     """The shard files of one block, filled piece by piece."""
 
@@ -125,24 +144,34 @@ class _Sink:
         self._layout, self._block, self._workspace, self._fingerprint = layout, block, workspace, fingerprint
         self._failed = False
         with disk_errors(workspace.data):
-            self._writers = {name: self._writer(name) for name in layout.arrays}
+            self._writers = {name: self._writer(array) for name, array in layout.stored_with(block.shard).items()}
 
-    def _writer(self, name: str) -> ShardWriter:
-        array, block = self._layout.arrays[name], self._block
-        scratch = self._workspace.scratch / f"{name}-{block.index}-{block.shard}-{uuid.uuid4().hex}"
+    def _writer(self, array: ArrayLayout) -> ShardWriter:
+        block = self._block
+        scratch = self._workspace.scratch / f"{array.name}-{block.index}-{block.shard}-{uuid.uuid4().hex}"
         return ShardWriter(array, self._workspace.data / array.key(block.index, block.shard), scratch)
+
+    @contextmanager
+    def _taking(self) -> Iterator[None]:
+        try:
+            with disk_errors(self._workspace.data):
+                yield
+        except BaseException:
+            self._failed = True
+            raise
 
     def take(self, piece: _Piece) -> None:
         if self._failed:
             return
-        try:
+        with self._taking():
             piece.check(self._layout, self._block.step)
-            with disk_errors(self._workspace.data):
-                for name, writer in self._writers.items():
-                    writer.append(piece.buffers[name].cpu().numpy())
-        except BaseException:
-            self._failed = True
-            raise
+            for name in self._layout.arrays:
+                self._writers[name].append(piece.buffers[name].cpu().numpy())
+
+    def take_weights(self, sites: Sequence[Module]) -> None:
+        with self._taking():
+            for run in _weight_runs(self._layout.weights, sites, self._block.step):
+                self._writers["neuron_weight"].append(run)
 
     def finish(self) -> None:
         if self._failed:
@@ -200,6 +229,8 @@ class BlockRunner:
         Ledger(self._workspace.ledger).refuse_other_weights(block.step, fingerprint)
         sink = _Sink(self._layout, block, self._workspace, fingerprint)
         try:
+            if block.shard == 0:
+                self._pending.append(self._pool.submit(sink.take_weights, sites))
             for windows in pieces(self._table.window_bounds, block, self._capacity):
                 self._settle(1)  # the other piece may still be on its way to the disk
                 self._pieces.rotate()

@@ -221,7 +221,7 @@ def _plan(options: argparse.Namespace) -> None:
     print(
         f"{found.model}: {layout.n_checkpoints} checkpoints × {len(layout.layers)} layers × {layout.n_tokens:,} tokens ({known})"
     )
-    for name, array in layout.arrays.items():
+    for name, array in layout.stored_with(0).items():
         shape = " × ".join(f"{size:,}" for size in array.shape)
         print(f"  {name:<14} {shape:<28} {array.dtype!s:<8} {_size(found.bytes_of[name]):>12}")
     print(f"  {'labels':<14} {'':<28} {'':<8} {_size(found.bytes_of['labels']):>12}")

@@ -17,7 +17,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from actstore import brown, hub
-from actstore.documents import CorpusDocument, CorpusWord
+from actstore.documents import CorpusDocument, CorpusWord, depths
 from actstore.errors import CorpusError, UnknownNameError
 from actstore.files import existing
 from actstore.readers import READERS, Reader, plain
@@ -82,8 +82,8 @@ def _builtin(part: str, seed: int) -> Iterator[CorpusDocument]:
     for document in documents(part, seed):  # type: ignore[arg-type]
         sentences, start = [], 0
         for sentence in document.sentences:
-            spans = zip(sentence.words, sentence.spans, strict=True)
-            sentences.append(tuple(CorpusWord(start + a, start + b, w.upos, w.deprel) for w, (a, b) in spans))
+            words = zip(sentence.words, sentence.spans, depths(sentence.heads), strict=True)
+            sentences.append(tuple(CorpusWord(start + a, start + b, w.upos, w.deprel, depth) for w, (a, b), depth in words))
             start += len(sentence.text) + 1
         yield CorpusDocument(document.name, document.text, tuple(sentences))
 

@@ -313,7 +313,7 @@ def write_axes(writer: StoreWriter, job: Job) -> None:
         writer.write(name, getattr(job.table, name))
     writer.write(LAYER, np.array(job.layout.layers))
     writer.write(NEURON, np.arange(job.layout.n_neurons))
-    for array in job.layout.arrays.values():
+    for array in job.layout.stored_with(0).values():
         writer.declare(array)
 
 
@@ -353,7 +353,9 @@ def _compute(job: Job, writer: StoreWriter, options: RunOptions) -> None:
 
 def _is_there(job: Job, block: Block, workspace: Workspace) -> bool:
     """Whether a sealed block's files are on disk in their full length."""
-    files = [(workspace.data / array.key(block.index, block.shard), array) for array in job.layout.arrays.values()]
+    files = [
+        (workspace.data / array.key(block.index, block.shard), array) for array in job.layout.stored_with(block.shard).values()
+    ]
     return all(path.is_file() and path.stat().st_size == array.file_bytes for path, array in files)
 
 

@@ -22,7 +22,7 @@ _CHECKSUM_BYTES = 4
 
 @dataclass(frozen=True)
 class ArrayLayout:
-    """One sharded array (checkpoint, …, token, …).
+    """One sharded array (checkpoint, layer, row, column) or (checkpoint, row); rows are tokens, or a weight's inputs.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class ArrayLayout:
     shape : tuple of int
         Of the whole array.
     shard_tokens : int
-        Tokens in a shard; the other dims but `checkpoint` are whole in it.
+        Rows in a shard; the other dims but `checkpoint` are whole in it.
     dtype : numpy dtype
     """
 
@@ -127,12 +127,22 @@ class Layout:
 
     @property
     def arrays(self) -> dict[str, ArrayLayout]:
-        """Name → array."""
+        """Name → array of those along `token`."""
         dtypes: Mapping[str, str] = {"preactivation": self.dtype, "mlp_input": self.dtype, "surprisal": "float32"}
         return {
             name: ArrayLayout(name, tuple(self.sizes[dim] for dim in FIELDS[name].dims), self.shard_tokens, np.dtype(dtype))
             for name, dtype in dtypes.items()
         }
+
+    @property
+    def weights(self) -> ArrayLayout:
+        """The neurons' weights: one shard a checkpoint, written with its first tokens."""
+        shape = tuple(self.sizes[dim] for dim in FIELDS["neuron_weight"].dims)
+        return ArrayLayout("neuron_weight", shape, self.n_hidden, np.dtype(self.dtype))
+
+    def stored_with(self, shard: int) -> dict[str, ArrayLayout]:
+        """Name → array of every file that a block writes."""
+        return self.arrays | ({"neuron_weight": self.weights} if shard == 0 else {})
 
     @property
     def bytes_per_token(self) -> int:

@@ -100,9 +100,10 @@ def plan(config: ExtractConfig, folder: Path) -> Plan:
         raise CorpusError(f"the tokenizer of {source.name} is not on this machine, so say how many with --tokens N")
     layout = layout_of(outline, adapter_for(outline, config.site), config, n_tokens or config.tokens or 0, len(steps))
     bytes_of = {name: len(layout.bounds) * len(steps) * array.file_bytes for name, array in layout.arrays.items()}
+    bytes_of["neuron_weight"] = len(steps) * layout.weights.file_bytes
     bytes_of["labels"] = layout.n_tokens * _LABEL_BYTES + _METADATA_BYTES
     existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    n_files = len(layout.bounds) * len(steps) * len(layout.arrays) + 2 * len(TOKEN_COORDS) + 17
+    n_files = len(steps) * (len(layout.bounds) * len(layout.arrays) + 1) + 2 * len(TOKEN_COORDS) + 18
     return Plan(
         source.name, layout, config.window, n_tokens is not None, bytes_of, n_files,
         _compute_seconds(outline, config, layout), sum(bytes_of.values()) / _disk_rate(existing),

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 
-from actstore.documents import CorpusDocument, CorpusWord
+from actstore.documents import CorpusDocument, CorpusWord, depths
 from actstore.errors import CorpusError, UnknownNameError
 
 Reader = Callable[[str, str], Iterator[CorpusDocument]]
@@ -100,6 +100,7 @@ def _assemble(title: str, sentences: list[list[list[str]]]) -> CorpusDocument:
     spans: list[tuple[CorpusWord, ...]] = []
     for rows in sentences:
         words: list[CorpusWord] = []
+        depth_of = _depths(rows)
         first, last = 0, 0  # syntactic words of the current multiword token
         for columns in rows:
             index, form, upos, deprel, misc = columns[0], columns[1], columns[3], columns[7], columns[9]
@@ -111,14 +112,21 @@ def _assemble(title: str, sentences: list[list[list[str]]]) -> CorpusDocument:
                 surface = (length, end)
             elif first <= int(index) <= last:
                 if int(index) == first:  # the parts share one span: the first one labels it
-                    words.append(CorpusWord(*surface, upos, deprel))
+                    words.append(CorpusWord(*surface, upos, deprel, depth_of[index]))
                 continue
             else:
-                words.append(CorpusWord(length, end, upos, deprel))
+                words.append(CorpusWord(length, end, upos, deprel, depth_of[index]))
             pieces.append(form if "SpaceAfter=No" in misc else form + " ")
             length += len(pieces[-1])
         spans.append(tuple(words))
     return CorpusDocument(title, "".join(pieces).rstrip(), tuple(spans))
+
+
+def _depths(rows: list[list[str]]) -> dict[str, int]:
+    """Index of a syntactic word → arcs up to the root."""
+    words = [columns for columns in rows if columns[0].isdecimal()]
+    heads = [int(columns[6]) if columns[6].isdecimal() else -1 for columns in words]
+    return dict(zip((columns[0] for columns in words), depths(heads), strict=True))
 
 
 READERS: dict[str, Reader] = {".txt": plain, ".jsonl": json_lines, ".conllu": conllu}

@@ -49,6 +49,7 @@ FIELDS: dict[str, Field] = {
     # What the model computed.
     "preactivation": Field((CHECKPOINT, LAYER, TOKEN, NEURON), "float16", "MLP pre-activation: what the non-linearity receives"),
     "mlp_input": Field((CHECKPOINT, LAYER, TOKEN, HIDDEN), "float16", "MLP input after the block's normalisation"),
+    "neuron_weight": Field((CHECKPOINT, LAYER, HIDDEN, NEURON), "float16", "weights by which the neuron reads the MLP input"),
     "surprisal": Field((CHECKPOINT, TOKEN), "float32", "surprisal of the token given its window; NaN where unscored", "nat"),
     # Coordinates of the axes.
     CHECKPOINT: Field((CHECKPOINT,), "int64", "training step of the checkpoint", "step"),
@@ -67,6 +68,7 @@ FIELDS: dict[str, Field] = {
     "position": Field((TOKEN,), "int64", "position within the window; 0 is BOS"),
     "upos": Field((TOKEN,), "str", "universal part of speech of the word, empty if unknown"),
     "deprel": Field((TOKEN,), "str", "universal dependency relation of the word, empty if unknown"),
+    "depth": Field((TOKEN,), "int64", "arcs between the word and the root of its sentence, -1 if unknown"),
     "is_scored": Field((TOKEN,), "bool", "whether the token has a surprisal"),
     # Ablation results.
     "intervention": Field((CONDITION,), "str", "edit of the pre-activation, none for the intact model"),

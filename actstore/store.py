@@ -28,7 +28,7 @@ from actstore.files import disk_errors, existing
 from actstore.layout import ArrayLayout
 from actstore.ledger import Ledger, file_checksum, keep, kept
 from actstore.reader import with_fast_reading
-from actstore.schema import CHECKPOINT, CONDITION, FIELDS, SCHEMA_VERSION, TOKEN
+from actstore.schema import CHECKPOINT, CONDITION, FIELDS, SCHEMA_VERSION
 from actstore.shards import problem
 
 _CONFIG = "configuration"
@@ -285,7 +285,7 @@ def verify(path: PathLike) -> list[str]:
             file = root / layout.key(steps.index(step), start // layout.shard_tokens)
             if what := problem(layout, file, checksum):
                 wrong.append(f"{name} of checkpoint {step}, tokens {start} to {seal.stop - 1}: {what}")
-    n_tokens = len(steps) * next(iter(sharded.values())).shape[2]
+    n_tokens = len(steps) * sharded["surprisal"].shape[1]
     missing = n_tokens - sum(seal.stop - seal.start for seal in seals.values())
     return wrong + ([f"{missing:,} tokens are in no sealed block"] if missing else [])
 
@@ -307,7 +307,7 @@ def _sharded(group: zarr.Group) -> dict[str, ArrayLayout]:
 
 def _layout_of(group: zarr.Group, name: str) -> ArrayLayout:
     array: Any = group[name]
-    return ArrayLayout(name, array.shape, array.shards[FIELDS[name].dims.index(TOKEN)], array.dtype)
+    return ArrayLayout(name, array.shape, array.shards[2 if array.ndim == 4 else 1], array.dtype)
 
 
 def open_store(path: PathLike) -> xr.Dataset:

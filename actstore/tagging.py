@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from actstore.documents import CorpusDocument, CorpusWord
+from actstore.documents import UNKNOWN_DEPTH, CorpusDocument, CorpusWord
 from actstore.errors import CorpusError
 
 DEFAULT_PIPELINE = "en_core_web_sm"
@@ -75,9 +75,15 @@ class Tagger:
         ends = [*starts[1:], len(text)]
         parts = ((text[a:b], a) for a, b in zip(starts, ends, strict=True))
         for parsed, offset in self._nlp.pipe(parts, as_tuples=True):
+            has_tree = parsed.has_annotation("DEP")
             for sentence in parsed.sents:
                 words = tuple(
-                    CorpusWord(offset + token.idx, offset + token.idx + len(token), token.pos_)
+                    CorpusWord(
+                        offset + token.idx,
+                        offset + token.idx + len(token),
+                        token.pos_,
+                        depth=sum(1 for _ in token.ancestors) if has_tree else UNKNOWN_DEPTH,
+                    )
                     for token in sentence
                     if not token.is_space
                 )

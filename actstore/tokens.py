@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from actstore.documents import CorpusDocument
+from actstore.documents import UNKNOWN_DEPTH, CorpusDocument
 from actstore.errors import CorpusError
 from actstore.schema import NO_WORD
 
@@ -39,6 +39,7 @@ class TokenTable:
     position: np.ndarray
     upos: np.ndarray
     deprel: np.ndarray
+    depth: np.ndarray
     is_scored: np.ndarray
 
     def __len__(self) -> int:
@@ -152,12 +153,13 @@ class _Counters:
 
 
 def _align(document: CorpusDocument, offsets: np.ndarray, counters: _Counters) -> list[np.ndarray]:
-    """Sentence, word, word form, upos and deprel of each token, by character offsets.
+    """Sentence, word, word form, upos, deprel and depth of each token, by character offsets.
 
     A token belongs to the first word whose characters it overlaps; a token of white space to none.
     """
     n = len(offsets)
     sentence, word = (np.full(n, NO_WORD, dtype=np.int64) for _ in range(2))
+    depth = np.full(n, UNKNOWN_DEPTH, dtype=np.int64)
     form, upos, deprel = (np.full(n, "", dtype=object) for _ in range(3))
     words = [w for s in document.sentences for w in s]
     if words:
@@ -173,9 +175,10 @@ def _align(document: CorpusDocument, offsets: np.ndarray, counters: _Counters) -
         form[inside] = np.array([document.text[w.start : w.end] for w in words], dtype=object)[chosen]
         upos[inside] = np.array([w.upos for w in words], dtype=object)[chosen]
         deprel[inside] = np.array([w.deprel for w in words], dtype=object)[chosen]
+        depth[inside] = np.array([w.depth for w in words])[chosen]
     counters.sentence += len(document.sentences)
     counters.word += len(words)
-    return [sentence, word, form, upos, deprel]
+    return [sentence, word, form, upos, deprel, depth]
 
 
 def _windows(
@@ -189,7 +192,7 @@ def _windows(
     """The columns of a `TokenTable` (all but `is_scored`), one list a window."""
     bos = bos_id(tokenizer)
     bos_text = str(tokenizer.convert_ids_to_tokens(bos))
-    sentence, word, form, upos, deprel = aligned
+    sentence, word, form, upos, deprel, depth = aligned
     for start in range(0, len(ids), window - 1):
         part = slice(start, start + window - 1)
         n = len(ids[part]) + 1
@@ -204,5 +207,6 @@ def _windows(
             np.arange(n, dtype=np.int64),
             np.concatenate([np.array([""], dtype=object), upos[part]]),
             np.concatenate([np.array([""], dtype=object), deprel[part]]),
+            np.concatenate([[UNKNOWN_DEPTH], depth[part]]),
         ]
         counters.window += 1

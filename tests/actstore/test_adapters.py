@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from actstore.adapters import ADAPTERS, adapter_for, nonlinearity
+from actstore.adapters import ADAPTERS, adapter_for, incoming_weights, nonlinearity
 from actstore.errors import ModelError
 from actstore.scoring import hidden_states, pad
 from tests.helpers import FAMILIES, capture, tiny_model
@@ -22,10 +22,8 @@ def test_captured_preactivation_is_the_recomputed_one(family):
         hidden_states(model, ids, mask)
     assert len(sites) == 2
     for layer, site in enumerate(sites):
-        # Conv1D (GPT-2) keeps its weight transposed.
-        weight = site.weight if site.weight.shape[0] == captured.outputs[layer].shape[-1] else site.weight.T
         bias = 0 if getattr(site, "bias", None) is None else site.bias
-        torch.testing.assert_close(captured.outputs[layer], captured.inputs[layer] @ weight.T + bias)
+        torch.testing.assert_close(captured.outputs[layer], captured.inputs[layer] @ incoming_weights(site) + bias)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

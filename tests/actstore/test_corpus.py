@@ -39,6 +39,17 @@ def test_conllu_keeps_surface_text_and_labels(tmp_path):
     assert two.text == "Été"
 
 
+def test_depth_counts_the_arcs_to_the_root(tmp_path):
+    heads = {"1": "2", "2": "4", "3": "2", "4": "0", "5": "6", "6": "5", "7": "_"}
+    lines = ["\t".join((index, f"w{index}", "_", "X", "_", "_", head, "dep", "_", "_")) for index, head in heads.items()]
+    (tmp_path / "a.conllu").write_text("\n".join(lines) + "\n\n")
+    (document,) = read_corpus(str(tmp_path / "a.conllu"))
+    assert [word.depth for word in document.sentences[0]] == [2, 1, 2, 0, -1, -1, -1]
+    roots = [word.depth for sentence in next(read_corpus("builtin")).sentences for word in sentence if word.deprel == "root"]
+    assert roots
+    assert set(roots) == {0}
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [

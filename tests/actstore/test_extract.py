@@ -55,7 +55,9 @@ def test_preactivation_is_the_affine_map_of_the_stored_input(store, neox_source)
     model = models.load(neox_source, 64, torch.float32)
     site = model.gpt_neox.layers[1].mlp.dense_h_to_4h
     chosen = store.sel(checkpoint=64, layer=1)
-    recomputed = chosen["mlp_input"].values.astype(np.float32) @ site.weight.detach().numpy().T + site.bias.detach().numpy()
+    np.testing.assert_array_equal(chosen["neuron_weight"].values, site.weight.T.numpy().astype(np.float16))
+    weight = chosen["neuron_weight"].values.astype(np.float32)
+    recomputed = chosen["mlp_input"].values.astype(np.float32) @ weight + site.bias.numpy()
     np.testing.assert_allclose(chosen["preactivation"].values, recomputed, rtol=5e-3, atol=5e-3)
 
 
@@ -126,6 +128,24 @@ def test_a_value_that_is_not_finite_is_named(with_bias, tmp_path):
     with_bias(float("nan"))
     with pytest.raises(ActstoreError, match="preactivation of checkpoint 4000, layer 2, neuron 7 is not finite"):
         extract(ExtractConfig("pico-neox", tokens=400), tmp_path / "s.zarr", QUIET)
+
+
+def test_weights_that_overflow_are_refused(neox_source, tmp_path, monkeypatch):
+    model = models.load(neox_source, 4000, torch.float32)
+    model.gpt_neox.layers[2].mlp.dense_h_to_4h.weight[7, 3] = 1e6
+    monkeypatch.setattr(models, "load", lambda *_: model)
+    with pytest.raises(ActstoreError, match="a weight of checkpoint 4000 is not finite or beyond float16"):
+        extract(ExtractConfig("pico-neox", tokens=400), tmp_path / "s.zarr", QUIET)
+
+
+def test_weights_come_in_runs(neox_source, tmp_path, monkeypatch):
+    monkeypatch.setattr(block, "_WEIGHT_BYTES", 4 * 512 * 2 * 5)
+    extract(ExtractConfig("pico-neox", tokens=400, layers="1,3"), tmp_path / "s.zarr", QUIET)
+    stored = open_store(tmp_path / "s.zarr")["neuron_weight"].isel(checkpoint=0)
+    model = models.load(neox_source, 4000, torch.float32)
+    for layer in (1, 3):
+        expected = model.gpt_neox.layers[layer].mlp.dense_h_to_4h.weight.T.numpy().astype(np.float16)
+        np.testing.assert_array_equal(stored.sel(layer=layer), expected)
 
 
 def test_window_beyond_the_context(tmp_path):

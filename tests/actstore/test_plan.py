@@ -53,7 +53,7 @@ def test_a_public_model_is_planned_with_no_network(monkeypatch, capsys, tmp_path
 
 def test_bytes_of_a_public_model_by_hand(tmp_path):
     found = plan(ExtractConfig("pythia-1b", "all", tokens=131_072), tmp_path)
-    by_hand = 154 * 131_072 * (16 * (8192 + 2048) * 2 + 4)
+    by_hand = 154 * (131_072 * (16 * (8192 + 2048) * 2 + 4) + 16 * 8192 * 2048 * 2)
     assert found.total_bytes == pytest.approx(by_hand, rel=1e-3)
     assert not found.n_tokens_known
 
