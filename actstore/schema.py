@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,18 @@ FIELDS: dict[str, Field] = {
     # Analysis results.
     "wasserstein_distance": Field((CHECKPOINT, LAYER, NEURON), "float64", "1-Wasserstein distance of the standardised pre-activation to N(0, 1)", "standard deviation"),
     "negative_wasserstein_frac": Field((CHECKPOINT, LAYER, NEURON), "float64", "share of the Wasserstein integral on negative pre-activations"),
+    "wasserstein_2_distance": Field((CHECKPOINT, LAYER, NEURON), "float64", "2-Wasserstein distance of the standardised pre-activation to N(0, 1)", "standard deviation"),
+    "wasserstein_distance_all_positions": Field((CHECKPOINT, LAYER, NEURON), "float64", "1-Wasserstein distance with the first position of each window", "standard deviation"),
+    "mean": Field((CHECKPOINT, LAYER, NEURON), "float64", "mean pre-activation"),
+    "std": Field((CHECKPOINT, LAYER, NEURON), "float64", "population standard deviation of the pre-activation"),
+    "skewness": Field((CHECKPOINT, LAYER, NEURON), "float64", "skewness of the pre-activation"),
+    "excess_kurtosis": Field((CHECKPOINT, LAYER, NEURON), "float64", "excess kurtosis of the pre-activation"),
+    "bimodality_coefficient": Field((CHECKPOINT, LAYER, NEURON), "float64", "Sarle's bimodality coefficient of the pre-activation"),
     "negative_frac": Field((CHECKPOINT, LAYER, NEURON), "float64", "fraction of tokens with a negative pre-activation"),
+    "mapping_difficulty": Field((CHECKPOINT, LAYER, NEURON), "float64", "mean normalised output distance over normalised input distance of random pairs"),
+    "output_scale": Field((CHECKPOINT, LAYER, NEURON), "float64", "median output distance of the sampled pairs, N_y"),
+    "input_scale": Field((CHECKPOINT, LAYER), "float64", "largest input distance of the sampled pairs, N_x"),
+    "n_identical_pairs": Field((CHECKPOINT, LAYER), "int64", "sampled pairs with the same input, left out"),
 }  # fmt: skip
 
 TOKEN_COORDS = tuple(name for name, spec in FIELDS.items() if spec.dims == (TOKEN,))
@@ -157,12 +169,10 @@ class Selection:
         """Rule and, where there is one, seed."""
         return self.rule if self.seed < 0 else f"{self.rule}-{self.seed}"
 
-    def mask(self, n_layers: int) -> np.ndarray:
-        """Boolean (layer, neuron), true where chosen."""
-        chosen = np.zeros((n_layers, self.n_neurons_per_layer), dtype=bool)
-        for layer, neurons in self.neurons.items():
-            chosen[layer, list(neurons)] = True
-        return chosen
+    def mask(self, layers: Iterable[int]) -> np.ndarray:
+        """Boolean (layer, neuron) of these layers, true where chosen."""
+        chosen = [np.isin(np.arange(self.n_neurons_per_layer), self.neurons.get(int(layer), ())) for layer in layers]
+        return np.stack(chosen)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write as JSON, under its final name only when whole."""

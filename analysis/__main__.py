@@ -10,16 +10,29 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import xarray as xr
 
 from actstore.errors import UnknownNameError, run_reporting
-from actstore.schema import CHECKPOINT, LAYER
+from actstore.schema import CHECKPOINT, LAYER, NEURON, Selection
 from actstore.store import open_store
-from analysis import results
-from analysis.selection import select
+from analysis.ablation import ablation_tables
+from analysis.atlas import neuron_atlas
+from analysis.differentiation import cohort_table, pair_differentiation, pair_labels
+from analysis.dynamics import cohort_overlap, cohort_trajectory, emergence, weight_dissimilarity
+from analysis.explanation import explained_by_shape, rank_correlations
+from analysis.labels import at_checkpoint
+from analysis.neurons import histogram, neuron_statistics, neuron_table
+from analysis.results import DIFFERENTIATION, ENTANGLEMENT, PAIRS, load_dataset, save_dataset, save_table
+from analysis.selection import RULES, select
+from analysis.similarity import N_NEIGHBOURS, N_TOKENS, find_pairs
 
 _EPILOG = """examples:
   python -m analysis entanglement --store runs/store.zarr --out runs/analysis
+  python -m analysis pairs --store runs/store.zarr --results runs/analysis
+  python -m analysis atlas --store runs/store.zarr --results runs/analysis
+  python -m analysis dynamics --store runs/store.zarr --results runs/analysis
   python -m analysis select --results runs/analysis --fraction 0.02 --rule bottom
   python -m analysis ablation --store runs/ablation.zarr --out runs/analysis
 """
@@ -34,71 +47,179 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    command = commands.add_parser("entanglement", help="Wasserstein distance of every neuron, and its tables")
-    command.add_argument("--store", type=Path, required=True, help="a store of `actstore extract`")
+    command = commands.add_parser("entanglement", help="Wasserstein distance, shape and mapping difficulty of every neuron")
+    _add_store(command, "extract")
     command.add_argument("--out", type=Path, required=True, help="results folder to write")
-    command.add_argument("--fraction", type=float, default=0.01, help="share of each layer called Wasserstein neurons (0.01)")
-    command.add_argument("--random-seeds", type=int, default=5, help="random control selections to write (5)")
+    command.add_argument(
+        "--fraction", type=_fraction, default=0.01, help="share of each layer called Wasserstein neurons (0.01)"
+    )
+    command.add_argument("--random-seeds", type=_count, default=5, help="random control selections to write (5)")
     command.set_defaults(run=_entanglement)
+
+    command = commands.add_parser("pairs", help="signs and words of the similar pairs that neurons drive furthest apart")
+    _add_selected(command)
+    command.add_argument("--pair-tokens", type=_count, default=N_TOKENS, help=f"tokens to draw ({N_TOKENS})")
+    command.add_argument("--neighbours", type=_count, default=N_NEIGHBOURS, help=f"nearest neighbours of each ({N_NEIGHBOURS})")
+    command.add_argument("--top", type=_count, default=100, help="pairs that count as driven furthest apart (100)")
+    command.set_defaults(run=_pairs)
+
+    command = commands.add_parser("atlas", help="what the negative region of every selected neuron tells apart")
+    _add_selected(command)
+    command.add_argument("--clusters", type=_count, default=4, help="clusters of negative pre-activations (4)")
+    command.set_defaults(run=_atlas)
+
+    command = commands.add_parser("dynamics", help="emergence, overlap and weights over training")
+    _add_selected(command)
+    command.add_argument(
+        "--fraction", type=_fraction, default=0.01, help="share of each layer to compare between checkpoints (0.01)"
+    )
+    command.set_defaults(run=_dynamics)
 
     command = commands.add_parser("select", help="write one more selection file")
     command.add_argument("--results", type=Path, required=True, help="results folder of `entanglement`")
-    command.add_argument("--rule", default="top", help="top, bottom or random (top)")
-    command.add_argument("--fraction", type=float, default=0.01, help="share of each layer to choose (0.01)")
+    command.add_argument("--rule", default="top", help=f"{', '.join(RULES)} (top)")
+    command.add_argument("--fraction", type=_fraction, default=0.01, help="share to choose (0.01)")
+    command.add_argument("--statistic", default="wasserstein_distance", help="what to rank by (wasserstein_distance)")
+    command.add_argument("--scope", default="layer", help="rank within each layer, or all: over all layers (layer)")
+    command.add_argument(
+        "--match",
+        nargs="+",
+        default=["std", "mean", "negative_frac"],
+        help="for matched: alike in these (std mean negative_frac)",
+    )
     command.add_argument("--seed", type=int, default=-1, help="seed of a random choice")
     command.add_argument("--checkpoint", type=int, help="training step to rank (the last)")
     command.add_argument("--out", type=Path, help="file to write (RESULTS/selections/RULE.json)")
     command.set_defaults(run=_select)
 
     command = commands.add_parser("ablation", help="tables of an ablation, with intervals")
-    command.add_argument("--store", type=Path, required=True, help="a store of `actstore ablate`")
+    _add_store(command, "ablate")
     command.add_argument("--out", type=Path, required=True, help="results folder to write")
     command.set_defaults(run=_ablation)
     return parser
 
 
+def _add_store(command: argparse.ArgumentParser, maker: str) -> None:
+    command.add_argument("--store", type=Path, required=True, help=f"a store of `actstore {maker}`")
+
+
+def _add_selected(command: argparse.ArgumentParser) -> None:
+    _add_store(command, "extract")
+    command.add_argument("--results", type=Path, required=True, help="results folder of `entanglement`, to be added to")
+    command.add_argument("--selection", type=Path, help="the neurons (RESULTS/selections/top.json)")
+    command.add_argument("--seed", type=_count, default=0, help="seed of all that is drawn (0)")
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a fraction in (0, 1]")
+    return value
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
 def _entanglement(options: argparse.Namespace) -> None:
     store = open_store(options.store)
-    found = results.compute_entanglement(store)
-    results.save_entanglement(found, options.out)
-    last = _at(found, None)
+    found = neuron_statistics(store)
+    save_dataset(found, options.out, ENTANGLEMENT)
+    last = at_checkpoint(found)
     chosen = select(last["wasserstein_distance"], options.fraction, provenance=_provenance(found))
     chosen.save(options.out / "selections" / "top.json")
     for seed in range(options.random_seeds):
         control = select(last["wasserstein_distance"], options.fraction, "random", seed=seed, provenance=_provenance(found))
         control.save(options.out / "selections" / f"random-{seed}.json")
-    results.save_neuron_tables(store, found, chosen, options.out)
+    neurons = neuron_table(last, chosen)
+    best = neurons.iloc[int(np.nanargmax(neurons["wasserstein_distance"].to_numpy()))]
+    _save(options.out, {
+        "neurons": neurons,
+        "rank_correlations": rank_correlations(found),
+        "explained_by_shape": explained_by_shape(last),
+        "trajectory": cohort_trajectory(found["wasserstein_distance"], chosen),
+        "histogram": histogram(store, int(last[CHECKPOINT]), int(best["layer"]), int(best["neuron"])),
+    })  # fmt: skip
     undefined = int(last["wasserstein_distance"].isnull().sum())
     print(f"{options.out}: {found.sizes[LAYER]} layers, {chosen.n_neurons} neurons selected, {undefined} of zero variance")
 
 
+def _pairs(options: argparse.Namespace) -> None:
+    store, chosen = _selected(options)
+    pairs = find_pairs(store, n_tokens=options.pair_tokens, n_neighbours=options.neighbours, seed=options.seed)
+    save_dataset(pairs, options.results, PAIRS)
+    found = pair_differentiation(store, pairs, chosen, n_top=options.top, seed=options.seed)
+    save_dataset(found, options.results, DIFFERENTIATION)
+    _save(options.results, {
+        "pair_signs": cohort_table(found),
+        "pair_labels": pair_labels(store, pairs, chosen, n_top=options.top, seed=options.seed),
+    })  # fmt: skip
+    nn = found["cohort_pair_frac"].sel(pool="similar", signs="NN").mean(LAYER)
+    print(f"{options.results}: of the furthest similar pairs, negative–negative in {nn.values[0]:.1%} ({chosen.rule}) "
+          f"and {nn.values[1]:.1%} (rest), mean over layers")  # fmt: skip
+
+
+def _atlas(options: argparse.Namespace) -> None:
+    store, chosen = _selected(options)
+    pairs = load_dataset(options.results, PAIRS)
+    table = neuron_atlas(store, chosen, pairs, n_clusters=options.clusters, seed=options.seed)
+    _save(options.results, {"atlas": table})
+    counts = ", ".join(f"{name or 'none'} {n}" for name, n in table["feature"].value_counts().items())
+    print(f"{options.results}: {len(table)} neurons by the feature that their negative region follows: {counts}")
+
+
+def _dynamics(options: argparse.Namespace) -> None:
+    store, chosen = _selected(options)
+    found = load_dataset(options.results, ENTANGLEMENT)
+    distance = found["wasserstein_distance"]
+    tables = {
+        "emergence": emergence(distance, chosen, seed=options.seed),
+        "negative_trajectory": cohort_trajectory(found["negative_wasserstein_frac"], chosen),
+        "overlap": cohort_overlap(distance, options.fraction).to_dataframe().reset_index(),
+        "weights": weight_dissimilarity(store["neuron_weight"], chosen),
+    }
+    _save(options.results, tables)
+    print(f"{options.results}: {', '.join(tables)}")
+
+
+def _selected(options: argparse.Namespace) -> tuple[xr.Dataset, Selection]:
+    path = options.selection or options.results / "selections" / "top.json"
+    return open_store(options.store), Selection.load(path)
+
+
+def _save(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
+    for name, table in tables.items():
+        save_table(table, folder / f"{name}.csv")
+
+
 def _select(options: argparse.Namespace) -> None:
-    found = results.load_entanglement(options.results)
+    found = at_checkpoint(load_dataset(options.results, ENTANGLEMENT), options.checkpoint)
+
+    def statistic(name: str) -> xr.DataArray:
+        if name not in found or found[name].dims != (LAYER, NEURON):
+            raise UnknownNameError(
+                "statistic", name, [key for key, array in found.data_vars.items() if array.dims == (LAYER, NEURON)]
+            )
+        return found[name]
+
     chosen = select(
-        _at(found, options.checkpoint)["wasserstein_distance"],
-        options.fraction,
-        options.rule,
-        seed=options.seed,
+        statistic(options.statistic), options.fraction, options.rule, seed=options.seed, scope=options.scope,
+        match=[statistic(name) for name in options.match] if options.rule == "matched" else (),
         provenance=_provenance(found),
-    )
+    )  # fmt: skip
     path = chosen.save(options.out or options.results / "selections" / f"{chosen.label}.json")
     print(f"{path}: {chosen.n_neurons} neurons")
 
 
 def _ablation(options: argparse.Namespace) -> None:
-    tables = results.ablation_tables(open_store(options.store))
-    for name, table in tables.items():
-        results.save_table(table, options.out / f"{name}.csv")
+    tables = ablation_tables(open_store(options.store))
+    _save(options.out, tables)
     print(f"{options.out}: {', '.join(tables)}")
-
-
-def _at(found: xr.Dataset, checkpoint: int | None) -> xr.Dataset:
-    steps = found[CHECKPOINT].values
-    if checkpoint is None:
-        return found.isel({CHECKPOINT: -1})
-    if checkpoint not in steps:
-        raise UnknownNameError("checkpoint", checkpoint, steps)
-    return found.sel({CHECKPOINT: checkpoint})
 
 
 def _provenance(found: xr.Dataset) -> dict[str, object]:

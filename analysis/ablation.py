@@ -242,3 +242,13 @@ def probe_table(store: xr.Dataset, seed: int = 0) -> pd.DataFrame:
         counts = {"n_items": np.bincount(group), "chance": 1 / scores.sizes[OPTION]}
         frames.append(pd.DataFrame({**cell.labels, "probe": names, **absolute, **change, **counts}))
     return pd.concat(frames, ignore_index=True)
+
+
+def ablation_tables(store: xr.Dataset) -> dict[str, pd.DataFrame]:
+    """Every table that an ablation store supports, by file name."""
+    tables = {"perplexity": perplexity_table(store), "surprisal_by_upos": surprisal_by_upos(store)}
+    if "log_probability_good" in store:
+        tables["accuracy_by_phenomenon"] = accuracy_by_phenomenon(store)
+    if "log_probability_option" in store:
+        tables["probes"] = probe_table(store)
+    return {name: table for name, table in tables.items() if len(table)}

@@ -1,16 +1,29 @@
 """How entanglement grows over training.
 
-Owns the summary of fixed cohorts over checkpoints; checkpoints whose weights repeat an earlier
-one are left out.
+Owns the story of fixed cohorts over checkpoints: their means, when they emerge, how cohorts of
+different checkpoints overlap, and how far their weights are from settled. Checkpoints whose
+weights repeat an earlier one are left out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
-from actstore.schema import CHECKPOINT, LAYER, NOT_A_DUPLICATE, Selection
+from actstore.errors import SelectionError, StoreError, UnknownNameError
+from actstore.schema import CHECKPOINT, HIDDEN, LAYER, NEURON, NOT_A_DUPLICATE, Selection
+from analysis.kernels.ranks import ranked
+from analysis.kernels.resampling import cluster_bootstrap
+
+ALL_LAYERS = -1
+"""`layer` of a row over all layers."""
+OTHER_CHECKPOINT = "other_checkpoint"
+REFERENCES = ("last", "previous")
 
 
 def cohort_trajectory(statistic: xr.DataArray, selection: Selection) -> pd.DataFrame:
@@ -26,19 +39,322 @@ def cohort_trajectory(statistic: xr.DataArray, selection: Selection) -> pd.DataF
     Returns
     -------
     DataFrame
-        One row a (checkpoint, layer, cohort): `mean`, its 95% normal bounds over neurons
-        (NaN for one neuron), `n_neurons`. Neurons without a value are left out.
+        One row a (checkpoint, layer, cohort): `mean`, in units of the statistic, and its 95% normal
+        bounds over neurons `mean_lower` and `mean_upper`; `n_neurons`. Neurons without a value are
+        left out. NaN: the mean of no neuron, the bounds of fewer than two.
+
+    Raises
+    ------
+    SelectionError
+        If the selection is for layers of another size.
+
+    Notes
+    -----
+    The bounds are mean ± 1.96 s / √n, with s the sample standard deviation over n neurons.
     """
-    kept = statistic.isel({CHECKPOINT: statistic["duplicate_of"].values == NOT_A_DUPLICATE})
-    mask = selection.mask(kept.sizes[LAYER])
+    kept, mask = _cohort(statistic, selection)
+    kept = kept.transpose(CHECKPOINT, LAYER, NEURON)
+    return _cohort_means(
+        (
+            (int(step), int(layer), values, chosen)
+            for step, by_layer in zip(kept[CHECKPOINT].values, kept.values, strict=True)
+            for layer, values, chosen in zip(kept[LAYER].values, by_layer, mask, strict=True)
+        ),
+        selection.rule,
+    )
+
+
+def emergence(statistic: xr.DataArray, selection: Selection, *, n_replicates: int = 1000, seed: int = 0) -> pd.DataFrame:
+    r"""When the mean of a statistic over a cohort rises most steeply, and when half of its rise is done.
+
+    Parameters
+    ----------
+    statistic : DataArray
+        (checkpoint, layer, neuron), checkpoints ascending, with `duplicate_of` on `checkpoint`.
+    selection : Selection
+        The cohort, fixed over checkpoints. Neurons without a value at every distinct checkpoint are
+        left out.
+    n_replicates : int
+        Of the bootstrap over neurons.
+    seed : int
+        Of the bootstrap; a layer's bounds do not depend on the other layers.
+
+    Returns
+    -------
+    DataFrame
+        One row a layer with a neuron left, and one over the neurons of all layers (`layer` −1):
+
+        - `step_from`, `step_to`: the neighbouring checkpoints with the steepest rise;
+        - `rise`: the difference between their means, in units of the statistic;
+        - `slope`: that rise per doubling of 1 + step; below 0 if the mean falls everywhere;
+        - `half_rise_step`: the first checkpoint at which at least half of the way from the first mean to
+          the last is done; NaN if the last is not above the first;
+        - `…_lower`, `…_upper`: 95% bounds of `step_to`, `slope` and `half_rise_step`; NaN for a single
+          neuron, and where the bound is that the mean never rises, which counts as later than any step;
+        - `n_neurons`.
+
+    Raises
+    ------
+    StoreError
+        If there are fewer than two distinct checkpoints.
+    SelectionError
+        If the selection is for layers of another size, or no neuron of it is left.
+
+    Notes
+    -----
+    With :math:`m_t` the cohort mean at step :math:`t`, the steepest rise is where
+
+    .. math:: (m_{t'} - m_t) / (\log_2(1 + t') - \log_2(1 + t))
+
+    is largest. Bounds are percentiles over resamples of the cohort's neurons; bounds of a step are
+    checkpoints. Each resample has its own steepest rise, so `slope` and its bounds are those of a
+    maximum, which noise can only raise. Between checkpoints a small part of a doubling apart, as the
+    late ones of Pythia are, noise decides where it is, and what of it all neurons share is not in the
+    bounds: leave such checkpoints out first (`statistic.sel(checkpoint=…)`), or read `half_rise_step`,
+    which has no part in this. Memory is of the order of
+    `n_replicates` · `n_neurons`.
+
+    References
+    ----------
+    Kong et al. (2026), on training dynamics; Davison & Hinkley (1997), section 5.3.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from actstore.schema import Selection
+    >>> cohort = Selection({0: (0, 1)}, "top", "wasserstein_distance", 0.5, "m", "", 7, 4)
+    >>> statistic = xr.DataArray(
+    ...     np.repeat([0.0, 0.1, 0.8, 1.0], 4).reshape(4, 1, 4),
+    ...     {"checkpoint": [0, 1, 3, 7], "layer": [0], "duplicate_of": ("checkpoint", [-1] * 4)},
+    ...     ("checkpoint", "layer", "neuron"),
+    ... )
+    >>> emergence(statistic, cohort)[["layer", "step_from", "step_to", "half_rise_step"]].values.tolist()
+    [[0.0, 1.0, 3.0, 3.0], [-1.0, 1.0, 3.0, 3.0]]
+    """
+    kept, mask = _cohort(statistic, selection)
+    steps = kept[CHECKPOINT].values
+    if len(steps) < 2:
+        raise StoreError("emergence needs at least two distinct checkpoints; extract with --checkpoints all or log")
+    values = kept.transpose(CHECKPOINT, LAYER, NEURON).values
+    mask = mask & ~np.isnan(values).any(axis=0)
+    if not mask.any():
+        raise SelectionError("no selected neuron has a value at every checkpoint; select neurons on the same store")
+    cohorts = {int(layer): values[:, index, mask[index]] for index, layer in enumerate(kept[LAYER].values)}
+    cohorts[ALL_LAYERS] = values[:, mask]
+    rows = (
+        {"layer": layer, **_emerged(of_layer, steps, n_replicates, seed)}
+        for layer, of_layer in cohorts.items()
+        if of_layer.size
+    )
+    return pd.DataFrame(rows)
+
+
+def cohort_overlap(statistic: xr.DataArray, fraction: float = 0.01) -> xr.Dataset:
+    r"""Share of a layer's top neurons that two checkpoints have in common.
+
+    Parameters
+    ----------
+    statistic : DataArray
+        (checkpoint, layer, neuron), with `duplicate_of` on `checkpoint`.
+    fraction : float
+        Share of each layer that is its top, in (0, 1]: exactly `round(fraction * n_neurons)` neurons,
+        ties by neuron, lowest first.
+
+    Returns
+    -------
+    Dataset
+        `overlap_frac` over (checkpoint, other_checkpoint, layer), 0 to 1, 1 of a checkpoint with
+        itself; NaN where one of the two has fewer neurons with a value than are asked for. Attributes:
+        `fraction`, and `chance`, the expected share for independent choices.
+
+    Raises
+    ------
+    SelectionError
+        If the fraction chooses no neuron, or more than all.
+
+    Notes
+    -----
+    :math:`|A \cap B| / k` for the tops A and B of k of n neurons; independent ones share k / n on
+    average.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> statistic = xr.DataArray(
+    ...     [[[4.0, 3.0, 2.0, 1.0]], [[1.0, 4.0, 2.0, 3.0]]],
+    ...     {"checkpoint": [0, 8], "layer": [0], "duplicate_of": ("checkpoint", [-1, -1])},
+    ...     ("checkpoint", "layer", "neuron"),
+    ... )
+    >>> overlap = cohort_overlap(statistic, 0.5)
+    >>> overlap["overlap_frac"].sel(checkpoint=0, layer=0).values.tolist(), overlap.chance
+    ([1.0, 0.5], 0.5)
+    """
+    kept = _distinct(statistic).transpose(LAYER, CHECKPOINT, NEURON)
+    n_neurons = kept.sizes[NEURON]
+    n_top = round(fraction * n_neurons)
+    if not 0 < n_top <= n_neurons:
+        raise SelectionError(f"{fraction:g} of {n_neurons} neurons rounds to {n_top}; give a larger fraction, up to 1")
+    tops = (_is_top(of_layer, n_top) for of_layer in kept.values)
+    shared = np.stack([top @ top.T for top in tops], axis=-1) / n_top
+    steps = kept[CHECKPOINT].values
+    attrs = {"long_name": "share of the top neurons that are top at both checkpoints", "units": "1"}
+    return xr.Dataset(
+        {"overlap_frac": ((CHECKPOINT, OTHER_CHECKPOINT, LAYER), shared, attrs)},
+        coords={CHECKPOINT: steps, OTHER_CHECKPOINT: steps, LAYER: kept[LAYER].values},
+        attrs={"chance": n_top / n_neurons, "fraction": fraction},
+    )
+
+
+def weight_dissimilarity(neuron_weight: xr.DataArray, selection: Selection, *, reference: str = "last") -> pd.DataFrame:
+    r"""Cosine dissimilarity of neurons' weights between checkpoints, in the selected neurons and in the rest.
+
+    Parameters
+    ----------
+    neuron_weight : DataArray
+        (checkpoint, layer, hidden, neuron), checkpoints ascending, with `duplicate_of` on `checkpoint`;
+        any float dtype. May be lazy and larger than memory.
+    selection : Selection
+        The cohort, fixed over checkpoints.
+    reference : str
+        What each distinct checkpoint is compared with: the `last` one, or the `previous` one (the first has
+        none, and no row).
+
+    Returns
+    -------
+    DataFrame
+        One row a (checkpoint, layer, cohort): `mean` of 1 − cosine, 0 (same direction) to 2, 1 for
+        orthogonal weights, and its 95% normal bounds over neurons `mean_lower` and `mean_upper`;
+        `n_neurons`. Neurons whose weights are all zero have no direction and are left out. NaN: the
+        mean of no neuron, the bounds of fewer than two.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such reference.
+    SelectionError
+        If the selection is for layers of another size.
+
+    Notes
+    -----
+    :math:`1 - w_t \cdot w_r / \sqrt{(w_t \cdot w_t)(w_r \cdot w_r)}` for the weights w of a neuron at
+    steps t and r, summed in float64; bounds as in `cohort_trajectory`. Holds the weights of one layer
+    at two checkpoints.
+
+    References
+    ----------
+    Kong et al. (2026), on training dynamics.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> from actstore.schema import Selection
+    >>> cohort = Selection({0: (0,)}, "top", "wasserstein_distance", 0.5, "m", "", 8, 2)
+    >>> weight = xr.DataArray(
+    ...     [[[[1.0, 1.0], [0.0, 1.0]]], [[[0.0, 2.0], [1.0, 2.0]]]],
+    ...     {"checkpoint": [0, 8], "layer": [0], "duplicate_of": ("checkpoint", [-1, -1])},
+    ...     ("checkpoint", "layer", "hidden", "neuron"),
+    ... )
+    >>> weight_dissimilarity(weight, cohort)[["checkpoint", "cohort", "mean"]].values.tolist()
+    [[0, 'top', 1.0], [0, 'rest', 0.0], [8, 'top', 0.0], [8, 'rest', 0.0]]
+    """
+    if reference not in REFERENCES:
+        raise UnknownNameError("reference", reference, REFERENCES)
+    kept, mask = _cohort(neuron_weight, selection)
+    steps = kept[CHECKPOINT].values
+    parts = (
+        (int(steps[number]), int(layer), dissimilarity, mask[index])
+        for index, layer in enumerate(kept[LAYER].values)
+        for number, dissimilarity in _turned(kept.isel({LAYER: index}), reference)
+    )
+    return _cohort_means(parts, selection.rule).sort_values([CHECKPOINT, LAYER], kind="stable", ignore_index=True)
+
+
+def _distinct(array: xr.DataArray) -> xr.DataArray:
+    return array.isel({CHECKPOINT: np.flatnonzero(array["duplicate_of"].values == NOT_A_DUPLICATE)})
+
+
+def _cohort(array: xr.DataArray, selection: Selection) -> tuple[xr.DataArray, NDArray[np.bool]]:
+    """The distinct checkpoints, and the selected neurons (layer, neuron)."""
+    if selection.n_neurons_per_layer != array.sizes[NEURON]:
+        raise SelectionError(
+            f"the selection is for layers of {selection.n_neurons_per_layer} neurons, these have {array.sizes[NEURON]}; "
+            "select neurons on the same store"
+        )
+    return _distinct(array), selection.mask(array[LAYER].values)
+
+
+def _cohort_means(parts: Iterable[tuple[int, int, NDArray[Any], NDArray[np.bool]]], rule: str) -> pd.DataFrame:
+    """Mean and its bounds over each cohort of (checkpoint, layer, values, chosen)."""
     rows = []
-    for checkpoint, by_layer in zip(kept[CHECKPOINT].values, kept.values, strict=True):
-        for layer, values in zip(kept[LAYER].values, by_layer, strict=True):
-            for cohort, chosen in ((selection.rule, mask[layer]), ("rest", ~mask[layer])):
-                inside = values[chosen]
-                inside = inside[~np.isnan(inside)]
-                mean = inside.mean()
-                error = 1.96 * inside.std(ddof=1) / np.sqrt(len(inside)) if len(inside) > 1 else np.nan
-                rows.append((int(checkpoint), int(layer), cohort, mean, mean - error, mean + error, len(inside)))
-    columns = ["checkpoint", "layer", "cohort", "mean", "mean_lower", "mean_upper", "n_neurons"]
-    return pd.DataFrame(rows, columns=columns)
+    for step, layer, values, mask in parts:
+        for cohort, chosen in ((rule, mask), ("rest", ~mask)):
+            inside = values[chosen]
+            inside = inside[~np.isnan(inside)]
+            mean = inside.mean() if len(inside) else np.nan
+            error = 1.96 * inside.std(ddof=1) / np.sqrt(len(inside)) if len(inside) > 1 else np.nan
+            rows.append((step, layer, cohort, mean, mean - error, mean + error, len(inside)))
+    return pd.DataFrame(rows, columns=[CHECKPOINT, LAYER, "cohort", "mean", "mean_lower", "mean_upper", "n_neurons"])
+
+
+def _emerged(values: NDArray[np.float64], steps: NDArray[np.int64], n_replicates: int, seed: int) -> dict[str, Any]:
+    """Row of `emergence` of the neurons of a cohort (checkpoint, neuron)."""
+    n_neurons = values.shape[1]
+    boot = cluster_bootstrap(values.T[None], np.ones(values.T.shape), n_replicates, np.random.default_rng(seed))
+    found = _rises(np.vstack([boot.estimate, boot.replicates]), steps)
+    row = {name: of_curve[0] for name, of_curve in found.items()}
+    tail = int(0.025 * n_replicates)
+    for name in ("step_to", "slope", "half_rise_step"):
+        ordered = np.sort(found[name][1:])  # NaN, never, comes last
+        bounds = (ordered[tail], ordered[-1 - tail]) if n_neurons > 1 else (np.nan, np.nan)
+        row |= dict(zip((f"{name}_lower", f"{name}_upper"), bounds, strict=True))
+    return row | {"n_neurons": n_neurons}
+
+
+def _rises(means: NDArray[np.float64], steps: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """Steepest rise of every curve (curve, checkpoint), and the step of half its way."""
+    rises = np.diff(means, axis=1)
+    slopes = rises / np.diff(np.log2(1 + steps))
+    at, curve = slopes.argmax(axis=1), np.arange(len(means))
+    done = means - means[:, :1]
+    halfway = (done >= done[:, -1:] / 2).argmax(axis=1)
+    return {
+        "step_from": steps[at],
+        "step_to": steps[at + 1],
+        "rise": rises[curve, at],
+        "slope": slopes[curve, at],
+        "half_rise_step": np.where(done[:, -1] > 0, steps[halfway], np.nan),
+    }
+
+
+def _is_top(values: NDArray[np.float64], n_top: int) -> NDArray[np.float64]:
+    """1 for the highest of every row and 0 for the rest; NaN for a row with too few values."""
+    top = np.zeros(values.shape)
+    for of_row, row in zip(top, values, strict=True):
+        chosen = ranked(row)[:n_top]
+        of_row[chosen] = 1
+        if len(chosen) < n_top:
+            of_row[:] = np.nan
+    return top
+
+
+def _turned(weight: xr.DataArray, reference: str) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """Number of a checkpoint and 1 − cosine of every neuron to the reference, for (checkpoint, hidden, neuron)."""
+
+    def read(number: int) -> NDArray[Any]:
+        one = weight.isel({CHECKPOINT: number}).compute()  # transposed only when it is in memory
+        return one.transpose(HIDDEN, NEURON).values
+
+    against = read(-1) if reference == "last" else None
+    for number in range(weight.sizes[CHECKPOINT]):
+        own = read(number)
+        if against is not None:
+            yield number, _dissimilarity(own, against)
+        if reference == "previous":
+            against = own
+
+
+def _dissimilarity(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+    """1 − cosine of columns (hidden, neuron); NaN where one is zero."""
+    ab, aa, bb = (np.einsum("hn,hn->n", *pair, dtype=np.float64) for pair in ((a, b), (a, a), (b, b)))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(1 - ab / np.sqrt(aa * bb))

@@ -1,20 +1,19 @@
-"""How far each neuron's pre-activations are from Gaussian, for labelled arrays.
+"""How far each neuron's pre-activations are from Gaussian, and in what way.
 
-Owns the Wasserstein distance of a store. References: Kong et al. (2026), section 2; Sawmya et
-al. (2025), section 3.
+Owns the statistics of single neurons' distributions. References: Kong et al. (2026), section 2;
+Sawmya et al. (2025), section 3.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import xarray as xr
 
-from actstore.schema import FIELDS, TOKEN
+from actstore.schema import TOKEN
+from analysis.kernels.moments import Moments, moments
 from analysis.kernels.transport import wasserstein_to_normal
+from analysis.labels import reduce_samples
 
-_DISTANCE, _SHARE, _NEGATIVE = "wasserstein_distance", "negative_wasserstein_frac", "negative_frac"
+_TRANSPORT = ("wasserstein_distance", "negative_wasserstein_frac", "wasserstein_2_distance")
 
 
 def wasserstein_distance(preactivation: xr.DataArray, dim: str = TOKEN) -> xr.DataArray:
@@ -39,8 +38,8 @@ def wasserstein_distance(preactivation: xr.DataArray, dim: str = TOKEN) -> xr.Da
 
     Notes
     -----
-    See `analysis.kernels.transport.wasserstein_to_normal`. Lazy input gives lazy output; a block
-    holds all of `dim`.
+    See `analysis.kernels.transport.wasserstein_to_normal`. Input from Dask gives lazy output, whose
+    blocks hold all of `dim`; a store's own arrays are read 256 MiB at a time.
 
     References
     ----------
@@ -53,11 +52,11 @@ def wasserstein_distance(preactivation: xr.DataArray, dim: str = TOKEN) -> xr.Da
     >>> wasserstein_distance(two_points).round(4).values
     array([0.5354,    nan])
     """
-    return _transport(preactivation, dim)[_DISTANCE]
+    return entanglement(preactivation, dim)["wasserstein_distance"]
 
 
 def entanglement(preactivation: xr.DataArray, dim: str = TOKEN) -> xr.Dataset:
-    """Wasserstein distance, its share on negative values, and the fraction of negative values.
+    """Wasserstein distances of every neuron to N(0, 1), and the share that falls on negative values.
 
     Parameters
     ----------
@@ -69,27 +68,49 @@ def entanglement(preactivation: xr.DataArray, dim: str = TOKEN) -> xr.Dataset:
     Returns
     -------
     Dataset
-        `wasserstein_distance`, `negative_wasserstein_frac` and `negative_frac` over the other dims.
+        `wasserstein_distance`, `negative_wasserstein_frac` and `wasserstein_2_distance` over the
+        other dims; NaN for zero variance.
+
+    Raises
+    ------
+    ValueError
+        If `dim` is not a dim of `preactivation`.
     """
-    result = _transport(preactivation, dim)
-    result[_NEGATIVE] = (preactivation < 0).mean(dim)
-    for name, array in result.data_vars.items():
-        array.attrs = FIELDS[str(name)].attrs
+    result = reduce_samples(wasserstein_to_normal, preactivation, dim, _TRANSPORT)
     result.attrs = {"n_tokens": preactivation.sizes[dim], "standardisation": "mean and population standard deviation"}
     return result
 
 
-def _transport(preactivation: xr.DataArray, dim: str) -> xr.Dataset:
-    if dim not in preactivation.dims:
-        raise ValueError(f"preactivation has no dim {dim!r}; its dims are {', '.join(map(str, preactivation.dims))}")
-    if preactivation.chunks is not None:
-        preactivation = preactivation.chunk({dim: -1})
-    outputs: Any = xr.apply_ufunc(
-        wasserstein_to_normal,
-        preactivation,
-        input_core_dims=[[dim]],
-        output_core_dims=[[], []],
-        dask="parallelized",
-        output_dtypes=[np.float64, np.float64],
-    )
-    return xr.Dataset(dict(zip((_DISTANCE, _SHARE), outputs, strict=True)))
+def shape_statistics(preactivation: xr.DataArray, dim: str = TOKEN) -> xr.Dataset:
+    """Moments of every neuron's pre-activations, and the fraction below zero.
+
+    Parameters
+    ----------
+    preactivation : DataArray
+        Needs `dim`.
+    dim : str
+        The sample dim; it is reduced.
+
+    Returns
+    -------
+    Dataset
+        `mean`, `std`, `skewness`, `excess_kurtosis`, `bimodality_coefficient`, `negative_frac` over
+        the other dims; those that divide by the variance are NaN where it is zero.
+
+    Raises
+    ------
+    ValueError
+        If `dim` is not a dim of `preactivation`.
+
+    Notes
+    -----
+    See `analysis.kernels.moments.moments`.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> two_points = xr.DataArray([-1.0, 1.0, -1.0, 1.0], dims="token")
+    >>> float(shape_statistics(two_points)["excess_kurtosis"])
+    -2.0
+    """
+    return reduce_samples(moments, preactivation, dim, Moments._fields)

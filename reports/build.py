@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from actstore.errors import StoreError, run_reporting
 from actstore.schema import BASELINE, Selection
 from actstore.store import open_store
-from analysis.results import load_entanglement, load_table
+from analysis.results import ENTANGLEMENT, load_dataset, load_table
 from reports import figures, tables
 from reports.study import Study, load_study
 from reports.style import styled, to_data_uri
@@ -56,7 +56,7 @@ def load_results(folder: Path) -> Results:
     found = {name: load_table(results / f"{name}.csv") for name in names if (results / f"{name}.csv").exists()}
     selection = Selection.load(results / "selections" / "top.json")
     store, ablation = open_store(folder / "store.zarr"), open_store(folder / "ablation.zarr")
-    last = load_entanglement(results).isel(checkpoint=-1)
+    last = load_dataset(results, ENTANGLEMENT).isel(checkpoint=-1)
     provenance = {
         "Extraction": {key: str(value) for key, value in store.attrs.items() if key not in ("configuration", "coordinates")}
         | {"tokens": f"{store.sizes['token']:,}", "checkpoints": ", ".join(map(str, store["checkpoint"].values))},

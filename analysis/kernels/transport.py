@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
-_BLOCK_ELEMENTS = 2**20
+from analysis.kernels.parallel import map_rows
+
 _SQRT_2PI = np.sqrt(2 * np.pi)
 
 
@@ -20,10 +21,12 @@ class TransportToNormal(NamedTuple):
     """1-Wasserstein distance, in standard deviations."""
     negative_share: NDArray[np.float64]
     """Share of that distance carried by negative raw values, 0 to 1."""
+    quadratic_distance: NDArray[np.float64]
+    """2-Wasserstein distance, in standard deviations."""
 
 
 def wasserstein_to_normal(values: ArrayLike, axis: int = -1) -> TransportToNormal:
-    r"""Exact W1 between each standardised sample and N(0, 1).
+    r"""Exact W1 and W2 between each standardised sample and N(0, 1).
 
     Parameters
     ----------
@@ -37,57 +40,80 @@ def wasserstein_to_normal(values: ArrayLike, axis: int = -1) -> TransportToNorma
     TransportToNormal
         Arrays of the shape of `values` without `axis`.
 
+    Raises
+    ------
+    ValueError
+        If there are fewer than two values.
+
     Notes
     -----
     :math:`W_1 = \int_0^1 |F^{-1}(u) - \Phi^{-1}(u)|\,du`. The empirical quantile function is
-    constant on the cells :math:`[(i-1)/n, i/n]`, and
-    :math:`\int_a^b \Phi^{-1} = \varphi(\Phi^{-1}(a)) - \varphi(\Phi^{-1}(b))`, so every cell has
-    a closed form; a cell that its order statistic crosses also needs :math:`\Phi(y_{(i)})`.
-    Values are standardised by their mean and population standard deviation. Cost: one sort
-    (float32) and one pass (float64); memory beyond the input is about 40 MiB.
+    constant, :math:`y_{(i)}`, on the cells :math:`[(i-1)/n, i/n]`, where the normal's quantiles have
+    the mean :math:`m_i = n\,(\varphi(\Phi^{-1}(\tfrac{i-1}{n})) - \varphi(\Phi^{-1}(\tfrac{i}{n})))`. A cell
+    that is not crossed adds :math:`|y_{(i)} - m_i| / n`; the few where :math:`y_{(i)}` lies between
+    the cell's own quantiles need :math:`\Phi(y_{(i)})` and are computed in float64. And
+    :math:`W_2^2 = 1 + \tfrac{1}{n} \sum_i ((y_{(i)} - m_i)^2 - m_i^2)`. Values are standardised by their mean and
+    population standard deviation, taken in float64; float16 and float32 samples are then handled
+    in float32, which moves a distance by less than 1e-7. Cost: one sort and six passes, on all
+    processors; memory beyond the input is a few MiB.
     """
-    moved = np.moveaxis(np.asarray(values), axis, -1)
-    n = moved.shape[-1]
-    if n < 2:
-        raise ValueError(f"a distribution needs at least two values, got {n}")
-    flat = moved.reshape(-1, n)
-    distance = np.empty(len(flat))
-    share = np.empty(len(flat))
-    rows = max(1, _BLOCK_ELEMENTS // n)
-    for first in range(0, len(flat), rows):
-        part = slice(first, first + rows)
-        distance[part], share[part] = _block(flat[part])
-    shape = moved.shape[:-1]
-    return TransportToNormal(distance.reshape(shape), share.reshape(shape))
+    shape, flat = map_rows(_block, np.asarray(values), axis)
+    return TransportToNormal(*(column.reshape(shape) for column in flat.T))
 
 
-def _block(raw: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    work = np.float64 if raw.dtype == np.float64 else np.float32
-    ordered = np.sort(raw.astype(work), axis=1).astype(np.float64)
+def _block(ordered: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Distance, share and quadratic distance (row, 3) of samples (row, n), which are overwritten."""
+    ordered.sort(axis=1)
     n = ordered.shape[1]
-    n_negative = (ordered < 0).sum(axis=1)
+    edges, densities = _normal_cells(n)
+    means, reach, within = _cell_means(n, ordered.dtype.str)
+    n_negative = np.array([np.searchsorted(row, row.dtype.type(0)) for row in ordered])
     constant = ordered[:, 0] == ordered[:, -1]
-    ordered -= ordered.mean(axis=1, keepdims=True)
-    scale = np.sqrt(np.einsum("ij,ij->i", ordered, ordered) / n)
-    scale[constant] = 1.0
-    ordered /= scale[:, None]
-    edges, densities, cells = _normal_cells(n)
-    cost = np.abs(ordered / n - cells)
-    crossed = (ordered > edges[:-1]) & (ordered < edges[1:])
-    y = ordered[crossed]
-    lower = np.broadcast_to(np.arange(n) / n, ordered.shape)[crossed]
-    pair = np.broadcast_to(densities[:-1] + densities[1:], ordered.shape)[crossed]
-    cost[crossed] = y * (2 * ndtr(y) - 2 * lower - 1 / n) + 2 * np.exp(-0.5 * y * y) / _SQRT_2PI - pair
-    total = np.cumsum(cost, axis=1)
-    distance = total[:, -1].copy()
-    before = np.where(n_negative > 0, total[np.arange(len(total)), n_negative - 1], 0.0)
-    distance[constant] = np.nan
-    return distance, before / distance
+    _standardise(ordered, constant)
+    gap = ordered - means
+    np.abs(gap, out=gap)
+    quadratic = np.sqrt(np.einsum("ij,ij->i", gap, gap).astype(np.float64) / n + within)
+    total = gap.sum(axis=1).astype(np.float64)
+    negative = np.array([row[:k].sum() for row, k in zip(gap, n_negative, strict=True)], np.float64)
+
+    row, cell = np.divmod(np.flatnonzero(gap < reach), n)
+    y = ordered[row, cell].astype(np.float64)
+    crossed = (y > edges[cell]) & (y < edges[cell + 1])
+    row, cell, y = row[crossed], cell[crossed], y[crossed]
+    exact = (
+        y * (2 * ndtr(y) - (2 * cell + 1) / n) + 2 * np.exp(-0.5 * y * y) / _SQRT_2PI - densities[cell] - densities[cell + 1]
+    )
+    more = n * exact - gap[row, cell]
+    total += np.bincount(row, more, len(total))
+    negative += np.bincount(row, np.where(cell < n_negative[row], more, 0), len(total))
+    with np.errstate(invalid="ignore"):
+        found = np.stack([total / n, negative / total, quadratic], axis=1)
+    found[constant] = np.nan
+    return found
+
+
+def _standardise(values: NDArray[np.floating], constant: NDArray[np.bool]) -> None:
+    """In place, to mean 0 and variance 1; what the first subtraction rounds away is subtracted after it."""
+    mean = values.mean(axis=1, dtype=np.float64)
+    values -= mean.astype(values.dtype)[:, None]
+    rest = values.mean(axis=1, dtype=np.float64)
+    scale = np.sqrt(np.einsum("ij,ij->i", values, values, dtype=np.float64) / values.shape[1] - rest**2)
+    scale[constant] = 1
+    values /= scale.astype(values.dtype)[:, None]
+    values -= (rest / scale).astype(values.dtype)[:, None]
 
 
 @lru_cache(maxsize=4)
-def _normal_cells(n: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Quantiles at the cell edges, densities there, and the normal's integral over each cell."""
+def _normal_cells(n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Quantiles of N(0, 1) at the cells' edges (n + 1), and its densities there."""
     edges = ndtri(np.arange(n + 1) / n)
-    densities = np.exp(-0.5 * edges * edges) / _SQRT_2PI
-    return edges, densities, densities[:-1] - densities[1:]
+    return edges, np.exp(-0.5 * edges * edges) / _SQRT_2PI
+
+
+@lru_cache(maxsize=4)
+def _cell_means(n: int, dtype: str) -> tuple[NDArray[np.floating], NDArray[np.floating], float]:
+    """Mean of N(0, 1) in each cell, a bound on how far from it the cell reaches, and the variance within cells."""
+    edges, densities = _normal_cells(n)
+    means = n * (densities[:-1] - densities[1:])
+    reach = np.maximum(edges[1:] - means, means - edges[:-1]) * (1 + 1e-4) + 1e-4 / n
+    return means.astype(dtype), reach.astype(dtype), float(1 - np.mean(means**2))

@@ -14,7 +14,7 @@ def test_a_selection_survives_its_file(tmp_path):
 
 
 def test_mask_marks_exactly_the_chosen():
-    assert np.argwhere(GIVEN.mask(2)).tolist() == [[0, 1], [0, 3], [1, 0]]
+    assert np.argwhere(GIVEN.mask(range(2))).tolist() == [[0, 1], [0, 3], [1, 0]]
 
 
 @pytest.mark.parametrize("neurons", [{0: (4,)}, {0: (-1,)}, {0: (1, 1)}, {0: ()}, {}])

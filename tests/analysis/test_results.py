@@ -5,11 +5,12 @@ import pytest
 
 from actstore.errors import StoreError
 from analysis import wasserstein_distance
-from analysis.results import compute_entanglement, histogram, load_entanglement, load_table
+from analysis.neurons import histogram, neuron_statistics
+from analysis.results import ENTANGLEMENT, PAIRS, load_dataset, load_table
 
 
 def test_entanglement_leaves_the_sink_position_out(store):
-    found = compute_entanglement(store.isel(layer=[0], checkpoint=[3]))
+    found = neuron_statistics(store.isel(layer=[0], checkpoint=[3]))
     text = store["preactivation"].isel(layer=0, checkpoint=3, token=store["position"].values > 0)
     np.testing.assert_allclose(found["wasserstein_distance"].values[0, 0], wasserstein_distance(text).values)
     assert found.attrs["n_tokens"] == int((store["position"] > 0).sum())
@@ -17,9 +18,9 @@ def test_entanglement_leaves_the_sink_position_out(store):
 
 
 def test_what_is_saved_is_what_was_computed(run_folder, store):
-    found = load_entanglement(run_folder / "analysis")
+    found = load_dataset(run_folder / "analysis", ENTANGLEMENT)
     assert found["wasserstein_distance"].dims == ("checkpoint", "layer", "neuron")
-    again = compute_entanglement(store.isel(checkpoint=[-1]))
+    again = neuron_statistics(store.isel(checkpoint=[-1]))
     np.testing.assert_array_equal(found["negative_frac"].values[-1:], again["negative_frac"].values)
     assert found["duplicate_of"].values.tolist() == [-1, 0, -1, -1]
 
@@ -42,6 +43,8 @@ def test_histogram_is_a_density_with_zero_where_raw_zero_falls(store):
 
 def test_missing_files_say_what_to_run(tmp_path):
     with pytest.raises(StoreError, match="python -m analysis entanglement"):
-        load_entanglement(tmp_path)
+        load_dataset(tmp_path, ENTANGLEMENT)
+    with pytest.raises(StoreError, match="python -m analysis pairs"):
+        load_dataset(tmp_path, PAIRS)
     with pytest.raises(StoreError, match=r"t\.csv"):
         load_table(tmp_path / "t.csv")

@@ -1,0 +1,89 @@
+"""The pairs that a neuron drives furthest apart, and the signs of their values, on plain arrays."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from analysis.kernels.parallel import n_processors
+
+_BLOCK_ROWS = 16
+SIGNS = ("NN", "PN", "PP")
+"""Both values negative, one of them, none."""
+
+
+def furthest_pairs(values: NDArray[np.float32], pairs: NDArray[np.int64], n_top: int) -> NDArray[np.int64]:
+    """The pairs with the largest absolute difference, for every neuron.
+
+    Parameters
+    ----------
+    values : array (neuron, token), C-contiguous
+    pairs : int array (pair, 2)
+    n_top : int
+        At most the number of pairs.
+
+    Returns
+    -------
+    int array (neuron, n_top)
+        Positions in `pairs`, in no order.
+    """
+    first, second = np.ascontiguousarray(pairs.T)
+
+    def block(start: int) -> NDArray[np.int64]:
+        part = values[start : start + _BLOCK_ROWS]
+        gap = np.abs(part.take(first, axis=1) - part.take(second, axis=1))
+        top: NDArray[np.int64] = np.argpartition(gap, gap.shape[1] - n_top, axis=1)[:, gap.shape[1] - n_top :]
+        return top
+
+    with ThreadPoolExecutor(n_processors()) as pool:
+        found: list[NDArray[np.int64]] = list(pool.map(block, range(0, len(values), _BLOCK_ROWS)))
+    return np.concatenate(found)
+
+
+def n_negative(values: NDArray[np.float32], pairs: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many of the two values are negative, of every neuron's chosen pairs (neuron, chosen)."""
+    below = values < 0
+    rows = np.arange(len(values))[:, None]
+    counts: NDArray[np.int64] = below[rows, pairs[chosen, 0]].astype(np.int64) + below[rows, pairs[chosen, 1]]
+    return counts
+
+
+def sign_fractions(n_below: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Fractions NN, PN, PP (neuron, 3) of counts from `n_negative`."""
+    return np.stack([(n_below == count).mean(axis=1) for count in (2, 1, 0)], axis=1)
+
+
+def predicted_fractions(negative_frac: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Fractions NN, PN, PP (…, 3) of two independent values that are negative so often (…)."""
+    p = np.asarray(negative_frac)
+    return np.stack([p**2, 2 * p * (1 - p), (1 - p) ** 2], axis=-1)
+
+
+def weighted_fractions(
+    n_below: NDArray[np.int64], chosen: NDArray[np.int64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Fractions NN, PN, PP of every neuron's chosen pairs under weights of the pairs.
+
+    Parameters
+    ----------
+    n_below, chosen : int arrays (neuron, chosen)
+    weights : array (replicate, pair)
+
+    Returns
+    -------
+    array (replicate, neuron, 3)
+        NaN where a neuron's pairs have no weight.
+    """
+    n_neurons, n_chosen = chosen.shape
+    edges = np.arange(0, n_neurons * n_chosen + 1, n_chosen)
+
+    def total(mask: NDArray[np.bool]) -> NDArray[np.float64]:
+        incidence = csr_array((mask.ravel().astype(np.float64), chosen.ravel(), edges), (n_neurons, weights.shape[1]))
+        return np.asarray((incidence @ weights.T).T)
+
+    counts = np.stack([total(n_below == count) for count in (2, 1, 0)], axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(counts / counts.sum(axis=-1, keepdims=True))

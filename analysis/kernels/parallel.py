@@ -1,0 +1,66 @@
+"""Rows of an array on all processors, some at a time.
+
+Owns the cutting: a block of rows is small enough for the cache, and of one dtype for arithmetic.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+_BLOCK_ELEMENTS = 2**18
+_STRIDED_ROWS = 64
+"""Rows gathered at once from an array whose rows are not contiguous: one of the store's chunks."""
+
+
+def map_rows(
+    function: Callable[[NDArray[np.floating]], NDArray[np.float64]], values: NDArray[np.generic], axis: int
+) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+    """Apply a function to blocks of samples, in threads.
+
+    Parameters
+    ----------
+    function : callable
+        Takes samples (row, n), C-contiguous and its own to overwrite, float32 (of half and single
+        precision input) or float64; gives (row, statistic).
+    values : array
+    axis : int
+        The sample axis.
+
+    Returns
+    -------
+    shape : tuple of int
+        Of `values` without `axis`.
+    found : array (product of shape, statistic), float64
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two values along the axis.
+    """
+    moved = np.moveaxis(values, axis, -1)
+    n = moved.shape[-1]
+    if n < 2:
+        raise ValueError(f"a distribution needs at least two values, got {n}")
+    shape = moved.shape[:-1]
+    rows = moved.reshape(-1, n)  # copies where the axes cannot be merged
+    work = np.dtype(np.float32 if values.dtype in (np.float16, np.float32) else np.float64)
+    size = max(1, _BLOCK_ELEMENTS // n)
+    stride = size if rows.strides[-1] == rows.itemsize else max(size, _STRIDED_ROWS)
+
+    def gathered(first: int) -> list[NDArray[np.float64]]:
+        part: NDArray[np.floating] = rows[first : first + stride].astype(work, order="C", copy=True)
+        return [function(part[a : a + size]) for a in range(0, len(part), size)]
+
+    with ThreadPoolExecutor(n_processors()) as pool:
+        found = [block for blocks in pool.map(gathered, range(0, len(rows), stride)) for block in blocks]
+    return shape, np.concatenate(found)
+
+
+def n_processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

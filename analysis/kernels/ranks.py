@@ -1,0 +1,53 @@
+"""Rank correlation and how much of a ranking others explain, on plain arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+from scipy.stats import rankdata
+
+_LEAST = 5
+
+
+def spearman(a: NDArray[np.float64], b: NDArray[np.float64], level: float = 0.95) -> tuple[float, float, float]:
+    """Spearman's rank correlation of two samples and its confidence bounds.
+
+    Pairs with a NaN are left out; NaN with fewer than five pairs or a constant sample.
+
+    Notes
+    -----
+    Bounds on Fisher's z with the variance (1 + rho²/2) / (n − 3): Bonett & Wright (2000).
+    """
+    defined = ~(np.isnan(a) | np.isnan(b))
+    n = int(defined.sum())
+    ranks = rankdata(a[defined]), rankdata(b[defined])
+    if n < _LEAST or any(np.ptp(rank) == 0 for rank in ranks):
+        return np.nan, np.nan, np.nan
+    rho = float(np.corrcoef(*ranks)[0, 1])
+    if abs(rho) >= 1 - 1e-12:
+        return rho, rho, rho
+    half = ndtri(0.5 + level / 2) * np.sqrt((1 + rho**2 / 2) / (n - 3))
+    return rho, float(np.tanh(np.arctanh(rho) - half)), float(np.tanh(np.arctanh(rho) + half))
+
+
+def ranked(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Positions of the values that are there, the greatest first; ties by position."""
+    defined = np.flatnonzero(~np.isnan(values))
+    return defined[np.argsort(-values[defined], kind="stable")]
+
+
+def explained(target: NDArray[np.float64], predictors: NDArray[np.float64]) -> float:
+    """Adjusted R² of the ranks of `target` (item,) on those of `predictors` (item, predictor).
+
+    Items with a NaN are left out; NaN if too few are left, and a constant predictor explains nothing.
+    """
+    defined = ~(np.isnan(target) | np.isnan(predictors).any(axis=1))
+    n, k = int(defined.sum()), predictors.shape[1]
+    if n < k + _LEAST or np.ptp(target[defined]) == 0:
+        return np.nan
+    y = rankdata(target[defined])
+    x = np.column_stack([np.ones(n), rankdata(predictors[defined], axis=0)])
+    residual = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
+    unexplained = residual @ residual / ((y - y.mean()) @ (y - y.mean()))
+    return float(1 - unexplained * (n - 1) / (n - k - 1))

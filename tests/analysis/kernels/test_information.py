@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis.kernels.information import clusters_on_a_line, information
+
+
+def test_separate_modes_are_found():
+    rng = np.random.default_rng(0)
+    modes = np.array([-5.0, -2.0, -0.5])
+    truth = rng.integers(0, 3, size=900)
+    labels, centres = clusters_on_a_line(modes[truth] + 0.05 * rng.normal(size=900), 3)
+    np.testing.assert_array_equal(labels, truth)
+    np.testing.assert_allclose(centres, modes, atol=0.02)
+
+
+@given(st.lists(st.floats(-50, 50, width=16), min_size=1, max_size=60), st.integers(1, 6))
+def test_every_value_is_in_the_cluster_of_the_nearest_centre(values, n_clusters):
+    values = np.array(values)
+    labels, centres = clusters_on_a_line(values, n_clusters)
+    assert 1 <= len(centres) <= n_clusters
+    assert (np.diff(centres) > 0).all()
+    distance = np.abs(values[:, None] - centres)
+    np.testing.assert_allclose(distance[np.arange(len(values)), labels], distance.min(axis=1))
+
+
+def test_information_of_a_copy_is_its_entropy():
+    labels = np.repeat([0, 1, 2], [500, 300, 200])
+    found = information(labels, labels, 50, np.random.default_rng(0))
+    p = np.array([0.5, 0.3, 0.2])
+    assert found.mutual_information == pytest.approx(-(p * np.log(p)).sum(), abs=0.003)
+    assert found.explained_frac == pytest.approx(1, abs=0.003)
+    assert found.p_value < 1e-12
+
+
+def test_information_by_hand():
+    """Two binary labels that agree in 3 of 4 cases."""
+    one, other = np.repeat([0, 0, 1, 1], 1000), np.repeat([0, 1, 1, 1], 1000)
+    by_hand = 0.25 * np.log(0.25 / (0.5 * 0.25)) + 0.25 * np.log(0.25 / (0.5 * 0.75)) + 0.5 * np.log(0.5 / (0.5 * 0.75))
+    found = information(one, other, 20, np.random.default_rng(0))
+    assert found.mutual_information == pytest.approx(by_hand - 1 / 8000, abs=1e-12)
+
+
+@pytest.mark.parametrize("n_values", [2, 17, 200])
+def test_independent_labels(n_values):
+    """Unbiased, and p-values that are uniform."""
+    rng = np.random.default_rng(n_values)
+    found = [information(rng.integers(0, 4, 1500), rng.integers(0, n_values, 1500), 60, rng) for _ in range(400)]
+    informed = np.array([one.mutual_information for one in found])
+    assert abs(informed.mean()) < (0.5 if n_values < 100 else 4) * 3 * (n_values - 1) / 3000
+    p = np.array([one.p_value for one in found])
+    assert 0.02 < (p < 0.05).mean() < 0.08
+    assert 0.42 < np.median(p) < 0.58
+
+
+def test_one_value_tells_nothing():
+    assert np.isnan(information(np.zeros(9, int), np.arange(9), 10, np.random.default_rng(0))).all()

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis.kernels.pairs import furthest_pairs, n_negative, predicted_fractions, sign_fractions, weighted_fractions
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(40, 30)).astype(np.float32), rng.integers(0, 30, size=(200, 2))
+
+
+def test_the_furthest_are_the_furthest(data):
+    values, pairs = data
+    top = furthest_pairs(values, pairs, 10)
+    for neuron, chosen in enumerate(top):
+        gap = np.abs(values[neuron, pairs[:, 0]] - values[neuron, pairs[:, 1]])
+        np.testing.assert_allclose(np.sort(gap[chosen]), np.sort(gap)[-10:])
+        assert len(set(chosen)) == 10
+
+
+def test_signs_by_hand():
+    values = np.array([[-1.0, -2.0, 3.0, 0.0]], np.float32)
+    pairs = np.array([[0, 1], [1, 2], [2, 3], [0, 3]])
+    below = n_negative(values, pairs, np.arange(4)[None])
+    assert below.tolist() == [[2, 1, 0, 1]]
+    np.testing.assert_array_equal(sign_fractions(below), [[0.25, 0.5, 0.25]])
+
+
+def test_independent_signs():
+    np.testing.assert_allclose(predicted_fractions(np.array([0.0, 0.3])), [[0, 0, 1], [0.09, 0.42, 0.49]])
+
+
+def test_weights_of_one_change_nothing_and_zero_weights_leave_out(data):
+    values, pairs = data
+    top = furthest_pairs(values, pairs, 10)
+    below = n_negative(values, pairs, top)
+    weights = np.ones((2, len(pairs)))
+    weights[1, top[3][:4]] = 0
+    found = weighted_fractions(below, top, weights)
+    np.testing.assert_allclose(found[0], sign_fractions(below))
+    np.testing.assert_allclose(found[1, 3], sign_fractions(below[3:4, 4:])[0])
+
+
+def test_no_weight_at_all_is_nan(data):
+    values, pairs = data
+    top = furthest_pairs(values, pairs, 5)
+    assert np.isnan(weighted_fractions(n_negative(values, pairs, top), top, np.zeros((1, len(pairs))))).all()
