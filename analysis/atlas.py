@@ -37,7 +37,7 @@ class _Feature(NamedTuple):
 
 def neuron_atlas(
     store: xr.Dataset, selection: Selection, pairs: xr.Dataset, *, checkpoint: int | None = None,
-    n_clusters: int = 4, n_permutations: int = 200, n_pairs: int = 3, n_context: int = 5, seed: int = 0,
+    n_clusters: int = 4, n_permutations: int = 100, n_pairs: int = 3, n_context: int = 5, seed: int = 0,
 ) -> pd.DataFrame:  # fmt: skip
     """Which syntactic feature the negative region of every selected neuron separates.
 
@@ -87,7 +87,8 @@ def neuron_atlas(
         values = layer["preactivation"].transpose(NEURON, TOKEN).astype(np.float32)
         rows = [_row(row.values, features, n_clusters, n_permutations, rng) for row in values]
         apart = _apart(values, text, n_permutations, seed) if len(values) else []
-        places = [{"layer": int(layer[LAYER]), "neuron": int(neuron)} for neuron in layer[NEURON].values]
+        number = int(layer[LAYER])
+        places = [{"layer": number, "neuron": neuron} for neuron in selection.neurons.get(number, ())]
         return [place | row | separated for place, row, separated in zip(places, rows, apart, strict=True)]
 
     def narrow(layer: xr.Dataset) -> xr.Dataset:

@@ -105,12 +105,16 @@ def pair_differentiation(
     layers = _layers(store, pairs, selection, checkpoint, n_top)
     cluster = _clusters(layers.tokens)
 
-    def one(layer: xr.Dataset) -> dict[str, NDArray[np.float64]]:
+    def one(layer: xr.Dataset) -> dict[str, Any]:
         sample = layers.sample(layer)
         rng = np.random.default_rng([seed, sample.layer])
-        return _fractions(sample, n_top) | {
-            "p_value": _nn_test(sample, n_top, n_permutations, rng)
-        } | _cohorts(sample, cluster, n_top, n_replicates, rng)  # fmt: skip
+        pools = _furthest(sample.values, sample, n_top)
+        predicted = predicted_fractions((sample.values < 0).mean(axis=1))
+        return {
+            "pair_frac": np.stack([*(sign_fractions(pool.n_below) for pool in pools), predicted], axis=1),
+            "n_pairs": np.float64(len(sample.similar)),
+            "p_value": _nn_test(sample, n_top, n_permutations, rng),
+        } | _cohorts(sample, pools, cluster, n_replicates, rng)  # fmt: skip
 
     found = each_layer(one, layers.data)
     dims: dict[str, tuple[str, ...]] = {
@@ -320,22 +324,28 @@ def _clusters(tokens: xr.Dataset) -> NDArray[np.int64]:
     return np.unique(chosen, return_inverse=True)[1]
 
 
-def _fractions(sample: _Sample, n_top: int) -> dict[str, Any]:
-    """Fractions of every neuron, pool by pool."""
-    pools = [
-        sign_fractions(n_negative(sample.values, pairs, furthest_pairs(sample.values, pairs, n_top)))
-        for pairs in (sample.similar, sample.matched)
-    ]
-    predicted = predicted_fractions((sample.values < 0).mean(axis=1))
-    return {"pair_frac": np.stack([*pools, predicted], axis=1), "n_pairs": np.float64(len(sample.similar))}
+class _Furthest(NamedTuple):
+    """A pool's pairs, which of them each neuron drives furthest apart, and how many of their values are negative."""
+
+    pairs: NDArray[np.int64]
+    top: NDArray[np.int64]
+    n_below: NDArray[np.int64]
+
+
+def _furthest(values: NDArray[np.float32], sample: _Sample, n_top: int) -> list[_Furthest]:
+    """Of the similar pairs and of the matched ones."""
+    found = []
+    for pairs in (sample.similar, sample.matched):
+        top = furthest_pairs(values, pairs, n_top)
+        found.append(_Furthest(pairs, top, n_negative(values, pairs, top)))
+    return found
 
 
 def _nn_excess(values: NDArray[np.float32], sample: _Sample, n_top: int) -> NDArray[np.float64]:
     """NN of the similar pairs beyond the matched ones, either way, neuron by neuron; ties broken by the pairs' midpoints."""
     nn, midpoint = [], []
-    for pairs in (sample.similar, sample.matched):
-        top = furthest_pairs(values, pairs, n_top)
-        nn.append((n_negative(values, pairs, top) == 2).mean(axis=1))
+    for pairs, top, n_below in _furthest(values, sample, n_top):
+        nn.append((n_below == 2).mean(axis=1))
         midpoint.append(np.take_along_axis(values, pairs[top].reshape(len(values), -1), axis=1).mean(axis=1, dtype=np.float64))
     scale = values.std(axis=1, dtype=np.float64)
     return np.asarray(np.abs(nn[0] - nn[1]) + _TIE * np.abs(midpoint[0] - midpoint[1]) / np.where(scale > 0, scale, 1))
@@ -357,43 +367,44 @@ def _nn_test(sample: _Sample, n_top: int, n_permutations: int, rng: np.random.Ge
 
 
 def _cohorts(
-    sample: _Sample, cluster: NDArray[np.int64], n_top: int, n_replicates: int, rng: np.random.Generator
+    sample: _Sample, pools: list[_Furthest], cluster: NDArray[np.int64], n_replicates: int, rng: np.random.Generator
 ) -> dict[str, NDArray[np.float64]]:
     """Means over the selected neurons and over the rest, with bounds over clusters and neurons."""
     n_clusters = int(cluster.max()) + 1
-    drawn = rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=n_replicates).astype(float)
-    of_token = np.vstack([np.ones(len(cluster)), drawn[:, cluster]])  # the first row is the sample itself
-    replicates = []
-    for pairs in (sample.similar, sample.matched):
-        top = furthest_pairs(sample.values, pairs, n_top)
-        weights = of_token[:, pairs[:, 0]] * of_token[:, pairs[:, 1]]
-        replicates.append(weighted_fractions(n_negative(sample.values, pairs, top), top, weights))
-    below = (of_token @ (sample.values < 0).T.astype(np.float64)) / of_token.sum(axis=1, keepdims=True)
-    fractions = np.stack([*replicates, predicted_fractions(below)], axis=2)  # (replicate, neuron, pool, signs)
-    by_cohort = np.stack([_mean(fractions[:, members], rng) for members in (sample.chosen, ~sample.chosen)], axis=1)
-    excess = by_cohort[:, :, :1] - by_cohort[:, :, 1:]
-    difference = excess[:, 0, 0] - excess[:, 1, 0]
-    found = {"cohort_pair_frac": by_cohort, "cohort_excess": excess, "cohort_difference": difference}
-    bounds = {f"{name}_bounds": _bounds(values[1:]) for name, values in found.items()}
-    return {name: values[0] for name, values in found.items()} | bounds
+    drawn = rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=n_replicates)
+    weight = np.vstack([np.ones(n_clusters), drawn]).T.astype(np.float32)  # the first replicate is the sample itself
+    of_pools = [
+        weighted_fractions(n_below, top, weight[cluster[pairs[:, 0]]] * weight[cluster[pairs[:, 1]]])
+        for pairs, top, n_below in pools
+    ]
+    of_token = weight[cluster]
+    below = (sample.values < 0).astype(np.float32) @ of_token / of_token.sum(axis=0)
+    of_pools.append(np.moveaxis(predicted_fractions(below), -1, 1))
+    fractions = np.stack(of_pools, axis=1)  # (neuron, pool, signs, replicate)
+    by_cohort = np.stack([_mean(fractions[members], rng) for members in (sample.chosen, ~sample.chosen)])
+    excess = by_cohort[:, :1] - by_cohort[:, 1:]
+    found = {"cohort_pair_frac": by_cohort, "cohort_excess": excess, "cohort_difference": excess[0, 0] - excess[1, 0]}
+    bounds = {f"{name}_bounds": _bounds(values[..., 1:]) for name, values in found.items()}
+    return {name: values[..., 0] for name, values in found.items()} | bounds
 
 
 def _mean(fractions: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Mean over neurons (replicate, neuron, …), drawn anew in every replicate but the first; NaN for no neuron."""
-    n_replicates, n_neurons = fractions.shape[:2]
+    """Mean over neurons (neuron, …, replicate), drawn anew in every replicate but the first; NaN for no neuron."""
+    n_neurons, n_replicates = fractions.shape[0], fractions.shape[-1]
     if not n_neurons:
-        return np.full((n_replicates, *fractions.shape[2:]), np.nan)
-    draws = rng.multinomial(n_neurons, np.full(n_neurons, 1 / n_neurons), size=n_replicates) / n_neurons
-    draws[0] = 1 / n_neurons
-    defined = ~np.isnan(fractions)
-    total = np.einsum("rn,rnps->rps", draws, np.where(defined, fractions, 0))
-    return np.asarray(total / np.einsum("rn,rnps->rps", draws, defined.astype(float)))
+        return np.full(fractions.shape[1:], np.nan)
+    draws = rng.multinomial(n_neurons, np.full(n_neurons, 1 / n_neurons), size=n_replicates)
+    draws[0] = 1
+    total = np.einsum("rn,npsr->psr", draws, np.nan_to_num(fractions))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / np.einsum("rn,npsr->psr", draws, ~np.isnan(fractions)))
 
 
 def _bounds(replicates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Percentiles over the last axis, which becomes `ci_bound`."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)  # a cohort without a neuron has no bounds
-        return np.asarray(np.moveaxis(np.nanquantile(replicates, [0.025, 0.975], axis=0), 0, -1))
+        return np.asarray(np.moveaxis(np.nanquantile(replicates, [0.025, 0.975], axis=-1), 0, -1))
 
 
 def _log_odds(

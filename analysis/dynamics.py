@@ -64,7 +64,9 @@ def cohort_trajectory(statistic: xr.DataArray, selection: Selection) -> pd.DataF
     )
 
 
-def emergence(statistic: xr.DataArray, selection: Selection, *, n_replicates: int = 1000, seed: int = 0) -> pd.DataFrame:
+def emergence(
+    statistic: xr.DataArray, selection: Selection, *, least_gap: float = 0.5, n_replicates: int = 1000, seed: int = 0
+) -> pd.DataFrame:
     r"""When the mean of a statistic over a cohort rises most steeply, and when half of its rise is done.
 
     Parameters
@@ -74,6 +76,9 @@ def emergence(statistic: xr.DataArray, selection: Selection, *, n_replicates: in
     selection : Selection
         The cohort, fixed over checkpoints. Neurons without a value at every distinct checkpoint are
         left out.
+    least_gap : float
+        Doublings of 1 + step between the checkpoints that slopes are taken over; nearer ones are passed
+        over: of an evenly spaced run the late ones, where noise over a small gap looks like a rise.
     n_replicates : int
         Of the bootstrap over neurons.
     seed : int
@@ -108,11 +113,8 @@ def emergence(statistic: xr.DataArray, selection: Selection, *, n_replicates: in
 
     is largest. Bounds are percentiles over resamples of the cohort's neurons; bounds of a step are
     checkpoints. Each resample has its own steepest rise, so `slope` and its bounds are those of a
-    maximum, which noise can only raise. Between checkpoints a small part of a doubling apart, as the
-    late ones of Pythia are, noise decides where it is, and what of it all neurons share is not in the
-    bounds: leave such checkpoints out first (`statistic.sel(checkpoint=…)`), or read `half_rise_step`,
-    which has no part in this. Memory is of the order of
-    `n_replicates` · `n_neurons`.
+    maximum, which noise raises; noise that all neurons share is not in the bounds. `half_rise_step`
+    takes no differences of neighbours and uses every checkpoint. Memory is of the order of `n_replicates` · `n_neurons`.
 
     References
     ----------
@@ -142,7 +144,7 @@ def emergence(statistic: xr.DataArray, selection: Selection, *, n_replicates: in
     cohorts = {int(layer): values[:, index, mask[index]] for index, layer in enumerate(kept[LAYER].values)}
     cohorts[ALL_LAYERS] = values[:, mask]
     rows = (
-        {"layer": layer, **_emerged(of_layer, steps, n_replicates, seed)}
+        {"layer": layer, **_emerged(of_layer, steps, least_gap, n_replicates, seed)}
         for layer, of_layer in cohorts.items()
         if of_layer.size
     )
@@ -296,11 +298,13 @@ def _cohort_means(parts: Iterable[tuple[int, int, NDArray[Any], NDArray[np.bool]
     return pd.DataFrame(rows, columns=[CHECKPOINT, LAYER, "cohort", "mean", "mean_lower", "mean_upper", "n_neurons"])
 
 
-def _emerged(values: NDArray[np.float64], steps: NDArray[np.int64], n_replicates: int, seed: int) -> dict[str, Any]:
+def _emerged(
+    values: NDArray[np.float64], steps: NDArray[np.int64], least_gap: float, n_replicates: int, seed: int
+) -> dict[str, Any]:
     """Row of `emergence` of the neurons of a cohort (checkpoint, neuron)."""
     n_neurons = values.shape[1]
     boot = cluster_bootstrap(values.T[None], np.ones(values.T.shape), n_replicates, np.random.default_rng(seed))
-    found = _rises(np.vstack([boot.estimate, boot.replicates]), steps)
+    found = _rises(np.vstack([boot.estimate, boot.replicates]), steps, least_gap)
     row = {name: of_curve[0] for name, of_curve in found.items()}
     tail = int(0.025 * n_replicates)
     for name in ("step_to", "slope", "half_rise_step"):
@@ -310,20 +314,30 @@ def _emerged(values: NDArray[np.float64], steps: NDArray[np.int64], n_replicates
     return row | {"n_neurons": n_neurons}
 
 
-def _rises(means: NDArray[np.float64], steps: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+def _rises(means: NDArray[np.float64], steps: NDArray[np.int64], least_gap: float) -> dict[str, NDArray[Any]]:
     """Steepest rise of every curve (curve, checkpoint), and the step of half its way."""
-    rises = np.diff(means, axis=1)
-    slopes = rises / np.diff(np.log2(1 + steps))
+    kept = _apart(np.log2(1 + steps), least_gap)
+    rises = np.diff(means[:, kept], axis=1)
+    slopes = rises / np.diff(np.log2(1 + steps[kept]))
     at, curve = slopes.argmax(axis=1), np.arange(len(means))
     done = means - means[:, :1]
     halfway = (done >= done[:, -1:] / 2).argmax(axis=1)
     return {
-        "step_from": steps[at],
-        "step_to": steps[at + 1],
+        "step_from": steps[kept][at],
+        "step_to": steps[kept][at + 1],
         "rise": rises[curve, at],
         "slope": slopes[curve, at],
         "half_rise_step": np.where(done[:, -1] > 0, steps[halfway], np.nan),
     }
+
+
+def _apart(places: NDArray[np.float64], least_gap: float) -> NDArray[np.int64]:
+    """The first and the last place, and of those between them as many as are so far apart, the early ones first."""
+    kept = [0]
+    for index in range(1, len(places) - 1):
+        if min(places[index] - places[kept[-1]], places[-1] - places[index]) >= least_gap:
+            kept.append(index)
+    return np.array([*kept, len(places) - 1])
 
 
 def _is_top(values: NDArray[np.float64], n_top: int) -> NDArray[np.float64]:

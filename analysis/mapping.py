@@ -5,6 +5,8 @@ Owns the choice of input pairs; the arithmetic is in `analysis.kernels.mapping`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -61,30 +63,30 @@ def mapping_difficulty(
     pairs = random_pairs(preactivation.sizes[TOKEN], n_pairs, np.random.default_rng(seed))
     used, pairs = np.unique(pairs, return_inverse=True)  # nothing else is read
     data = xr.Dataset({"preactivation": preactivation, "mlp_input": mlp_input}).isel({TOKEN: used})
-    if CHECKPOINT not in data.dims:
-        return _over_layers(data, pairs, seed)
-    steps = (data.isel({CHECKPOINT: index}) for index in range(data.sizes[CHECKPOINT]))
-    parts = [_over_layers(step, pairs, seed) for step in steps]
-    return xr.concat(parts, CHECKPOINT, coords="different", compat="equals")
 
-
-def _over_layers(data: xr.Dataset, pairs: NDArray[np.int64], seed: int) -> xr.DataArray:
     def one(layer: xr.Dataset) -> MappingDifficulty:
         return _kernel(
             layer["mlp_input"].transpose(TOKEN, HIDDEN).values, layer["preactivation"].transpose(TOKEN, NEURON).values, pairs
         )
 
-    found = each_layer(one, data)
+    over = (CHECKPOINT, LAYER) if CHECKPOINT in data.dims else (LAYER,)
+    steps = [data.isel({CHECKPOINT: index}) for index in range(data.sizes[CHECKPOINT])] if len(over) == 2 else [data]
+    found = [each_layer(one, step) for step in steps]
+
+    def column(name: str) -> NDArray[Any]:
+        values = np.stack([[getattr(part, name) for part in parts] for parts in found])
+        return values if len(over) == 2 else values[0]
+
     coords = {name: coord for name, coord in data.coords.items() if {TOKEN, HIDDEN}.isdisjoint(coord.dims)}
-    by_layer = {
-        "output_scale": ((LAYER, NEURON), [part.output_scale for part in found]),
-        "input_scale": ((LAYER,), [part.input_scale for part in found]),
-        "n_identical_pairs": ((LAYER,), [part.n_identical for part in found]),
+    scales = {
+        "output_scale": ((*over, NEURON), column("output_scale")),
+        "input_scale": (over, column("input_scale")),
+        "n_identical_pairs": (over, column("n_identical")),
     }
     return xr.DataArray(
-        np.stack([part.difficulty for part in found]), dims=(LAYER, NEURON), name="mapping_difficulty",
-        coords=coords | {name: (dims, values, FIELDS[name].attrs) for name, (dims, values) in by_layer.items()},
-        attrs=FIELDS["mapping_difficulty"].attrs | {"n_pairs": len(pairs), "seed": seed},
+        column("difficulty"), dims=(*over, NEURON), name="mapping_difficulty",
+        coords=coords | {name: (dims, values, FIELDS[name].attrs) for name, (dims, values) in scales.items()},
+        attrs=FIELDS["mapping_difficulty"].attrs | {"n_pairs": n_pairs, "seed": seed},
     )  # fmt: skip
 
 

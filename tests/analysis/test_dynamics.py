@@ -270,3 +270,15 @@ def test_wrong_requests():
             cohort_overlap(statistic, fraction)
     with pytest.raises(UnknownNameError, match=r"unknown reference 'lest': did you mean 'last'"):
         weight_dissimilarity(statistic, SELECTION, reference="lest")
+
+
+def test_checkpoints_a_small_part_of_a_doubling_apart_do_not_hide_the_rise():
+    """Of 154 checkpoints as Pythia's, whose late ones are 0.01 doublings apart."""
+    steps = np.array([0, *(2**power for power in range(10)), *range(1000, 144_000, 1000)])
+    rng = np.random.default_rng(0)
+    curve = 0.3 / (1 + np.exp(-3 * (np.log2(1 + steps) - 12)))  # steepest at step 4095
+    values = curve[:, None, None] + 0.005 * rng.normal(size=(len(steps), 1, 30))
+    found = emergence(over_training(values, steps), selection({0: tuple(range(15))}, 30)).set_index("layer").loc[0]
+    assert 2048 <= found["step_from"] < found["step_to"] <= 8000
+    assert found["step_to_lower"] <= found["step_to"] <= found["step_to_upper"] <= 8000
+    assert 4000 <= found["half_rise_step"] <= 5000

@@ -295,6 +295,7 @@ def test_the_planted_class_and_only_it():
 
 def test_distances_are_those_of_the_kept_values():
     values, labels = classes_and_values(n_neurons=2)
+    values += 2  # so that every class is on either side
     for side, keep in {"negative": values < 0, "positive": values > 0, "both": values == values}.items():
         found = class_separation(values, labels, side=side, min_count=1, n_permutations=2)
         for neuron, (one, other) in itertools.product(range(2), itertools.combinations(CLASSES, 2)):

@@ -37,14 +37,14 @@ def test_weights_of_one_change_nothing_and_zero_weights_leave_out(data):
     values, pairs = data
     top = furthest_pairs(values, pairs, 10)
     below = n_negative(values, pairs, top)
-    weights = np.ones((2, len(pairs)))
-    weights[1, top[3][:4]] = 0
+    weights = np.ones((len(pairs), 2))
+    weights[top[3][:4], 1] = 0
     found = weighted_fractions(below, top, weights)
-    np.testing.assert_allclose(found[0], sign_fractions(below))
-    np.testing.assert_allclose(found[1, 3], sign_fractions(below[3:4, 4:])[0])
+    np.testing.assert_allclose(found[..., 0], sign_fractions(below))
+    np.testing.assert_allclose(found[3, :, 1], sign_fractions(below[3:4, 4:])[0])
 
 
 def test_no_weight_at_all_is_nan(data):
     values, pairs = data
     top = furthest_pairs(values, pairs, 5)
-    assert np.isnan(weighted_fractions(n_negative(values, pairs, top), top, np.zeros((1, len(pairs))))).all()
+    assert np.isnan(weighted_fractions(n_negative(values, pairs, top), top, np.zeros((len(pairs), 1)))).all()
