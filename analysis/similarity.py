@@ -109,7 +109,7 @@ def find_pairs(
 def _is_similar(points: NDArray[np.floating], matched: NDArray[np.int64], similar: NDArray[np.int64]) -> NDArray[np.bool]:
     """Which matched pairs are similar pairs or have the same input."""
     x = points.astype(np.float32)
-    same = np.linalg.norm(x[matched[:, 0]] - x[matched[:, 1]], axis=1) <= identical_below(x)
+    same = np.linalg.norm(x[matched[:, 0]] - x[matched[:, 1]], axis=1) <= identical_below(points)
     low, high = matched.min(axis=1), matched.max(axis=1)
     return np.asarray(same | np.isin(low * len(points) + high, similar[:, 0] * len(points) + similar[:, 1]))
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.kernels.neighbours import identical_below
-from analysis.kernels.parallel import map_rows
+from analysis.kernels.parallel import n_processors
+
+_BLOCK_NEURONS, _BLOCK_PAIRS = 64, 512
 
 
 class MappingDifficulty(NamedTuple):
@@ -46,23 +49,46 @@ def mapping_difficulty(
     :math:`\mathrm{MD} = \operatorname{mean}_{ij} \frac{|y_i - y_j| / N_y}{\|x_i - x_j\| / N_x}`, over pairs
     whose inputs differ (see `identical_below`). Cost: two gathers and one selection a neuron.
     """
-    x = inputs.astype(np.float32)
-    distance = np.linalg.norm(x[pairs[:, 0]] - x[pairs[:, 1]], axis=1).astype(np.float64)
-    apart = distance > identical_below(x)
+    work = np.dtype(np.float64 if outputs.dtype == np.float64 else np.float32)
+    distance = _distances(inputs, pairs)
+    apart = distance > identical_below(inputs)
     first, second = np.ascontiguousarray(pairs[apart].T)
     distance = distance[apart]
     if not len(distance):
         nothing = np.full(outputs.shape[1], np.nan)
         return MappingDifficulty(nothing, nothing, np.nan, len(pairs))
     largest = float(distance.max())
-    weight = (largest / distance / len(distance)).astype(np.float32)
+    weight: NDArray[np.floating] = (largest / distance / len(distance)).astype(work)
 
-    def block(y: NDArray[np.floating]) -> NDArray[np.float64]:
-        gap = np.abs(y.take(first, axis=1) - y.take(second, axis=1))
-        total = gap @ weight.astype(gap.dtype)
-        median = np.median(gap, axis=1, overwrite_input=True)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.stack([np.where(median > 0, total / median, np.nan), median], axis=1).astype(np.float64)
+    def block(start: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        columns = slice(start, start + _BLOCK_NEURONS)
+        gap: NDArray[np.floating] = outputs[first, columns].astype(work, copy=False)
+        gap -= outputs[second, columns]
+        np.abs(gap, out=gap)
+        return weight @ gap, _medians(np.ascontiguousarray(gap.T))
 
-    _, found = map_rows(block, outputs, 0)
-    return MappingDifficulty(found[:, 0], found[:, 1], largest, int(len(pairs) - len(distance)))
+    with ThreadPoolExecutor(n_processors()) as pool:
+        parts = list(pool.map(block, range(0, outputs.shape[1], _BLOCK_NEURONS)))
+    total, median = (np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        difficulty = np.where(median > 0, total / median, np.nan)
+    return MappingDifficulty(difficulty, median, largest, int(len(pairs) - len(distance)))
+
+
+def _distances(points: NDArray[np.floating], pairs: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Euclidean distance of every pair, some at a time."""
+    found = np.empty(len(pairs))
+    for start in range(0, len(pairs), _BLOCK_PAIRS):
+        part = slice(start, start + _BLOCK_PAIRS)
+        gap = points[pairs[part, 0]].astype(np.float32)
+        gap -= points[pairs[part, 1]]
+        found[part] = np.sqrt(np.einsum("ij,ij->i", gap, gap))
+    return found
+
+
+def _medians(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Median of every row, which is reordered: one selection, where numpy's median takes three."""
+    middle = values.shape[1] // 2
+    values.partition(middle, axis=1)
+    above = values[:, middle]
+    return above if values.shape[1] % 2 else (values[:, :middle].max(axis=1) + above) / 2

@@ -28,7 +28,8 @@ def identical_below(points: NDArray[np.floating]) -> float:
     Equal inputs differ by rounding: batches of another size sum in another order, and half
     precision keeps 11 bits.
     """
-    return float(_IDENTICAL * np.sqrt(np.mean(np.einsum("ij,ij->i", points, points, dtype=np.float64))))
+    x = points.astype(np.float32, copy=False)
+    return float(_IDENTICAL * np.sqrt(np.mean(np.einsum("ij,ij->i", x, x))))
 
 
 def similar_pairs(points: NDArray[np.floating], n_neighbours: int) -> SimilarPairs:
@@ -52,7 +53,7 @@ def similar_pairs(points: NDArray[np.floating], n_neighbours: int) -> SimilarPai
     x = points.astype(np.float32)
     x -= x.mean(axis=0)
     squares = np.einsum("ij,ij->i", x, x)
-    threshold = identical_below(points.astype(np.float32)) ** 2
+    threshold = identical_below(points) ** 2
     k = min(n_neighbours, len(x) - 1)
     found, n_identical = [], 0
     for first in range(0, len(x), _BLOCK_ROWS):
