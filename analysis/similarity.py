@@ -65,11 +65,13 @@ def find_pairs(
     store = at_checkpoint(store, checkpoint)
     rng = np.random.default_rng(seed)
     text = np.flatnonzero(store["position"].values > 0)
-    if len(text) < n_neighbours + 2:
+    n_drawn = min(n_tokens, len(text))
+    if n_neighbours < 1 or n_drawn < n_neighbours + 2:
         raise StoreError(
-            f"pairs need at least {n_neighbours + 2} tokens, the store has {len(text)}; extract more with --tokens"
+            f"{n_neighbours} neighbours need at least {n_neighbours + 2} tokens, and {n_drawn} of {len(text)} are drawn; "
+            "draw more, or extract more with --tokens"
         )
-    tokens = np.sort(rng.choice(text, size=min(n_tokens, len(text)), replace=False))
+    tokens = np.sort(rng.choice(text, size=n_drawn, replace=False))
     strata = _Strata(store, text, tokens)
     candidates = strata.candidates(rng)
     candidate_strata = strata.of(candidates)

@@ -60,6 +60,9 @@ from pathlib import Path
 import analysis.__main__, reports.build, reports.pipeline
 results = Path({str(tmp_path)!r})
 assert analysis.__main__.main(["entanglement", "--store", {str(run_folder / "store.zarr")!r}, "--out", str(results)]) == 0
+for command in ("pairs", "atlas", "dynamics"):
+    options = ["--pair-tokens", "600"] if command == "pairs" else []
+    assert analysis.__main__.main([command, "--store", {str(run_folder / "store.zarr")!r}, "--results", str(results), *options]) == 0
 assert analysis.__main__.main(["ablation", "--store", {str(run_folder / "ablation.zarr")!r}, "--out", str(results)]) == 0
 study = reports.study.load_study({str(ROOT / "studies" / "default.toml")!r})
 page = reports.build.build(study, Path({str(run_folder)!r}), results / "report")

@@ -1,0 +1,110 @@
+"""The analysis from the command line, on a real store."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+from actstore.schema import Selection
+from analysis.__main__ import main
+from analysis.results import DIFFERENTIATION, ENTANGLEMENT, PAIRS, load_dataset, load_table
+
+
+@pytest.fixture(scope="module")
+def results(run_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results") / "analysis"
+    shutil.copytree(run_folder / "analysis", folder)
+    store = ["--store", str(run_folder / "store.zarr"), "--results", str(folder)]
+    assert main(["pairs", *store, "--pair-tokens", "800", "--top", "50"]) == 0
+    assert main(["atlas", *store]) == 0
+    assert main(["dynamics", *store]) == 0
+    return folder
+
+
+def test_every_statistic_of_every_neuron(results, store):
+    found = load_dataset(results, ENTANGLEMENT)
+    neurons = load_table(results / "neurons.csv")
+    assert len(neurons) == 4 * 512
+    for name in ("wasserstein_distance", "wasserstein_distance_all_positions", "skewness", "mapping_difficulty", "std"):
+        last = found[name].sel(checkpoint=4000).values.ravel()
+        np.testing.assert_allclose(neurons[name], last, rtol=1e-8)
+    assert set(load_table(results / "explained_by_shape.csv")["layer"]) == {0, 1, 2, 3}
+    assert "mapping_difficulty" in set(load_table(results / "rank_correlations.csv")["statistic"])
+
+
+def test_pairs_and_their_signs(results):
+    pairs, found = load_dataset(results, PAIRS), load_dataset(results, DIFFERENTIATION)
+    assert pairs.attrs["n_tokens"] == 800
+    assert found.attrs["n_top"] == 50
+    signs = load_table(results / "pair_signs.csv")
+    total = signs.groupby(["layer", "cohort", "pool"])["pair_frac"].sum()
+    np.testing.assert_allclose(total, 1)
+    assert (signs["pair_frac_lower"] <= signs["pair_frac_upper"]).all()
+    labels = load_table(results / "pair_labels.csv")
+    assert set(labels["feature"]) == {"upos", "deprel", "word_form"}
+    assert (labels["n_similar"] >= 20).all()
+
+
+def test_atlas_has_every_selected_neuron(results):
+    chosen = Selection.load(results / "selections" / "top.json")
+    table = load_table(results / "atlas.csv")
+    assert list(zip(table["layer"], table["neuron"], strict=True)) == [(k, n) for k, of in chosen.neurons.items() for n in of]
+    assert table["mi_depth"].notna().all()
+
+
+def test_dynamics_tables(results):
+    emergence = load_table(results / "emergence.csv")
+    assert set(emergence["layer"]) == {-1, 0, 1, 2, 3}
+    assert (emergence["step_to"] > 0).all()
+    weights = load_table(results / "weights.csv")
+    last = weights[weights["checkpoint"] == 4000]
+    np.testing.assert_allclose(last["mean"], 0, atol=1e-6)
+    assert (weights[weights["checkpoint"] == 0]["mean"] > 0.05).all()
+    assert set(load_table(results / "overlap.csv")["checkpoint"]) == {0, 64, 4000}, "without the duplicate"
+    assert len(load_table(results / "negative_trajectory.csv")) == 3 * 4 * 2
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        (["--rule", "bottom"], 20),
+        (["--rule", "matched"], 20),
+        (["--rule", "random", "--seed", "9"], 20),
+        (["--statistic", "mapping_difficulty", "--scope", "all", "--fraction", "0.02"], 41),
+    ],
+)
+def test_select(results, tmp_path, options, count):
+    path = tmp_path / "chosen.json"
+    assert main(["select", "--results", str(results), "--out", str(path), *options]) == 0
+    assert Selection.load(path).n_neurons == count
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["select", "--statistic", "kurtosis"], "unknown statistic 'kurtosis': did you mean 'excess_kurtosis'"),
+        (["select", "--rule", "tpo"], "unknown selection rule 'tpo': did you mean 'top'"),
+        (["select", "--rule", "matched", "--match", "std", "skew"], "unknown statistic 'skew'"),
+        (["select", "--checkpoint", "5"], "unknown checkpoint '5'"),
+        (["pairs", "--store", "{store}", "--top", "100000"], "smaller n_top"),
+        (["pairs", "--store", "{store}", "--pair-tokens", "0"], "0 of 1466 are drawn"),
+        (["atlas", "--store", "nowhere.zarr"], "no store at nowhere.zarr"),
+        (["dynamics", "--store", "{store}", "--selection", "none.json"], "cannot read the selection none.json"),
+    ],
+)
+def test_problems_are_one_line_with_exit_code_2(results, run_folder, capsys, arguments, said):
+    arguments = [argument.replace("{store}", str(run_folder / "store.zarr")) for argument in arguments]
+    assert main([*arguments, "--results", str(results)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert said in error
+
+
+def test_wrong_numbers_are_refused_by_the_parser(capsys):
+    for arguments in (["--fraction", "2"], ["--fraction", "x"], ["--random-seeds", "-1"]):
+        with pytest.raises(SystemExit) as caught:
+            main(["entanglement", "--store", "s", "--out", "o", *arguments])
+        assert caught.value.code == 2
+        assert arguments[0] in capsys.readouterr().err
