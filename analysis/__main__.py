@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import pandas as pd
 import xarray as xr
 
 from actstore.errors import UnknownNameError, run_reporting
-from actstore.schema import CHECKPOINT, LAYER, NEURON, Selection
+from actstore.schema import CHECKPOINT, LAYER, NEURON, NOT_A_DUPLICATE, Selection
 from actstore.store import open_store
 from analysis.ablation import ablation_tables
 from analysis.atlas import neuron_atlas
@@ -72,6 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_selected(command)
     command.add_argument(
         "--fraction", type=_fraction, default=0.01, help="share of each layer to compare between checkpoints (0.01)"
+    )
+    command.add_argument(
+        "--early", type=_count, metavar="STEP", help="where the early cohort is chosen (the middle checkpoint)"
     )
     command.set_defaults(run=_dynamics)
 
@@ -177,14 +180,24 @@ def _dynamics(options: argparse.Namespace) -> None:
     store, chosen = _selected(options)
     found = load_dataset(options.results, ENTANGLEMENT)
     distance = found["wasserstein_distance"]
+    steps = distance[CHECKPOINT].values[distance["duplicate_of"].values == NOT_A_DUPLICATE]
+    early = at_checkpoint(found, int(steps[len(steps) // 2]) if options.early is None else options.early)
+    cohorts = [chosen, select(early["wasserstein_distance"], chosen.fraction, provenance=_provenance(found))]
+
+    def of_both(table: Callable[[Selection], pd.DataFrame]) -> pd.DataFrame:
+        return pd.concat([table(cohort).assign(chosen_at=cohort.checkpoint) for cohort in cohorts], ignore_index=True)
+
     tables = {
-        "emergence": emergence(distance, chosen, seed=options.seed),
-        "negative_trajectory": cohort_trajectory(found["negative_wasserstein_frac"], chosen),
+        "emergence": of_both(lambda cohort: emergence(distance, cohort, seed=options.seed)),
+        "cohorts": of_both(lambda cohort: cohort_trajectory(distance, cohort)),
+        "negative_cohorts": of_both(lambda cohort: cohort_trajectory(found["negative_wasserstein_frac"], cohort)),
+        "weights": of_both(lambda cohort: weight_dissimilarity(store["neuron_weight"], cohort)),
         "overlap": cohort_overlap(distance, options.fraction).to_dataframe().reset_index(),
-        "weights": weight_dissimilarity(store["neuron_weight"], chosen),
     }
     _save(options.results, tables)
-    print(f"{options.results}: {', '.join(tables)}")
+    print(
+        f"{options.results}: {', '.join(tables)}; cohorts chosen at steps {cohorts[0].checkpoint} and {cohorts[1].checkpoint}"
+    )
 
 
 def _selected(options: argparse.Namespace) -> tuple[xr.Dataset, Selection]:

@@ -18,6 +18,7 @@ from actstore.schema import LAYER, NEURON, TOKEN, Selection
 from analysis.differentiation import most_differentiated
 from analysis.kernels.information import Information, clusters_on_a_line, information
 from analysis.kernels.multiplicity import benjamini_hochberg
+from analysis.kernels.transport import wasserstein_to_normal
 from analysis.labels import at_checkpoint, each_layer, text_tokens
 from analysis.transport import class_separation
 
@@ -64,7 +65,8 @@ def neuron_atlas(
     Returns
     -------
     DataFrame
-        One row a neuron, by layer and neuron: `n_negative` tokens; for each feature (upos, deprel,
+        One row a neuron, by layer and neuron: `wasserstein_distance`, `negative_wasserstein_frac`,
+        `n_negative` tokens; for each feature (upos, deprel,
         word, position, depth) the mutual information `mi_…` of clusters and feature (nats, bias
         corrected), `explained_…` (its share of the clusters' entropy), `p_…`, and `q_…` over all
         neurons and features; `feature`, the one but the word that explains most among those with
@@ -85,7 +87,7 @@ def neuron_atlas(
     def one(layer: xr.Dataset) -> list[dict[str, object]]:
         rng = np.random.default_rng([seed, int(layer[LAYER])])
         values = layer["preactivation"].transpose(NEURON, TOKEN).astype(np.float32)
-        rows = [_row(row.values, features, n_clusters, n_permutations, rng) for row in values]
+        rows = [_row(row, features, n_clusters, n_permutations, rng) for row in values.values]
         apart = _apart(values, text, n_permutations, seed) if len(values) else []
         number = int(layer[LAYER])
         places = [{"layer": number, "neuron": neuron} for neuron in selection.neurons.get(number, ())]
@@ -103,7 +105,19 @@ def neuron_atlas(
     table = table.merge(contexts, on=["layer", "neuron"], how="left")
     table["pairs"] = table["pairs"].fillna("")
     order = [name for part in ("mi", "explained", "p", "q") for name in (f"{part}_{feature}" for feature in FEATURES)]
-    first = ["layer", "neuron", "n_negative", "feature", "clusters", "apart", "apart_distance", "apart_q_value", "pairs"]
+    first = [
+        "layer",
+        "neuron",
+        "wasserstein_distance",
+        "negative_wasserstein_frac",
+        "n_negative",
+        "feature",
+        "clusters",
+        "apart",
+        "apart_distance",
+        "apart_q_value",
+        "pairs",
+    ]
     return table[[*first, *order]].sort_values(["layer", "neuron"], ignore_index=True)
 
 
@@ -137,7 +151,11 @@ def _row(
 ) -> dict[str, object]:
     """What the clusters of one neuron's negative values follow."""
     negative = np.flatnonzero(values < 0)
-    row: dict[str, object] = {"n_negative": len(negative), "clusters": ""}
+    distance = wasserstein_to_normal(values)
+    row: dict[str, object] = {
+        "wasserstein_distance": float(distance.distance), "negative_wasserstein_frac": float(distance.negative_share),
+        "n_negative": len(negative), "clusters": "",
+    }  # fmt: skip
     nothing = Information(np.nan, np.nan, np.nan)
     if len(negative) < _LEAST_NEGATIVE:
         return row | {f"{part}_{name}": np.nan for name in features for part in ("mi", "explained", "p")}

@@ -34,6 +34,12 @@ def test_one_row_a_neuron(atlas):
         assert {f"{part}_{name}" for name in FEATURES} <= set(atlas.columns)
 
 
+def test_the_distance_is_the_neuron_s_own(atlas):
+    assert atlas.loc[2, "wasserstein_distance"] > 2 * atlas.loc[4, "wasserstein_distance"]
+    assert atlas.loc[2, "negative_wasserstein_frac"] == pytest.approx(1)
+    assert atlas.loc[5, "negative_wasserstein_frac"] == 0
+
+
 def test_planted_features_are_found(atlas):
     assert atlas.loc[2, "feature"] in ("upos", "deprel")
     assert atlas.loc[2, "q_upos"] < 1e-6

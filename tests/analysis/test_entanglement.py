@@ -36,6 +36,17 @@ def test_a_planted_neuron_is_found():
     assert shape["negative_frac"].values[123] == pytest.approx((values[:, 123] < 0).mean())
 
 
+def test_a_planted_neuron_is_always_found():
+    """In 100 layers of Gaussian neurons, one of them with a few percent of its values in a mode of their own."""
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        values = rng.normal(size=(64, 1500)).astype(np.float32)
+        planted = int(rng.integers(64))
+        values[planted] = np.where(rng.random(1500) < rng.uniform(0.03, 0.3), -3, 0) + 0.5 * values[planted]
+        distance = analysis.wasserstein_distance(xr.DataArray(values, dims=("neuron", "token")))
+        assert int(distance.argmax()) == planted, seed
+
+
 def test_share_on_the_negative_side_follows_the_tail():
     rng = np.random.default_rng(2)
     tail = rng.exponential(size=(4000, 1))

@@ -63,7 +63,10 @@ def test_dynamics_tables(results):
     np.testing.assert_allclose(last["mean"], 0, atol=1e-6)
     assert (weights[weights["checkpoint"] == 0]["mean"] > 0.05).all()
     assert set(load_table(results / "overlap.csv")["checkpoint"]) == {0, 64, 4000}, "without the duplicate"
-    assert len(load_table(results / "negative_trajectory.csv")) == 3 * 4 * 2
+    for name in ("cohorts", "negative_cohorts"):
+        table = load_table(results / f"{name}.csv")
+        assert len(table) == 3 * 4 * 2 * 2
+        assert set(table["chosen_at"]) == {64, 4000}
 
 
 @pytest.mark.parametrize(
@@ -89,7 +92,7 @@ def test_select(results, tmp_path, options, count):
         (["select", "--rule", "matched", "--match", "std", "skew"], "unknown statistic 'skew'"),
         (["select", "--checkpoint", "5"], "unknown checkpoint '5'"),
         (["pairs", "--store", "{store}", "--top", "100000"], "smaller n_top"),
-        (["pairs", "--store", "{store}", "--pair-tokens", "0"], "0 of 1466 are drawn"),
+        (["pairs", "--store", "{store}", "--pair-tokens", "0"], "are drawn; draw more"),
         (["atlas", "--store", "nowhere.zarr"], "no store at nowhere.zarr"),
         (["dynamics", "--store", "{store}", "--selection", "none.json"], "cannot read the selection none.json"),
     ],
