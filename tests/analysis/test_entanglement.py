@@ -44,7 +44,7 @@ def test_a_planted_neuron_is_always_found():
         planted = int(rng.integers(64))
         values[planted] = np.where(rng.random(1500) < rng.uniform(0.03, 0.3), -3, 0) + 0.5 * values[planted]
         distance = analysis.wasserstein_distance(xr.DataArray(values, dims=("neuron", "token")))
-        assert int(distance.argmax()) == planted, seed
+        assert int(distance.argmax("neuron")) == planted, seed
 
 
 def test_share_on_the_negative_side_follows_the_tail():
