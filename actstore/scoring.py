@@ -60,8 +60,9 @@ def surprisals(model: PreTrainedModel, hidden: torch.Tensor, targets: torch.Tens
             f"the vocabulary projection of this {model.config.model_type} model is a {type(head).__name__}, not linear"
         )
     n_columns = max(1, _TILE_ELEMENTS.get(hidden.device.type, _TILE_ELEMENTS["cpu"]) // _TILE_ROWS)
+    n_parts = max(1, -(-len(hidden) // _TILE_ROWS))  # of equal size: a small rest would cost a whole pass over the weights
     parts = []
-    for rows, wanted in zip(torch.split(hidden, _TILE_ROWS), torch.split(targets, _TILE_ROWS), strict=True):
+    for rows, wanted in zip(hidden.tensor_split(n_parts), targets.tensor_split(n_parts), strict=True):
         chosen = torch.zeros(len(rows), device=hidden.device)
         totals = []
         for first in range(0, len(head.weight), n_columns):
@@ -73,7 +74,7 @@ def surprisals(model: PreTrainedModel, hidden: torch.Tensor, targets: torch.Tens
             here = place == wanted - first
             chosen = torch.where(here, tile.gather(1, place[:, None]).squeeze(1), chosen)
         parts.append(torch.logsumexp(torch.stack(totals), dim=0) - chosen)
-    return torch.cat(parts) if parts else targets.new_empty(0, dtype=torch.float32)
+    return torch.cat(parts)
 
 
 def _scaled(model: PreTrainedModel, logits: torch.Tensor) -> torch.Tensor:
