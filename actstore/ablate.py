@@ -1,260 +1,442 @@
 """The ablation runner: the only code that re-enters a model after extraction.
 
-Owns the conditions (intact, then every intervention on every selection) and their readouts:
-surprisal per token, perplexity, minimal pairs, probes. Every readout is stored per item.
+Owns the cells of a design: every condition at every checkpoint. A cell is computed from the design
+alone, stored item by item and sealed, so that a run can be interrupted, resumed and shared.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
+from numpy.typing import NDArray
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from actstore import models, scoring
-from actstore.adapters import adapter_for, nonlinearity
-from actstore.builtin.probes import MultipleChoice, multiple_choice
-from actstore.corpus import read_corpus
-from actstore.errors import SelectionError
+from actstore.adapters import adapter_for
+from actstore.builtin.probes import fact_probes, recall_probes
+from actstore.design import LAST, PERPLEXITY_MATCHED, SAME, Cohort, Condition, Design, conditions
+from actstore.errors import SelectionError, StoreError, StoreExistsError, UnknownNameError
+from actstore.extract import ExtractConfig, Job, Outcome, prepare, write_checkpoint_axis
 from actstore.hooks import edit
-from actstore.interventions import intervention
-from actstore.pairs import MinimalPair, read_pairs
-from actstore.schema import BASELINE, CHECKPOINT, CONDITION, TOKEN_COORDS, Selection
+from actstore.interventions import Intervention, intervention
+from actstore.ledger import Seal, checksum
+from actstore.matching import Match, match_perplexity
+from actstore.pairs import read_pairs
+from actstore.readouts import ChoiceReadout, PairReadout, Readout, TextReadout
+from actstore.schema import BASELINE, CHECKPOINT, CONDITION, LAYER, NEURON, Selection
+from actstore.selection import select
 from actstore.store import StoreWriter, is_complete
-from actstore.tokens import TokenTable, tokenize_corpus
 
-
-@dataclass(frozen=True)
-class AblateConfig:
-    """What to ablate and what to read out.
-
-    Attributes
-    ----------
-    model : str
-        Embedded model or local folder.
-    checkpoints : str
-        As in `ExtractConfig`.
-    interventions : tuple of str
-        Each is applied to each selection.
-    corpus, tokens, window, seed
-        The text of perplexity and surprisal, as in `ExtractConfig`.
-    pairs : str, optional
-        `builtin` or a path; None for no minimal pairs.
-    pairs_per_paradigm : int, optional
-        At most this many pairs of a paradigm.
-    probes : bool
-        Whether to ask the embedded facts and recall probes.
-    """
-
-    model: str
-    checkpoints: str = "main"
-    interventions: tuple[str, ...] = ("negative-zero",)
-    corpus: str = "builtin-evaluation"
-    tokens: int | None = 16_384
-    window: int = 128
-    seed: int = 0
-    pairs: str | None = "builtin"
-    pairs_per_paradigm: int | None = None
-    probes: bool = True
-
-
-@dataclass(frozen=True)
-class Condition:
-    """One state of the model: intact, or an intervention on a selection."""
-
-    intervention: str = BASELINE
-    selection: Selection | None = None
-
-    @property
-    def label(self) -> str:
-        """Its name on the `condition` dim."""
-        return BASELINE if self.selection is None else f"{self.intervention}/{self.selection.label}"
-
-
-def conditions(config: AblateConfig, selections: Sequence[Selection]) -> list[Condition]:
-    """The intact model first, then intervention by selection.
-
-    Raises
-    ------
-    UnknownNameError, SelectionError
-        If an intervention is unknown or two selections carry the same label.
-    """
-    for name in config.interventions:
-        intervention(name)
-    cells = [Condition(), *(Condition(name, chosen) for name in config.interventions for chosen in selections)]
-    labels = [cell.label for cell in cells]
-    repeated = next((label for label in labels if labels.count(label) > 1), None)
-    if repeated:
-        raise SelectionError(f"two conditions are both {repeated!r}; give each selection its own rule or seed")
-    return cells
+_PROBES = {"facts": fact_probes, "recall": recall_probes}
+Neurons = Mapping[int, Sequence[int]]
 
 
 @contextlib.contextmanager
-def applied(model: PreTrainedModel, condition: Condition) -> Any:
-    """The model under a condition; restored on leaving."""
-    if condition.selection is None:
-        yield model
-        return
-    sites = adapter_for(model).modules(model)
-    with edit(sites, condition.selection.neurons, intervention(condition.intervention)):
-        yield model
+def applied(
+    model: PreTrainedModel,
+    change: Intervention,
+    neurons: Neurons,
+    *,
+    negative_mean: NDArray[np.floating] | None = None,
+    site: str | None = None,
+) -> Iterator[PreTrainedModel]:
+    """A model under an intervention; as it was on leaving, whatever happened.
 
-
-def ablate(config: AblateConfig, selections: Sequence[Selection], out: Path, *, progress: bool = True) -> bool:
-    """Run every condition at every checkpoint and store the readouts; False if already there.
+    Parameters
+    ----------
+    model : PreTrainedModel
+    change : Intervention
+    neurons : mapping of int to sequence of int
+        Layer to the neurons that are edited.
+    negative_mean : array (layer, neuron), optional
+        Mean negative pre-activation of every neuron of the model, for interventions that need it.
+    site : str, optional
+        As in `actstore extract`.
 
     Raises
     ------
     ActstoreError
-        If a selection does not fit the model, a name is unknown, or the store cannot be written.
+        If one of the neurons is already under an intervention, or the family's modules are not known.
     """
-    source = models.resolve(config.model)
-    source = models.preflight(source, models.choose_checkpoints(source, config.checkpoints))
-    steps = list(source.checkpoints)
-    cells = conditions(config, selections)
-    configuration = asdict(config) | {
-        "checkpoints": steps,
-        "weights_digest": source.weights_digest,
-        "selections": [asdict(s) for s in selections],
-    }
-    if is_complete(out, configuration):
-        return False
-    tokenizer = models.load_tokenizer(source)
-    table = tokenize_corpus(
-        read_corpus(config.corpus, None if config.tokens is None else config.seed), tokenizer, config.window, config.tokens
-    )
-    pairs = read_pairs(config.pairs, config.pairs_per_paradigm) if config.pairs else []
-    items = multiple_choice() if config.probes else []
-    runner = _Runner(tokenizer, table, pairs, items)
-    results = _Results(len(steps), len(cells), len(table), len(pairs), items)
-    total = len(steps) * len(cells)
-    with tqdm(total=total, unit="condition", desc=source.name, disable=not progress) as bar:
-        for i, step in enumerate(steps):
-            model = models.load(source, step, torch.float32)
-            fingerprint = models.weights_fingerprint(model)
-            for j, cell in enumerate(cells):
-                bar.set_postfix(checkpoint=step, condition=cell.label)
-                if cell.selection is not None:
-                    _check(cell.selection, source.name, step, fingerprint, model)
-                with applied(model, cell):
-                    runner.read(model, results, i, j)
-                bar.update()
-    attrs = {
-        "model": source.name,
-        "nonlinearity": nonlinearity(model),
-        "corpus": config.corpus,
-        "corpus_fingerprint": table.fingerprint,
-        "tokenizer_fingerprint": models.tokenizer_fingerprint(tokenizer),
-        "pairs": config.pairs or "none",
-        "bos_policy": "every window, sentence and probe begins with BOS (EOS where there is none), not scored",
-        "pair_score": "total log-probability",
-        "dtype": "float32",
-        "seed": config.seed,
-        "package_version": version("actstore"),
-    }
-    with StoreWriter(out, configuration, attrs) as writer:
-        _write(writer, steps, cells, table, pairs, items, results)
-        writer.finish()
-    return True
+    adapter = adapter_for(model, site)
+    means = {}
+    if change.needs_negative_mean:
+        if negative_mean is None:
+            raise SelectionError(
+                f"{change.name} needs every neuron's mean negative pre-activation; name the design's statistics"
+            )
+        # A neuron that was never negative has no mean: there, 0 is the nearest that is not positive.
+        known = torch.from_numpy(np.nan_to_num(negative_mean)).to(model.device, model.dtype)
+        means = {layer: known[layer, list(chosen)] for layer, chosen in neurons.items()}
 
+    def changed(layer: int, *values: torch.Tensor) -> torch.Tensor:
+        return change.change(*values, *([means[layer]] if means else []))
 
-def _check(selection: Selection, name: str, step: int, fingerprint: str, model: PreTrainedModel) -> None:
-    sites = adapter_for(model).modules(model)
-    weight: Any = sites[0].weight
-    n_neurons = int(weight.numel()) // int(model.config.hidden_size)
-    if selection.model != name:
-        raise SelectionError(
-            f"the selection was made on {selection.model}, this is {name}; select neurons on a store of {name}"
-        )
-    if selection.n_neurons_per_layer != n_neurons or max(selection.neurons) >= len(sites):
-        raise SelectionError(
-            f"the selection is for layers of {selection.n_neurons_per_layer} neurons up to layer {max(selection.neurons)}, "
-            f"{name} has {len(sites)} layers of {n_neurons}"
-        )
-    if selection.checkpoint == step and selection.weights_fingerprint != fingerprint:
-        raise SelectionError(f"the selection was made on other weights of {name} step {step}; extract and select again")
-
-
-@dataclass
-class _Results:
-    """All readouts of a run, filled condition by condition."""
-
-    n_checkpoints: int
-    n_conditions: int
-    n_tokens: int
-    n_pairs: int
-    items: Sequence[MultipleChoice]
-
-    def __post_init__(self) -> None:
-        head = (self.n_checkpoints, self.n_conditions)
-        n_options = len(self.items[0].options) if self.items else 0
-        self.surprisal = np.full((*head, self.n_tokens), np.nan, np.float32)
-        self.good = np.full((*head, self.n_pairs), np.nan)
-        self.bad = np.full((*head, self.n_pairs), np.nan)
-        self.options = np.full((*head, len(self.items), n_options), np.nan)
-
-    @property
-    def perplexity(self) -> np.ndarray:
-        return np.exp(np.nanmean(self.surprisal, axis=-1, dtype=np.float64))
+    activations = adapter.activations(model) if change.edits_activation else None
+    with edit(adapter.modules(model), neurons, changed, activations):
+        yield model
 
 
 @dataclass(frozen=True)
-class _Runner:
-    """Reads out a model, whatever state it is in."""
+class Cell:
+    """A condition at a checkpoint, with their places on the store's dims."""
 
-    tokenizer: Any
-    table: TokenTable
-    pairs: Sequence[MinimalPair]
-    items: Sequence[MultipleChoice]
-
-    def read(self, model: PreTrainedModel, results: _Results, i: int, j: int) -> None:
-        bounds = self.table.window_bounds
-        windows = [self.table.token_id[a:b] for a, b in bounds]
-        for (a, b), values in zip(bounds, scoring.sequence_surprisals(model, windows), strict=True):
-            results.surprisal[i, j, a + 1 : b] = values
-        if self.pairs:
-            sentences = [text for pair in self.pairs for text in (pair.sentence_good, pair.sentence_bad)]
-            scores = scoring.sentence_log_probabilities(model, self.tokenizer, sentences)
-            results.good[i, j], results.bad[i, j] = scores[::2], scores[1::2]
-        if self.items:
-            contexts = [item.context for item in self.items]
-            options = [item.options for item in self.items]
-            results.options[i, j] = scoring.option_log_probabilities(model, self.tokenizer, contexts, options)
+    checkpoint: int
+    condition: int
+    step: int
+    state: Condition
 
 
-def _write(
-    writer: StoreWriter,
-    steps: Sequence[int],
-    cells: Sequence[Condition],
-    table: TokenTable,
-    pairs: Sequence[MinimalPair],
-    items: Sequence[MultipleChoice],
-    results: _Results,
-) -> None:
-    for name in TOKEN_COORDS:
-        writer.write(name, getattr(table, name))
-    writer.write(CHECKPOINT, np.array(steps))
-    chosen = [cell.selection for cell in cells]
-    writer.write(CONDITION, np.array([cell.label for cell in cells]))
-    writer.write("intervention", np.array([cell.intervention for cell in cells]))
-    writer.write("cohort", np.array([BASELINE if s is None else s.rule for s in chosen]))
-    writer.write("selection_seed", np.array([-1 if s is None else s.seed for s in chosen]))
-    writer.write("n_neurons", np.array([0 if s is None else s.n_neurons for s in chosen]))
-    writer.write("perplexity", results.perplexity)
-    writer.write("ablated_surprisal", results.surprisal)
+class Statistics:
+    """What neurons are chosen by: a file of `python -m analysis entanglement`, or none.
+
+    Raises
+    ------
+    SelectionError
+        If the file cannot be read or is of another model.
+    """
+
+    def __init__(self, path: str, job: Job) -> None:
+        self._path, self._found = path, None
+        if not path:
+            return
+        try:
+            self._found = xr.open_zarr(path).load()
+        except (OSError, ValueError, KeyError) as error:
+            raise SelectionError(
+                f"cannot read the statistics {path} ({error}); make them by `python -m analysis entanglement`"
+            ) from None
+        _check_model(self._found.attrs.get("model"), len(self._found[NEURON]), self._found[LAYER].values, job)
+
+    @property
+    def digest(self) -> str:
+        """Digest of all values; empty without statistics."""
+        return "" if self._found is None else checksum(np.stack([self._found[name].values for name in self._ranked()]))
+
+    def _ranked(self) -> list[str]:
+        assert self._found is not None
+        return [str(key) for key, array in self._found.data_vars.items() if array.dims == (CHECKPOINT, LAYER, NEURON)]
+
+    def at(self, name: str, cohort_step: str, step: int) -> xr.DataArray:
+        """One statistic (layer, neuron) of the checkpoint that a cohort is chosen at."""
+        if self._found is None:
+            raise SelectionError(
+                f"choosing neurons by {name} needs statistics; name those of `python -m analysis entanglement`"
+            )
+        if name not in self._ranked():
+            raise UnknownNameError(f"statistic in {self._path}", name, self._ranked())
+        known = self._found[CHECKPOINT].values.tolist()
+        wanted = {SAME: str(step), LAST: str(max(known))}.get(cohort_step, cohort_step)
+        if wanted not in map(str, known):
+            raise UnknownNameError(f"checkpoint in {self._path}", wanted, known)
+        values: xr.DataArray = self._found[name].sel({CHECKPOINT: int(wanted)})
+        return values
+
+    def negative_mean(self, step: int, job: Job) -> NDArray[np.float64] | None:
+        """(layer, neuron) of the whole model, NaN where it is not known; None without statistics."""
+        if self._found is None:
+            return None
+        found = self.at("negative_mean", SAME, step)
+        values = np.full((len(job.layout.layers), job.layout.n_neurons), np.nan)
+        values[found[LAYER].values] = found.values
+        return values
+
+
+@dataclass(frozen=True)
+class Run:
+    """A design made concrete: all that its cells depend on."""
+
+    design: Design
+    job: Job
+    statistics: Statistics
+    states: list[Condition]
+    text: TextReadout
+    others: list[Readout]
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """All cells, checkpoint by checkpoint, the intact model first."""
+        return [Cell(i, j, step, state) for i, step in enumerate(self.job.steps) for j, state in enumerate(self.states)]
+
+    @property
+    def readouts(self) -> list[Readout]:
+        """Every readout."""
+        return [self.text, *self.others]
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What must be equal for two runs to write the same store."""
+        return asdict(self.design) | {
+            "checkpoints": self.job.steps,
+            "device": self.design.device.partition(":")[0],
+            "statistics_digest": self.statistics.digest,
+            "selections": [asdict(state.cohort.selection) for state in self.states if state.cohort and state.cohort.selection],
+            "weights_digest": self.job.source.weights_digest,
+            "corpus_fingerprint": self.job.attrs["corpus_fingerprint"],
+            "package_version": self.job.attrs["package_version"],
+        }
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """Attributes of the store."""
+        readouts = self.design.readouts
+        return self.job.attrs | {
+            "dtype": "float32",
+            "pairs": ", ".join(readouts.pairs) or "none",
+            "bos_policy": "every window, sentence and probe begins with BOS (EOS where there is none), not scored",
+            "pair_score": "total log-probability; its mean and that of the critical region can be had",
+        }
+
+
+def ablate(design: Design, store: Path, *, worker: tuple[int, int] | None = None, progress: bool = True) -> Outcome:
+    """Compute every cell of a design that is not there yet.
+
+    Parameters
+    ----------
+    design : Design
+    store : Path
+        The store of results to write.
+    worker : tuple of int, optional
+        (i, n): compute the i-th of n equal shares, 1 ≤ i ≤ n, beside other processes.
+    progress : bool
+        Whether to show a progress bar.
+
+    Raises
+    ------
+    ActstoreError
+        If a name, selection or text does not fit the model, or the store cannot be written.
+    """
+    run = concrete(design)
+    if is_complete(store, run.configuration):
+        return Outcome.ALREADY_COMPLETE
+    try:
+        writer = StoreWriter(
+            store, run.configuration, run.attrs, lambda made: _write_axes(made, run), shared=worker is not None
+        )
+    except StoreExistsError:  # another worker was the last, just now
+        if is_complete(store, run.configuration):
+            return Outcome.ALREADY_COMPLETE
+        raise
+    with writer:
+        _compute(run, writer, worker, progress)
+        whole = writer.finish(
+            lambda: len(writer.ledger.seals()) == len(run.cells), lambda: write_checkpoint_axis(writer, run.job)
+        )
+        if not whole and worker is None:
+            raise StoreError(f"files of {writer.partial} were lost while it was written; run the same command again")
+    return Outcome.WRITTEN if whole else Outcome.SHARE_DONE
+
+
+def concrete(design: Design) -> Run:
+    """Resolve every name of a design, and read its texts, before anything is computed.
+
+    Raises
+    ------
+    ActstoreError
+        If something is not there or does not fit.
+    """
+    text = design.text
+    job = prepare(ExtractConfig(
+        design.model, design.checkpoints, corpus=text.corpus, tokens=text.tokens or None, window=text.window, seed=text.seed,
+        documents=text.documents, spacy=text.spacy, site=design.site, device=design.device, compute_dtype=design.compute_dtype,
+    ))  # fmt: skip
+    states = conditions(design, len(job.layout.layers))
+    statistics = Statistics(design.statistics, job)
+    for state, step in itertools.product(states, job.steps):
+        if state.cohort is not None:
+            _check_choice(state, statistics, step, job)
+    return Run(design, job, statistics, states, TextReadout(job.table), _readouts(design, job))
+
+
+def _check_choice(state: Condition, statistics: Statistics, step: int, job: Job) -> None:
+    """Refuse what could not be computed, hours before its turn comes."""
+    cohort = state.cohort
+    assert cohort is not None
+    if cohort.selection is not None:
+        chosen = cohort.selection
+        _check_model(chosen.model, chosen.n_neurons_per_layer, np.array(list(chosen.neurons)), job)
+    else:
+        _chosen(cohort, "top" if cohort.rule == PERPLEXITY_MATCHED else cohort.rule, statistics, step)
+    if intervention(state.intervention).needs_negative_mean:
+        statistics.at("negative_mean", SAME, step)
+
+
+def _check_model(model: object, n_neurons: int, layers: NDArray[np.integer], job: Job) -> None:
+    name, layout = job.source.name, job.layout
+    if model != name:
+        raise SelectionError(f"the selection was made on {model}, this is {name}; select neurons on a store of {name}")
+    if n_neurons != layout.n_neurons or layers.max() >= len(layout.layers):
+        raise SelectionError(
+            f"the selection is for layers of {n_neurons} neurons up to layer {layers.max()}, "
+            f"{name} has {len(layout.layers)} layers of {layout.n_neurons}"
+        )
+
+
+def _chosen(cohort: Cohort, rule: str, statistics: Statistics, step: int, fraction: float | None = None) -> Selection:
+    """The neurons of a cohort at a checkpoint, by any rule that needs no model."""
+    values, *covariates = (
+        statistics.at(name, cohort.checkpoint, step)
+        for name in (cohort.statistic, *(cohort.match if rule == "matched" else ()))
+    )
+    if cohort.layers:
+        values, covariates = values.sel({LAYER: list(cohort.layers)}), [c.sel({LAYER: list(cohort.layers)}) for c in covariates]
+    return select(values, fraction or cohort.fraction, rule, seed=cohort.seed, scope=cohort.scope, match=covariates)
+
+
+def _readouts(design: Design, job: Job) -> list[Readout]:
+    wanted = design.readouts
+    tokenizer, limit = models.load_tokenizer(job.source), scoring.context_length(models.outline(job.source))
+    made: list[Readout] = []
+    pairs = [
+        pair
+        for source in wanted.pairs
+        for pair in read_pairs(source, wanted.pairs_per_paradigm or None, wanted.seed, skip_bad=wanted.skip_bad)
+    ]
     if pairs:
-        for name in ("phenomenon", "paradigm", "sentence_good", "sentence_bad"):
-            writer.write(name, np.array([getattr(pair, name) for pair in pairs]))
-        writer.write("log_probability_good", results.good)
-        writer.write("log_probability_bad", results.bad)
-    if items:
-        writer.write("probe", np.array([item.probe for item in items]))
-        writer.write("answer", np.array([item.answer for item in items]))
-        writer.write("log_probability_option", results.options)
+        made.append(PairReadout(tokenizer, pairs, limit))
+    for name in wanted.probes:
+        if name not in _PROBES:
+            raise UnknownNameError("probe", name, _PROBES)
+    if wanted.probes:
+        items = [item for name in wanted.probes for item in _PROBES[name](seed=wanted.seed)]
+        made.append(ChoiceReadout(tokenizer, items, limit))
+    if wanted.tasks:
+        from actstore.bench import TaskReadout
+
+        made.append(TaskReadout(tokenizer, wanted.tasks, wanted.task_folder, wanted.task_limit, wanted.seed))
+    return made
+
+
+def _write_axes(writer: StoreWriter, run: Run) -> None:
+    """Labels of everything, and empty arrays."""
+    cohorts = [state.cohort for state in run.states]
+    writer.write(CONDITION, np.array([state.label for state in run.states]))
+    writer.write("intervention", np.array([state.intervention for state in run.states]))
+    writer.write("cohort", np.array([c.label if c else BASELINE for c in cohorts]))
+    writer.write("rule", np.array([c.rule if c else BASELINE for c in cohorts]))
+    writer.write("statistic", np.array([c.statistic if c else "" for c in cohorts]))
+    writer.write("fraction", np.array([c.fraction if c else 0.0 for c in cohorts]))
+    writer.write("scope", np.array([c.scope if c else "" for c in cohorts]))
+    spans = [f"{c.layers[0]}-{c.layers[-1]}" if c and c.layers else "all" if c else "" for c in cohorts]
+    writer.write("cohort_layers", np.array(spans))
+    writer.write("chosen_at", np.array([c.checkpoint if c else "" for c in cohorts]))
+    writer.write("selection_seed", np.array([c.seed if c else -1 for c in cohorts]))
+    writer.write("tolerance", np.array([c.tolerance or np.nan if c else np.nan for c in cohorts]))
+    writer.write(LAYER, np.array(run.job.layout.layers))
+    writer.write(NEURON, np.arange(run.job.layout.n_neurons))
+    head = (len(run.job.steps), len(run.states))
+    writer.allot("is_edited", (*head, len(run.job.layout.layers), run.job.layout.n_neurons))
+    for name in ("target_perplexity", "is_matched"):
+        writer.allot(name, head)
+    for readout in run.readouts:
+        for name, values in readout.labels.items():
+            writer.write(name, values)
+        for name, shape in readout.shapes.items():
+            writer.allot(name, (*head, *shape))
+
+
+def _compute(run: Run, writer: StoreWriter, worker: tuple[int, int] | None, progress: bool) -> None:
+    """Every cell of this process's share that is not sealed yet."""
+    number, of = worker or (1, 1)
+    share = run.cells[(number - 1) * len(run.cells) // of : number * len(run.cells) // of]
+    sealed = writer.ledger.seals()
+    to_do = [cell for cell in share if (cell.step, cell.condition) not in sealed]
+    with tqdm(total=len(share), initial=len(share) - len(to_do), unit="cell", desc=run.job.source.name,
+              disable=not progress) as bar:  # fmt: skip
+        for step, cells in itertools.groupby(to_do, key=lambda cell: cell.step):
+            model, _, fingerprint = run.job.load(step)
+            writer.ledger.refuse_other_weights(step, fingerprint)
+            state = _State(run, model, step, fingerprint)
+            for cell in cells:
+                bar.set_postfix(checkpoint=step, condition=cell.state.label)
+                for name, values in state.read(cell.state).items():
+                    writer.put(name, (cell.checkpoint, cell.condition), values)
+                writer.ledger.add(Seal(step, cell.condition, cell.condition + 1, fingerprint, {}))
+                bar.update()
+            del model, state  # before the next one is loaded
+
+
+class _State:
+    """A loaded checkpoint, and the perplexities that controls are matched to."""
+
+    def __init__(self, run: Run, model: PreTrainedModel, step: int, fingerprint: str) -> None:
+        self._run, self._model, self._step, self._fingerprint = run, model, step, fingerprint
+        self._known: dict[Any, float] = {}
+
+    def read(self, condition: Condition) -> dict[str, Any]:
+        """The values of every array of a cell."""
+        layout = self._run.job.layout
+        chosen, match = self._choice(condition)
+        mask = np.zeros((len(layout.layers), layout.n_neurons), bool)
+        for layer, neurons in chosen.items():
+            mask[layer, list(neurons)] = True
+        values: dict[str, Any] = {
+            "is_edited": mask,
+            "target_perplexity": match.target if match else np.nan,
+            "is_matched": -1 if match is None else int(match.is_matched),
+        }
+        with self._under(condition.intervention, chosen) as model:
+            for readout in self._run.readouts:
+                values |= readout.read(model)
+        self._known[self._key(condition.intervention, chosen)] = float(values["perplexity"])
+        return values
+
+    def _under(self, name: str, chosen: Neurons) -> contextlib.AbstractContextManager[PreTrainedModel]:
+        if not chosen:
+            return contextlib.nullcontext(self._model)
+        change = intervention(name)
+        means = self._run.statistics.negative_mean(self._step, self._run.job) if change.needs_negative_mean else None
+        return applied(self._model, change, chosen, negative_mean=means, site=self._run.design.site)
+
+    def _choice(self, condition: Condition) -> tuple[Neurons, Match | None]:
+        """The neurons of a cell, and how they match where perplexity decides on them."""
+        cohort = condition.cohort
+        if cohort is None:
+            return {}, None
+        if cohort.rule == PERPLEXITY_MATCHED and cohort.selection is None:
+            return self._matched(condition.intervention, cohort)
+        chosen = cohort.selection or _chosen(cohort, cohort.rule, self._run.statistics, self._step)
+        if chosen.checkpoint == self._step and chosen.weights_fingerprint != self._fingerprint:
+            raise SelectionError(
+                f"the neurons were chosen on other weights of {self._run.job.source.name} step {self._step} (or another "
+                "--compute-dtype); extract and select again"
+            )
+        return chosen.neurons, None
+
+    def _matched(self, name: str, cohort: Cohort) -> tuple[Neurons, Match]:
+        """The bottom neurons that raise perplexity as the top ones do."""
+        top = _chosen(cohort, "top", self._run.statistics, self._step)
+        ranked = self._run.statistics.at(cohort.statistic, cohort.checkpoint, self._step)
+        n_layers = len(cohort.layers) or ranked.sizes[LAYER]
+        n_row = ranked.sizes[NEURON] * (n_layers if cohort.scope == "all" else 1)
+        n_top = round(cohort.fraction * n_row)
+
+        def bottom(size: int) -> Neurons:
+            return _chosen(cohort, "bottom", self._run.statistics, self._step, fraction=size / n_row).neurons
+
+        match = match_perplexity(
+            lambda size: self._perplexity(name, bottom(size)), n_row - n_top, self._perplexity(name, top.neurons),
+            self._perplexity(name, {}), cohort.tolerance,
+        )  # fmt: skip
+        return bottom(match.size), match
+
+    def _perplexity(self, name: str, chosen: Neurons) -> float:
+        key = self._key(name, chosen)
+        if key not in self._known:
+            with self._under(name, chosen) as model:
+                self._known[key] = self._run.text.perplexity(model)
+        return self._known[key]
+
+    @staticmethod
+    def _key(name: str, chosen: Neurons) -> Any:
+        return (name if chosen else BASELINE, tuple((layer, tuple(neurons)) for layer, neurons in sorted(chosen.items())))

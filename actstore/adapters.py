@@ -1,7 +1,7 @@
 """Where each model family keeps its pre-activations.
 
-Owns the map from an architecture to the module whose output the non-linearity receives, and
-the non-linearity's name.
+Owns the map from an architecture to the module whose output the non-linearity receives, to the
+non-linearity's module, and its name.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Adapter:
-    """A family's pre-activation site (`{layer}` stands for the block's number)."""
+    """A family's pre-activation site and activation module (`{layer}` stands for the block's number)."""
 
     family: str
     site: str
-    gated: bool = False
+    activation: str = ""
 
     def modules(self, model: PreTrainedModel) -> list[Module]:
         """The site's module in every block, in order.
@@ -34,22 +34,46 @@ class Adapter:
         ModelError
             If the model has no such module.
         """
-        pattern = re.compile(re.escape(self.site).replace(r"\{layer\}", r"(\d+)"))
+        return self._matching(model, self.site)
+
+    def activations(self, model: PreTrainedModel) -> list[Module]:
+        """The module in every block that turns pre-activations into activations, in order.
+
+        Raises
+        ------
+        ModelError
+            If it is not known, or blocks share one.
+        """
+        if not self.activation:
+            raise ModelError(
+                f"where the {self.family} model's activation functions are is not known: with --site, choose interventions on "
+                "the pre-activation (negative-zero, positive-zero, both-zero, mean-ablate-negative, scale)"
+            )
+        found = self._matching(model, self.activation)
+        if len(set(map(id, found))) < len(found):
+            raise ModelError(f"blocks of this {self.family} model share an activation module, so they cannot be told apart")
+        return found
+
+    @staticmethod
+    def _matching(model: PreTrainedModel, name: str) -> list[Module]:
+        pattern = re.compile(re.escape(name).replace(r"\{layer\}", r"(\d+)"))
         found = {
-            int(match[1]): module for name, module in model.named_modules() if (match := pattern.fullmatch(name)) is not None
+            int(match[1]): module
+            for path, module in model.named_modules(remove_duplicate=False)
+            if (match := pattern.fullmatch(path)) is not None
         }
         if not found:
-            raise ModelError(f"no module matches the site {self.site!r} in this {model.config.model_type} model")
+            raise ModelError(f"no module matches the site {name!r} in this {model.config.model_type} model")
         return [found[layer] for layer in sorted(found)]
 
 
 _LLAMA_SITE = "model.layers.{layer}.mlp.gate_proj"
 ADAPTERS: dict[str, Adapter] = {
-    "gpt_neox": Adapter("gpt_neox", "gpt_neox.layers.{layer}.mlp.dense_h_to_4h"),
-    "gpt2": Adapter("gpt2", "transformer.h.{layer}.mlp.c_fc"),
-    "opt": Adapter("opt", "model.decoder.layers.{layer}.fc1"),
+    "gpt_neox": Adapter("gpt_neox", "gpt_neox.layers.{layer}.mlp.dense_h_to_4h", "gpt_neox.layers.{layer}.mlp.act"),
+    "gpt2": Adapter("gpt2", "transformer.h.{layer}.mlp.c_fc", "transformer.h.{layer}.mlp.act"),
+    "opt": Adapter("opt", "model.decoder.layers.{layer}.fc1", "model.decoder.layers.{layer}.activation_fn"),
     **{
-        family: Adapter(family, _LLAMA_SITE, gated=True)
+        family: Adapter(family, _LLAMA_SITE, _LLAMA_SITE.replace("gate_proj", "act_fn"))
         for family in ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "olmo2")
     },
 }

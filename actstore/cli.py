@@ -15,13 +15,14 @@ from collections.abc import Sequence
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from actstore.errors import StoreError, UnknownNameError, run_reporting
+from actstore.errors import ActstoreError, StoreError, UnknownNameError, run_reporting
 
 if TYPE_CHECKING:
+    from actstore.design import Design
     from actstore.extract import ExtractConfig
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -30,7 +31,7 @@ _EPILOG = """examples:
   actstore plan --model pythia-1b --checkpoints all --tokens 131072
   actstore extract --model pico-neox --checkpoints all --corpus builtin --store runs/store.zarr
   python -m analysis select --store runs/store.zarr --out runs/selections
-  actstore ablate --model pico-neox --selection runs/selections/*.json --out runs/ablation.zarr
+  actstore ablate --model pico-neox --selection runs/selections/*.json --store runs/ablation.zarr
   actstore info runs/store.zarr
 """
 
@@ -178,20 +179,33 @@ def _add_ablate(commands: _Commands) -> None:
     parser = _subcommand(
         commands,
         "ablate",
-        "edit the selected neurons' pre-activations and measure what changes",
-        "actstore ablate --model pico-neox --selection selections/*.json --intervention negative-zero --out ablation.zarr",
+        "edit chosen neurons' pre-activations and measure what changes",
+        "actstore ablate designs/dissociation.toml --store ablation.zarr\n"
+        "  actstore ablate designs/dissociation.toml --store ablation.zarr --worker 3/8   # in a job array\n"
+        "  actstore ablate --model pico-neox --selection selections/*.json --store ablation.zarr   # without a design file",
     )
-    _add_text_options(parser, "builtin-evaluation")
-    parser.add_argument(
-        "--selection", type=Path, nargs="+", required=True, help="selection files (`python -m analysis select`)"
+    parser.add_argument("design", type=Path, nargs="?", help="the design, a TOML file (see the README)")
+    parser.add_argument("--store", type=Path, required=True, help="the Zarr store of results to write")
+    parser.add_argument("--worker", type=_worker, metavar="i/n", help="compute the i-th of n shares, beside other processes")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    alone = parser.add_argument_group("without a design file")
+    alone.add_argument("--model", help="name (see `actstore models`), hub repository, local folder or .gguf file")
+    alone.add_argument("--selection", nargs="+", help="selection files (`python -m analysis select`)")
+    alone.add_argument("--statistics", help="entanglement.zarr of `python -m analysis entanglement` (for mean-ablate-negative)")
+    alone.add_argument("--checkpoints", help="as in actstore extract (default main)")
+    alone.add_argument("--intervention", nargs="+", help="edits to apply (default negative-zero)")
+    alone.add_argument("--corpus", help="text of perplexity and surprisal (default builtin-evaluation)")
+    alone.add_argument("--tokens", type=_token_count, default=16_384, help="up to N tokens of it; all (default 16384)")
+    alone.add_argument("--window", type=_window, default=128, help="tokens in a window, BOS included (default 128)")
+    alone.add_argument("--seed", type=_natural, default=0, help="seed of all that is drawn (default 0)")
+    alone.add_argument(
+        "--pairs", nargs="+", default=["builtin"], help="minimal pairs: builtin, blimp, none, or paths (default builtin)"
     )
-    parser.add_argument("--intervention", nargs="+", default=["negative-zero"], help="edits to apply (default negative-zero)")
-    parser.add_argument(
-        "--pairs", default="builtin", help="minimal pairs: builtin, none, or a path to .jsonl (default builtin)"
-    )
-    parser.add_argument("--pairs-per-paradigm", type=_positive, help="at most N pairs of a paradigm")
-    parser.add_argument("--no-probes", action="store_true", help="leave the embedded facts and recall probes out")
-    parser.add_argument("--out", type=Path, required=True, help="the Zarr store of results to write")
+    alone.add_argument("--pairs-per-paradigm", type=_positive, default=0, help="at most N pairs of a paradigm, drawn by seed")
+    alone.add_argument("--probes", nargs="+", default=["facts", "recall"], help="facts, recall, or none (default both)")
+    alone.add_argument("--device", help="where the model runs: cpu (default), cuda, cuda:1")
+    alone.add_argument("--compute-dtype", choices=("float32", "bfloat16", "float16"), help="dtype of the model's arithmetic")
+    parser.add_argument("--skip-bad", action="store_true", help="leave malformed minimal pairs out, and count them")
     parser.set_defaults(run=_ablate)
 
 
@@ -251,16 +265,38 @@ def _duration(seconds: float) -> str:
 
 
 def _ablate(options: argparse.Namespace) -> None:
-    from actstore.ablate import AblateConfig, ablate
-    from actstore.schema import Selection
+    from dataclasses import replace
 
-    config = AblateConfig(
-        options.model, options.checkpoints, tuple(options.intervention), options.corpus, options.tokens, options.window,
-        options.seed, None if options.pairs == "none" else options.pairs, options.pairs_per_paradigm, not options.no_probes,
-    )  # fmt: skip
-    selections = [Selection.load(path) for path in options.selection]
-    written = ablate(config, selections, options.out, progress=not options.quiet)
-    print(f"{options.out}: {'written' if written else 'already complete, nothing to do'}")
+    from actstore.ablate import ablate
+    from actstore.design import load_design
+
+    if (options.design is None) == (options.selection is None) or (options.design is None and options.model is None):
+        raise ActstoreError("name a design file, or --model and --selection")
+    design = _design_of(options) if options.design is None else load_design(options.design)
+    if options.skip_bad:
+        design = replace(design, readouts=replace(design.readouts, skip_bad=True))
+    outcome = ablate(design, options.store, worker=options.worker, progress=not options.quiet)
+    print(f"{options.store}: {outcome.value}")
+
+
+def _design_of(options: argparse.Namespace) -> Design:
+    from actstore.design import FILE, CohortSpec, Design, Readouts, Text
+
+    def some(names: list[str]) -> tuple[str, ...]:
+        return () if names == ["none"] else tuple(names)
+
+    text: dict[str, Any] = {"corpus": options.corpus} if options.corpus else {}
+    given = {name: getattr(options, name) for name in ("checkpoints", "statistics", "device", "compute_dtype")}
+    named: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if options.intervention:
+        named["interventions"] = tuple(options.intervention)
+    return Design(
+        options.model,
+        text=Text(**text, tokens=options.tokens or 0, window=options.window, seed=options.seed),
+        readouts=Readouts(some(options.pairs), options.pairs_per_paradigm, some(options.probes), seed=options.seed),
+        cohorts=(CohortSpec(FILE, selection=tuple(options.selection)),),
+        **named,
+    )
 
 
 def _models(options: argparse.Namespace) -> None:

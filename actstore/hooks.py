@@ -14,7 +14,7 @@ from torch.nn import Module
 
 from actstore.errors import ActstoreError
 
-Edit = Callable[[torch.Tensor], torch.Tensor]
+Change = Callable[..., torch.Tensor]
 Receive = Callable[[int, torch.Tensor, torch.Tensor], None]
 
 
@@ -45,8 +45,15 @@ def observe(sites: Sequence[Module], receive: Receive) -> Iterator[None]:
 
 
 @contextmanager
-def edit(sites: Sequence[Module], neurons: Mapping[int, Sequence[int]], change: Edit) -> Iterator[None]:
-    """Apply `change` to the chosen neurons' pre-activations during the forward passes inside.
+def edit(
+    sites: Sequence[Module],
+    neurons: Mapping[int, Sequence[int]],
+    change: Change,
+    activations: Sequence[Module] | None = None,
+) -> Iterator[None]:
+    """Apply `change` to chosen neurons during the forward passes inside.
+
+    Edits nest as long as no neuron is edited twice.
 
     Parameters
     ----------
@@ -55,34 +62,45 @@ def edit(sites: Sequence[Module], neurons: Mapping[int, Sequence[int]], change: 
     neurons : mapping of int to sequence of int
         Layer to the neurons to edit; all others are untouched.
     change : callable
-        Pure function of a tensor (…, n_chosen) to one of the same shape.
+        Of a layer and its chosen pre-activations (…, n_chosen), and with `activations` of their
+        activations too; gives what takes their place, in the same shape.
+    activations : sequence of Module, optional
+        The activation module of every layer, if the activation is what is replaced.
 
     Raises
     ------
     ActstoreError
-        If the model is already being edited at one of these layers.
+        If one of the neurons is already being edited.
     """
     handles: list[Any] = []
-    edited: list[Module] = []
+    marked: list[tuple[set[int], set[int]]] = []
     try:
         for layer, chosen in neurons.items():
-            site = sites[layer]
-            if getattr(site, "_actstore_edited", False):
-                raise ActstoreError(f"layer {layer} is already under an intervention; leave that one first")
-            site._actstore_edited = True  # type: ignore[assignment]
-            edited.append(site)
-            index = torch.as_tensor(chosen, dtype=torch.long, device=next(site.parameters()).device)
-            handles.append(site.register_forward_hook(_edit_hook(index, change)))
+            edited: set[int] = sites[layer].__dict__.setdefault("_actstore_edited", set())
+            wanted = {int(neuron) for neuron in chosen}
+            if twice := sorted(edited & wanted):
+                raise ActstoreError(
+                    f"neuron {twice[0]} of layer {layer} is already under an intervention; leave that one first"
+                )
+            edited |= wanted
+            marked.append((edited, wanted))
+            index = torch.as_tensor(chosen, dtype=torch.long)
+            hook = _edit_hook(layer, index, change, activations is not None)
+            handles.append((activations or sites)[layer].register_forward_hook(hook))
         yield
     finally:
         for handle in handles:
             handle.remove()
-        for site in edited:
-            del site._actstore_edited
+        for edited, wanted in marked:
+            edited -= wanted
 
 
-def _edit_hook(index: torch.Tensor, change: Edit) -> Callable[..., torch.Tensor]:
+def _edit_hook(layer: int, index: torch.Tensor, change: Change, of_activation: bool) -> Callable[..., torch.Tensor]:
     def hook(module: Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
-        return output.index_copy(-1, index, change(output.index_select(-1, index)))
+        nonlocal index
+        index = index.to(output.device)
+        given = output.index_select(-1, index)
+        values = change(layer, args[0].index_select(-1, index), given) if of_activation else change(layer, given)
+        return output.index_copy(-1, index, values.to(output.dtype))
 
     return hook

@@ -168,6 +168,16 @@ def dataset_file(repo: str, name: str) -> Path:
     ))  # fmt: skip
 
 
+def dataset_folder(repo: str, pattern: str) -> Path:
+    """The folder of a data set's files that match a pattern, downloaded once into the hub's cache."""
+    from huggingface_hub import snapshot_download
+
+    return Path(_patiently(
+        lambda: snapshot_download(repo, repo_type="dataset", allow_patterns=pattern, local_files_only=offline()),
+        f"data set {repo}",
+    ))  # fmt: skip
+
+
 def _cached_refs(repo: str) -> dict[str, str]:
     from huggingface_hub import constants
 

@@ -43,7 +43,10 @@ def file_checksum(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Seal:
-    """A finished block: tokens [start, stop) of one checkpoint, and the checksum of each variable."""
+    """A finished block: tokens [start, stop) of one checkpoint, and the checksum of each variable.
+
+    Of an ablation: conditions [start, stop), with no checksums.
+    """
 
     checkpoint: int
     start: int

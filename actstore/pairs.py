@@ -1,20 +1,34 @@
-"""Minimal pairs as records: the embedded ones and files in BLiMP's form.
+"""Minimal pairs as records: the embedded ones, BLiMP, templates, and files of BLiMP's form.
 
-Owns reading and checking; scoring is `scoring.py`.
+Owns reading and checking; scoring is `readouts.py`.
 """
 
 from __future__ import annotations
 
 import gzip
+import io
 import json
-from collections.abc import Iterable, Iterator
+import logging
+import pickle
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from actstore import hub
 from actstore.errors import CorpusError, UnknownNameError
+from actstore.files import existing
 
 DEFAULT_PER_PARADIGM = 50
+BLIMP = "blimp"
+_BLIMP_REPO = "nyu-mll/blimp"
+_SUFFIXES = (".jsonl", ".jsonl.gz", ".pickle", ".pkl")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +39,24 @@ class MinimalPair:
     sentence_bad: str
     phenomenon: str
     paradigm: str
+    benchmark: str = ""
 
 
-def read_pairs(name: str, per_paradigm: int | None = None, seed: int = 0) -> list[MinimalPair]:
-    """The embedded pairs (`builtin`) or those of a `.jsonl` file or folder (`.jsonl.gz` too).
+def read_pairs(name: str, per_paradigm: int | None = None, seed: int = 0, *, skip_bad: bool = False) -> list[MinimalPair]:
+    """Minimal pairs of one source, paradigm by paradigm.
 
     Parameters
     ----------
     name : str
-        `builtin` or a path.
+        `builtin`; `blimp` (the hub's data set); or a file or folder of `.jsonl` or `.jsonl.gz` in
+        BLiMP's form (`sentence_good`, `sentence_bad`; `UID` and `linguistics_term` where known,
+        else the file's name), or of Marvin and Linzen's `.pickle` templates.
     per_paradigm : int, optional
-        At most this many pairs of each paradigm, the first ones; all of a file by default,
-        50 of the embedded ones.
+        At most this many pairs of each paradigm, drawn by seed; all of a file by default, 50 of the
+        embedded ones.
     seed : int
-        Seed of the embedded pairs.
+    skip_bad : bool
+        Whether malformed records are left out and counted in a warning.
 
     Raises
     ------
@@ -48,46 +66,130 @@ def read_pairs(name: str, per_paradigm: int | None = None, seed: int = 0) -> lis
     if name == "builtin":
         from actstore.builtin.pairs import minimal_pairs
 
-        return [_pair(record) for record in minimal_pairs(per_paradigm or DEFAULT_PER_PARADIGM, seed)]
-    path = Path(name)
-    if not path.exists():
-        raise UnknownNameError("minimal pairs", name, ["builtin", "a path to .jsonl files in BLiMP's form"])
-    files = sorted(p for p in path.rglob("*") if p.name.endswith((".jsonl", ".jsonl.gz"))) if path.is_dir() else [path]
-    pairs = [pair for file in files for pair in _file(file, per_paradigm)]
-    if not pairs:
-        raise CorpusError(f"{path} holds no minimal pair; expected .jsonl files in BLiMP's form")
-    return pairs
+        return [_pair(record, "", name) for record in minimal_pairs(per_paradigm or DEFAULT_PER_PARADIGM, seed)]
+    if name == BLIMP:
+        found = list(_hub_blimp())
+    elif (path := existing(name)) is not None:
+        files = [p for p in sorted(path.rglob("*")) if p.name.endswith(_SUFFIXES)] if path.is_dir() else [path]
+        found = [pair for file in files for pair in _file(file, path.name.partition(".")[0], skip_bad)]
+    else:
+        raise UnknownNameError("minimal pairs", name, ["builtin", BLIMP, "a path to .jsonl files in BLiMP's form"])
+    if not found:
+        raise CorpusError(f"{name} holds no minimal pair; expected .jsonl files in BLiMP's form")
+    return list(_sampled(found, per_paradigm, seed))
 
 
-def _file(file: Path, per_paradigm: int | None) -> Iterator[MinimalPair]:
-    counts: dict[str, int] = {}
-    for number, line in enumerate(_lines(file), 1):
-        if not line.strip():
-            continue
+def _sampled(pairs: list[MinimalPair], per_paradigm: int | None, seed: int) -> Iterator[MinimalPair]:
+    paradigms: dict[str, list[MinimalPair]] = {}
+    for pair in pairs:
+        paradigms.setdefault(pair.paradigm, []).append(pair)
+    for name, members in paradigms.items():
+        if per_paradigm is not None and len(members) > per_paradigm:
+            rng = np.random.default_rng([seed, zlib.crc32(name.encode())])  # what is drawn of one depends on no other
+            members = [members[i] for i in sorted(rng.choice(len(members), per_paradigm, replace=False))]
+        yield from members
+
+
+def _hub_blimp() -> Iterator[MinimalPair]:
+    import pandas as pd
+
+    for file in sorted(hub.dataset_folder(_BLIMP_REPO, "*.parquet").rglob("*.parquet")):
         try:
-            pair = _pair(json.loads(line), file.name.split(".")[0])
-        except (ValueError, KeyError, TypeError) as error:
+            records: Any = pd.read_parquet(file).to_dict("records")
+        except ImportError:
+            raise CorpusError("reading blimp from the hub needs pyarrow: pip install 'actstore[wikitext]'") from None
+        yield from (_pair(record, file.parent.name, BLIMP) for record in records)
+
+
+def _file(file: Path, benchmark: str, skip_bad: bool) -> Iterator[MinimalPair]:
+    records = _templates(file) if file.suffix in (".pickle", ".pkl") else _json_lines(file)
+    n_bad = 0
+    for place, record in records:
+        try:
+            yield _pair(record, file.name.partition(".")[0], benchmark)
+        except (KeyError, TypeError, AttributeError) as error:
             reason = f"no field {error}" if isinstance(error, KeyError) else "not a JSON object with two sentences"
-            raise CorpusError(f"{file} line {number}: {reason}") from None
-        counts[pair.paradigm] = counts.get(pair.paradigm, 0) + 1
-        if per_paradigm is None or counts[pair.paradigm] <= per_paradigm:
-            yield pair
+            if not skip_bad:
+                raise CorpusError(f"{file} {place}: {reason}; mend it, or leave such records out with --skip-bad") from None
+            n_bad += 1
+    if n_bad:
+        _log.warning("%s: %d malformed records left out", file, n_bad)
+
+
+def _json_lines(file: Path) -> Iterator[tuple[str, Any]]:
+    for number, line in enumerate(_lines(file), 1):
+        if line.strip():
+            try:
+                yield f"line {number}", json.loads(line)
+            except ValueError:
+                yield f"line {number}", None
 
 
 def _lines(file: Path) -> Iterable[str]:
+    raw = _bytes(file)
     try:
-        raw = file.read_bytes()
-        text = (gzip.decompress(raw) if file.suffix == ".gz" else raw).decode("utf-8")
-    except (OSError, EOFError) as error:
+        return (gzip.decompress(raw) if file.suffix == ".gz" else raw).decode("utf-8").split("\n")
+    except (OSError, EOFError, zlib.error) as error:
         raise CorpusError(f"cannot read {file}: {error}") from None
     except UnicodeDecodeError as error:
         raise CorpusError(f"{file} is not UTF-8 (byte {error.start})") from None
-    return text.splitlines()
 
 
-def _pair(record: dict[str, Any], fallback: str = "") -> MinimalPair:
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise CorpusError(f"cannot read {file}: {error.strerror}") from None
+
+
+class _Plain(pickle.Unpickler):
+    """Takes containers, text and numbers: nothing that has to be looked up can be called."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, and could run anything")
+
+    def persistent_load(self, identity: Any) -> Any:
+        raise pickle.UnpicklingError("it refers to something outside")
+
+
+def _templates(file: Path) -> Iterator[tuple[str, Any]]:
+    """Records of a pickled mapping from a construction's cases to (good, …, bad) sentences."""
+    try:
+        cases = _Plain(io.BytesIO(_bytes(file))).load()
+    except Exception as error:  # a damaged pickle fails in any way
+        raise CorpusError(f"{file} is no pickle of plain text: {error}. Nothing of it was run") from None
+    if not isinstance(cases, Mapping):
+        raise CorpusError(f"{file} holds a {type(cases).__name__}, not a mapping of cases to sentences")
+    for case, items in cases.items():
+        for number, item in enumerate(items, 1):
+            texts = item if isinstance(item, (tuple, list)) and len(item) > 1 else (None, None)
+            yield f"{case}, item {number}", {"sentence_good": texts[0], "sentence_bad": texts[-1]}
+
+
+def _pair(record: Mapping[str, Any], paradigm: str, benchmark: str) -> MinimalPair:
     good, bad = record["sentence_good"], record["sentence_bad"]
-    if not (isinstance(good, str) and isinstance(bad, str)):
+    if not (isinstance(good, str) and isinstance(bad, str) and good.strip() and bad.strip()):
         raise TypeError("a sentence is not text")
-    paradigm = str(record.get("UID", fallback))
-    return MinimalPair(good, bad, str(record.get("linguistics_term", paradigm)), paradigm)
+    paradigm = str(record.get("UID", paradigm))
+    return MinimalPair(good, bad, str(record.get("linguistics_term", paradigm)), paradigm, benchmark)
+
+
+def critical_regions(pair: MinimalPair) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where the sentences differ: characters [start, stop) of the good and of the bad one.
+
+    The words between the longest beginning and the longest end that both share. Where one sentence
+    has no word there, the next word belongs to the region of both; a region stays empty at the end
+    of a sentence.
+    """
+    good, bad = (list(re.finditer(r"\S+", text)) for text in (pair.sentence_good, pair.sentence_bad))
+    shortest = min(len(good), len(bad))
+    start = next((i for i in range(shortest) if good[i][0] != bad[i][0]), shortest)
+    end = next((i for i in range(shortest - start) if good[-1 - i][0] != bad[-1 - i][0]), shortest - start)
+    if end and min(len(good), len(bad)) - start - end == 0 and len(good) != len(bad):
+        end -= 1
+    return _span(good, start, end), _span(bad, start, end)
+
+
+def _span(words: list[re.Match[str]], start: int, end: int) -> tuple[int, int]:
+    inside = words[start : len(words) - end]
+    return (inside[0].start(), inside[-1].end()) if inside else (0, 0)

@@ -21,7 +21,7 @@ from actstore.errors import SelectionError
 SCHEMA_VERSION = 1
 
 CHECKPOINT, LAYER, TOKEN, NEURON, HIDDEN = "checkpoint", "layer", "token", "neuron", "hidden"
-CONDITION, PAIR, ITEM, OPTION = "condition", "pair", "item", "option"
+CONDITION, PAIR, ITEM, OPTION, SAMPLE = "condition", "pair", "item", "option", "sample"
 
 NO_WORD = -1
 """`word`, `sentence` of a token that belongs to none (BOS, white space)."""
@@ -73,14 +73,30 @@ FIELDS: dict[str, Field] = {
     "is_scored": Field((TOKEN,), "bool", "whether the token has a surprisal"),
     # Ablation results.
     "intervention": Field((CONDITION,), "str", "edit of the pre-activation, none for the intact model"),
-    "cohort": Field((CONDITION,), "str", "rule by which the edited neurons were chosen"),
+    "cohort": Field((CONDITION,), "str", "the edited neurons; draws of one cohort share it"),
     CONDITION: Field((CONDITION,), "str", "intervention and cohort"),
     "selection_seed": Field((CONDITION,), "int64", "seed of the neuron choice, -1 where there is none"),
-    "n_neurons": Field((CONDITION,), "int64", "number of edited neurons over all layers"),
+    "rule": Field((CONDITION,), "str", "rule by which the edited neurons were chosen"),
+    "statistic": Field((CONDITION,), "str", "statistic by which they were ranked"),
+    "fraction": Field((CONDITION,), "float64", "fraction of neurons asked for, of each layer or of all"),
+    "scope": Field((CONDITION,), "str", "whether neurons were ranked by layer, or all together"),
+    "cohort_layers": Field((CONDITION,), "str", "layers that neurons were chosen in, first to last, or all"),
+    "chosen_at": Field((CONDITION,), "str", "checkpoint whose statistics were ranked, same for the one that is ablated"),
+    "tolerance": Field((CONDITION,), "float64", "greatest relative difference of a matched perplexity; NaN where none is matched"),
+    "is_edited": Field((CHECKPOINT, CONDITION, LAYER, NEURON), "bool", "whether the neuron was edited"),
+    "target_perplexity": Field((CHECKPOINT, CONDITION), "float64", "perplexity to be matched; NaN where none is"),
+    "is_matched": Field((CHECKPOINT, CONDITION), "int8", "1 if perplexity is matched, 0 if it could not be, -1 where none is to be"),
     "ablated_surprisal": Field((CHECKPOINT, CONDITION, TOKEN), "float32", "surprisal under the condition; NaN where unscored", "nat"),
     "perplexity": Field((CHECKPOINT, CONDITION), "float64", "exponential of the mean surprisal per scored token"),
     "log_probability_good": Field((CHECKPOINT, CONDITION, PAIR), "float64", "total log-probability of the good sentence", "nat"),
     "log_probability_bad": Field((CHECKPOINT, CONDITION, PAIR), "float64", "total log-probability of the bad sentence", "nat"),
+    "critical_log_probability_good": Field((CHECKPOINT, CONDITION, PAIR), "float64", "log-probability of the good sentence's critical region", "nat"),
+    "critical_log_probability_bad": Field((CHECKPOINT, CONDITION, PAIR), "float64", "log-probability of the bad sentence's critical region", "nat"),
+    "benchmark": Field((PAIR,), "str", "source of the minimal pair"),
+    "n_tokens_good": Field((PAIR,), "int64", "scored tokens of the good sentence"),
+    "n_tokens_bad": Field((PAIR,), "int64", "scored tokens of the bad sentence"),
+    "n_critical_good": Field((PAIR,), "int64", "tokens in the good sentence's critical region, where the two differ"),
+    "n_critical_bad": Field((PAIR,), "int64", "tokens in the bad sentence's critical region, where the two differ"),
     "phenomenon": Field((PAIR,), "str", "linguistic phenomenon of the minimal pair"),
     "paradigm": Field((PAIR,), "str", "paradigm (UID) of the minimal pair"),
     "sentence_good": Field((PAIR,), "str", "well-formed sentence"),
@@ -88,6 +104,10 @@ FIELDS: dict[str, Field] = {
     "log_probability_option": Field((CHECKPOINT, CONDITION, ITEM, OPTION), "float64", "log-probability of an option given its context", "nat"),
     "probe": Field((ITEM,), "str", "non-grammatical probe that the item belongs to"),
     "answer": Field((ITEM,), "int64", "index of the right option"),
+    "task_score": Field((CHECKPOINT, CONDITION, SAMPLE), "float64", "score of one item of a task by one metric"),
+    "task": Field((SAMPLE,), "str", "task of lm-evaluation-harness"),
+    "task_item": Field((SAMPLE,), "int64", "item of the task"),
+    "metric": Field((SAMPLE,), "str", "metric of the score"),
     # Analysis results.
     "wasserstein_distance": Field((CHECKPOINT, LAYER, NEURON), "float64", "1-Wasserstein distance of the standardised pre-activation to N(0, 1)", "standard deviation"),
     "negative_wasserstein_frac": Field((CHECKPOINT, LAYER, NEURON), "float64", "share of the Wasserstein integral on negative pre-activations"),
@@ -99,6 +119,7 @@ FIELDS: dict[str, Field] = {
     "excess_kurtosis": Field((CHECKPOINT, LAYER, NEURON), "float64", "excess kurtosis of the pre-activation"),
     "bimodality_coefficient": Field((CHECKPOINT, LAYER, NEURON), "float64", "Sarle's bimodality coefficient of the pre-activation"),
     "negative_frac": Field((CHECKPOINT, LAYER, NEURON), "float64", "fraction of tokens with a negative pre-activation"),
+    "negative_mean": Field((CHECKPOINT, LAYER, NEURON), "float64", "mean of the negative pre-activations; NaN where there is none"),
     "mapping_difficulty": Field((CHECKPOINT, LAYER, NEURON), "float64", "mean normalised output distance over normalised input distance of random pairs"),
     "output_scale": Field((CHECKPOINT, LAYER, NEURON), "float64", "median output distance of the sampled pairs, N_y"),
     "input_scale": Field((CHECKPOINT, LAYER), "float64", "largest input distance of the sampled pairs, N_x"),
@@ -121,7 +142,7 @@ class Selection:
     statistic : str
         The variable that was ranked (or excluded, for `random`).
     fraction : float
-        Fraction of each layer that was asked for.
+        Fraction of each layer, or of all, that was asked for.
     model, weights_fingerprint : str
         The model and the weights whose store the choice was made on.
     checkpoint : int
@@ -130,6 +151,8 @@ class Selection:
         Neurons in each layer of the model; the range of valid indices.
     seed : int
         Seed of a random choice, -1 where nothing was drawn.
+    scope : str
+        `layer` if neurons were ranked layer by layer, `all` if together.
     provenance : dict
         Anything else worth knowing (fingerprint of the store, package version).
     """
@@ -143,6 +166,7 @@ class Selection:
     checkpoint: int
     n_neurons_per_layer: int
     seed: int = -1
+    scope: str = "layer"
     provenance: dict[str, Any] = field(default_factory=dict)
 
     _FORMAT = "actstore-selection-1"
@@ -166,8 +190,11 @@ class Selection:
 
     @property
     def label(self) -> str:
-        """Rule and, where there is one, seed."""
-        return self.rule if self.seed < 0 else f"{self.rule}-{self.seed}"
+        """What tells it from other selections: rule, fraction, and what is out of the ordinary."""
+        parts = [self.rule, f"{self.fraction:g}"]
+        parts += [self.statistic] if self.statistic != "wasserstein_distance" else []
+        parts += [self.scope] if self.scope != "layer" else []
+        return "-".join(parts + ([f"s{self.seed}"] if self.seed >= 0 else []))
 
     def mask(self, layers: Iterable[int]) -> np.ndarray:
         """Boolean (layer, neuron) of these layers, true where chosen."""

@@ -33,21 +33,44 @@ def pad(sequences: Sequence[np.ndarray], device: torch.device) -> tuple[torch.Te
     return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
 
 
-def hidden_states(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Last hidden states (batch, position, hidden): what the vocabulary projection receives."""
+def hidden_states(
+    model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Last hidden states (batch, position, hidden): what the vocabulary projection receives.
+
+    Raises
+    ------
+    ValueError
+        If positions of one's own are given and the model takes none.
+    """
     backbone = model.base_model
-    positions = {}
+    named = {}
     if "position_ids" in inspect.signature(backbone.forward).parameters:
-        positions = {"position_ids": torch.arange(ids.shape[1], device=ids.device).expand_as(ids)}
-    hidden: torch.Tensor = backbone(input_ids=ids, attention_mask=mask, use_cache=False, **positions).last_hidden_state
+        named = {
+            "position_ids": torch.arange(ids.shape[1], device=ids.device).expand_as(ids) if positions is None else positions
+        }
+    elif positions is not None:
+        raise ValueError("the model takes no positions")
+    hidden: torch.Tensor = backbone(input_ids=ids, attention_mask=mask, use_cache=False, **named).last_hidden_state
     return hidden
 
 
-def surprisals(model: PreTrainedModel, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Surprisal in nats of `targets` (row,) given final hidden states (row, hidden), float32.
+def surprisals(
+    model: PreTrainedModel, hidden: torch.Tensor, targets: torch.Tensor, rows: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Surprisal in nats of `targets` (target,) given final hidden states (row, hidden), float32.
 
     −log p = logsumexp(logits) − logit of the target, tile by tile of rows and vocabulary: a tile
     is reduced while it is still in the cache, so the logits never exist as a whole.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+    hidden : Tensor (row, hidden)
+    targets : Tensor (target,)
+        Token ids.
+    rows : Tensor (target,), optional
+        The row that each target follows; by default one target a row.
 
     Raises
     ------
@@ -61,20 +84,23 @@ def surprisals(model: PreTrainedModel, hidden: torch.Tensor, targets: torch.Tens
         )
     n_columns = max(1, _TILE_ELEMENTS.get(hidden.device.type, _TILE_ELEMENTS["cpu"]) // _TILE_ROWS)
     n_parts = max(1, -(-len(hidden) // _TILE_ROWS))  # of equal size: a small rest would cost a whole pass over the weights
-    parts = []
-    for rows, wanted in zip(hidden.tensor_split(n_parts), targets.tensor_split(n_parts), strict=True):
-        chosen = torch.zeros(len(rows), device=hidden.device)
-        totals = []
+    rows = torch.arange(len(hidden), device=hidden.device) if rows is None else rows
+    result = torch.zeros(len(targets), device=hidden.device)
+    start = 0
+    for part in hidden.tensor_split(n_parts):
+        inside = ((rows >= start) & (rows < start + len(part))).nonzero().squeeze(1)
+        row, wanted = rows[inside] - start, targets[inside]
+        chosen, totals = torch.zeros(len(inside), device=hidden.device), []
         for first in range(0, len(head.weight), n_columns):
             columns = slice(first, first + n_columns)
             bias = None if head.bias is None else head.bias[columns]
-            tile = _scaled(model, torch.nn.functional.linear(rows, head.weight[columns], bias)).float()
+            tile = _scaled(model, torch.nn.functional.linear(part, head.weight[columns], bias)).float()
             totals.append(torch.logsumexp(tile, dim=1))
             place = (wanted - first).clamp(0, tile.shape[1] - 1)
-            here = place == wanted - first
-            chosen = torch.where(here, tile.gather(1, place[:, None]).squeeze(1), chosen)
-        parts.append(torch.logsumexp(torch.stack(totals), dim=0) - chosen)
-    return torch.cat(parts)
+            chosen = torch.where(place == wanted - first, tile[row, place], chosen)
+        result[inside] = torch.logsumexp(torch.stack(totals), dim=0)[row] - chosen
+        start += len(part)
+    return result
 
 
 def _scaled(model: PreTrainedModel, logits: torch.Tensor) -> torch.Tensor:
@@ -171,47 +197,6 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str], max_length:
             raise CorpusError(f"a text of {len(ids)} tokens exceeds the model's context of {max_length}: {text[:60]!r}…")
         encoded.append(ids)
     return encoded
-
-
-def sentence_log_probabilities(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    sentences: Sequence[str],
-    progress: Callable[[int], object] | None = None,
-) -> np.ndarray:
-    """Total log-probability in nats of each sentence after BOS, float64; each text is scored once."""
-    unique = list(dict.fromkeys(sentences))
-    parts = sequence_surprisals(model, encode(tokenizer, unique, context_length(model)), progress=progress)
-    totals = {text: -float(part.sum(dtype=np.float64)) for text, part in zip(unique, parts, strict=True)}
-    return np.array([totals[text] for text in sentences])
-
-
-def option_log_probabilities(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    contexts: Sequence[str],
-    options: Sequence[Sequence[str]],
-    progress: Callable[[int], object] | None = None,
-) -> np.ndarray:
-    """Log-probability in nats of each option given its context, (item, option), float64.
-
-    The option's own tokens are scored: those after the longest token prefix that the context
-    alone and context plus option share.
-    """
-    limit = context_length(model)
-    stems = encode(tokenizer, contexts, limit)
-    texts = [context + option for context, choices in zip(contexts, options, strict=True) for option in choices]
-    sequences = encode(tokenizer, texts, limit)
-    parts = iter(zip(sequences, sequence_surprisals(model, sequences, progress=progress), strict=True))
-    scores = np.empty((len(contexts), len(options[0])))
-    for item, stem in enumerate(stems):
-        for option in range(scores.shape[1]):
-            ids, values = next(parts)
-            shared = min(len(stem), len(ids))
-            different = np.flatnonzero(stem[:shared] != ids[:shared])
-            start = int(different[0]) if len(different) else shared
-            scores[item, option] = -values[start - 1 :].sum(dtype=np.float64)
-    return scores
 
 
 def context_length(model: PreTrainedModel) -> int:

@@ -217,7 +217,8 @@ class StoreWriter:
             name for name in sorted(self.group.array_keys()) if len(FIELDS[name].dims) == 1 and name not in FIELDS[name].dims
         ]
         self.group.attrs["coordinates"] = " ".join(coordinates)  # the CF convention, so that xarray sets them
-        keep(self.group, self.ledger.seals().values(), _file_checksums(self.workspace.data, _sharded(self.group)))
+        blocks = [seal for seal in self.ledger.seals().values() if seal.checksums]
+        keep(self.group, blocks, _file_checksums(self.workspace.data, _sharded(self.group)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ZarrUserWarning)  # consolidated metadata is not in the v3 specification yet
             zarr.consolidate_metadata(self.workspace.data, zarr_format=3)
@@ -236,6 +237,21 @@ class StoreWriter:
                 dtype=dtype, dimension_names=spec.dims, attributes=spec.attrs, overwrite=True,
             )  # fmt: skip
             array[...] = values
+
+    def allot(self, name: str, shape: tuple[int, ...]) -> None:
+        """Create an array of the schema to be filled cell by cell: one chunk a (checkpoint, condition)."""
+        spec = FIELDS[name]
+        with disk_errors(self.partial):
+            self.group.create_array(
+                name, shape=shape, chunks=(1, 1, *(max(1, n) for n in shape[2:])), dtype=spec.dtype, dimension_names=spec.dims,
+                attributes=spec.attrs, fill_value=np.nan if spec.dtype.startswith("float") else 0,
+            )  # fmt: skip
+
+    def put(self, name: str, cell: tuple[int, int], values: Any) -> None:
+        """Fill one cell of such an array."""
+        with disk_errors(self.partial):
+            array: Any = self.group[name]
+            array[cell] = values
 
     def declare(self, layout: ArrayLayout) -> None:
         """Create a sharded array, whose shard files are written by `shards.ShardWriter`."""

@@ -2,28 +2,31 @@
 
 >>> import analysis
 >>> sorted(analysis.__all__)[:3]
-['accuracy_by_phenomenon', 'class_separation', 'cohort_overlap']
+['class_separation', 'cohort_overlap', 'cohort_table']
 """
 
-from analysis.ablation import accuracy_by_phenomenon, perplexity_table, probe_table, surprisal_by_upos, word_table
+from actstore.selection import select
+from analysis.ablation import edited_by_layer, perplexity_table, probe_table, surprisal_by_upos, task_table, word_table
 from analysis.atlas import neuron_atlas
 from analysis.differentiation import cohort_table, most_differentiated, pair_differentiation, pair_labels
+from analysis.dissociation import dissociation
 from analysis.dynamics import cohort_overlap, cohort_trajectory, emergence, weight_dissimilarity
 from analysis.entanglement import entanglement, shape_statistics, wasserstein_distance
 from analysis.explanation import explained_by_shape, rank_correlations
+from analysis.grammar import pair_accuracy, pair_clusters, pair_margins, paired_tests
 from analysis.mapping import mapping_difficulty
 from analysis.neurons import histogram, neuron_statistics, neuron_table
-from analysis.selection import select
 from analysis.similarity import find_pairs
 from analysis.transport import class_separation, distribution_distance, sliced_distance
 
 __all__ = [
-    "accuracy_by_phenomenon",
     "class_separation",
     "cohort_overlap",
     "cohort_table",
     "cohort_trajectory",
+    "dissociation",
     "distribution_distance",
+    "edited_by_layer",
     "emergence",
     "entanglement",
     "explained_by_shape",
@@ -34,8 +37,12 @@ __all__ = [
     "neuron_atlas",
     "neuron_statistics",
     "neuron_table",
+    "pair_accuracy",
+    "pair_clusters",
     "pair_differentiation",
     "pair_labels",
+    "pair_margins",
+    "paired_tests",
     "perplexity_table",
     "probe_table",
     "rank_correlations",
@@ -43,6 +50,7 @@ __all__ = [
     "shape_statistics",
     "sliced_distance",
     "surprisal_by_upos",
+    "task_table",
     "wasserstein_distance",
     "weight_dissimilarity",
     "word_table",

@@ -16,6 +16,7 @@ import xarray as xr
 
 from actstore.errors import UnknownNameError, run_reporting
 from actstore.schema import CHECKPOINT, LAYER, NEURON, NOT_A_DUPLICATE, Selection
+from actstore.selection import RULES, select
 from actstore.store import open_store
 from analysis.ablation import ablation_tables
 from analysis.atlas import neuron_atlas
@@ -25,7 +26,6 @@ from analysis.explanation import explained_by_shape, rank_correlations
 from analysis.labels import at_checkpoint
 from analysis.neurons import histogram, neuron_statistics, neuron_table
 from analysis.results import DIFFERENTIATION, ENTANGLEMENT, PAIRS, load_dataset, save_dataset, save_table
-from analysis.selection import RULES, select
 from analysis.similarity import N_NEIGHBOURS, N_TOKENS, find_pairs
 
 _EPILOG = """examples:

@@ -94,8 +94,8 @@ def shape_statistics(preactivation: xr.DataArray, dim: str = TOKEN) -> xr.Datase
     Returns
     -------
     Dataset
-        `mean`, `std`, `skewness`, `excess_kurtosis`, `bimodality_coefficient`, `negative_frac` over
-        the other dims; those that divide by the variance are NaN where it is zero.
+        `mean`, `std`, `skewness`, `excess_kurtosis`, `bimodality_coefficient`, `negative_frac`,
+        `negative_mean` over the other dims; those that divide by the variance are NaN where it is zero.
 
     Raises
     ------

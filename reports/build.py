@@ -49,6 +49,9 @@ class Results:
     provenance: dict[str, dict[str, str]]
 
 
+_WHERE = {"layer": "each layer", "all": "all layers together"}
+
+
 def load_results(folder: Path) -> Results:
     """Everything that the steps before left in a run's folder."""
     results = folder / "analysis"
@@ -61,7 +64,7 @@ def load_results(folder: Path) -> Results:
         "Extraction": {key: str(value) for key, value in store.attrs.items() if key not in ("configuration", "coordinates")}
         | {"tokens": f"{store.sizes['token']:,}", "checkpoints": ", ".join(map(str, store["checkpoint"].values))},
         "Selection": {
-            "rule": f"{selection.rule} {selection.fraction:g} of each layer by {selection.statistic}",
+            "rule": f"{selection.rule} {selection.fraction:g} of {_WHERE[selection.scope]} by {selection.statistic}",
             "neurons": str(selection.n_neurons),
             "checkpoint": str(selection.checkpoint),
             "weights": selection.weights_fingerprint,
@@ -86,7 +89,7 @@ def _by_cohort(table: pd.DataFrame, **match: Any) -> dict[str, pd.Series]:
     rows = rows[rows["intervention"] == rows["intervention"].iloc[0]]
     for column, value in match.items():
         rows = rows[rows[column] == value]
-    return {row["cohort"]: row for _, row in rows.iterrows()}
+    return {row["rule"]: row for _, row in rows.iterrows()}
 
 
 def _last(table: pd.DataFrame) -> pd.DataFrame:
@@ -119,7 +122,7 @@ def _distances(neurons: pd.DataFrame, selection: Selection) -> Panel:
         f"Dots: the Wasserstein distance of each of {len(neurons)} neurons by layer; {chosen.sum()} selected ones are diamonds.",
         f"The {chosen.sum()} selected neurons lie at {inside.min():.3f} to {inside.max():.3f} SD; the median of the others is "
         f"{outside.median():.3f} SD.",
-        f"Checkpoint {selection.checkpoint}; {selection.fraction:.0%} of each layer. Distance 0 is exactly Gaussian.",
+        f"Checkpoint {selection.checkpoint}; {selection.fraction:.0%} of {_WHERE[selection.scope]}. Distance 0 is exactly Gaussian.",
     )
 
 
@@ -166,6 +169,7 @@ def _perplexity(table: pd.DataFrame) -> Panel:
 
 
 def _grammar(table: pd.DataFrame) -> Panel:
+    table = table[table["phenomenon"] != "all pairs"]
     rows = _by_cohort(table, phenomenon="all")
     n_pairs = int(rows["top"]["n_pairs"])
     return Panel(
@@ -193,7 +197,7 @@ def _memory(table: pd.DataFrame) -> Panel:
 
 
 def _upos(table: pd.DataFrame) -> Panel:
-    rows = table[(table["cohort"] == "top") & (table["intervention"] == table["intervention"].iloc[0])]
+    rows = table[(table["rule"] == "top") & (table["intervention"] == table["intervention"].iloc[0])]
     away = rows[(rows["delta_surprisal_lower"] > 0) | (rows["delta_surprisal_upper"] < 0)]
     away = away.sort_values("delta_surprisal", key=abs, ascending=False)
     if away.empty:

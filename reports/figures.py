@@ -73,7 +73,7 @@ def interval_plot(table: pd.DataFrame, category: str, value: str, label: str, re
     Parameters
     ----------
     table : DataFrame
-        Has `category`, `cohort`, `value`, `value_lower`, `value_upper`.
+        Has `category`, `cohort`, `rule`, `value`, `value_lower`, `value_upper`.
     category, value : str
         Column names.
     label : str
@@ -94,7 +94,7 @@ def interval_plot(table: pd.DataFrame, category: str, value: str, label: str, re
         spread = [middle - rows[f"{value}_lower"], rows[f"{value}_upper"] - middle]
         ax.errorbar(
             middle, y, xerr=np.clip(np.array(spread), 0, None), fmt="o", markersize=4, capsize=2, elinewidth=1.2,
-            color=COLORS.get(cohort, COLORS["none"]), label=cohort,
+            color=COLORS.get(rows["rule"].iloc[0], COLORS["none"]), label=cohort,
         )  # fmt: skip
     ax.ticklabel_format(axis="x", useOffset=False)
     ax.set_yticks(list(place.values()), list(place))

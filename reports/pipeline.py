@@ -75,7 +75,7 @@ def steps_of(study: Study, study_file: Path, folder: Path) -> list[Step]:
             (
                 *python, "actstore.cli", "ablate", "--model", study.model, "--checkpoints", study.ablation.checkpoints, "--corpus",
                 study.ablation.corpus, "--tokens", str(study.ablation.tokens), *text, "--pairs", study.ablation.pairs,
-                "--intervention", *study.ablation.interventions, "--selection", *map(str, chosen), "--out", str(ablation),
+                "--intervention", *study.ablation.interventions, "--selection", *map(str, chosen), "--store", str(ablation),
             ),
             ("actstore",),
             (ablation,),

@@ -12,7 +12,15 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 # Okabe & Ito (2008), a palette that the common colour-blindnesses keep apart.
-COLORS = {"top": "#d55e00", "random": "#0072b2", "bottom": "#009e73", "rest": "#8c8c8c", "none": "#000000"}
+COLORS = {
+    "top": "#d55e00",
+    "random": "#0072b2",
+    "bottom": "#009e73",
+    "matched": "#e69f00",
+    "perplexity-matched": "#cc79a7",
+    "rest": "#8c8c8c",
+    "none": "#000000",
+}
 LAYER_CYCLE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6d00", "#555555")
 _RC: dict[str, Any] = {
     "figure.dpi": 100,

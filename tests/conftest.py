@@ -10,9 +10,9 @@ import torch
 import xarray as xr
 
 from actstore import models
-from actstore.ablate import AblateConfig, ablate
+from actstore.ablate import ablate
+from actstore.design import FILE, CohortSpec, Design, Readouts, Text
 from actstore.extract import ExtractConfig, extract
-from actstore.schema import Selection
 from actstore.store import open_store
 from analysis.__main__ import main as analysis_main
 from tests.helpers import QUIET
@@ -34,9 +34,12 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, extract_config: Extract
     extract(extract_config, folder / "store.zarr", QUIET)
     store, results = str(folder / "store.zarr"), str(folder / "analysis")
     assert analysis_main(["entanglement", "--store", store, "--out", results, "--random-seeds", "2"]) == 0
-    selections = [Selection.load(path) for path in sorted((folder / "analysis" / "selections").glob("*.json"))]
-    config = AblateConfig("pico-neox", tokens=1500, pairs_per_paradigm=3)
-    ablate(config, selections, folder / "ablation.zarr", progress=False)
+    selections = sorted(str(path) for path in (folder / "analysis" / "selections").glob("*.json"))
+    design = Design(
+        "pico-neox", text=Text(tokens=1500), readouts=Readouts(pairs_per_paradigm=3),
+        cohorts=(CohortSpec(FILE, selection=tuple(selections)),),
+    )  # fmt: skip
+    ablate(design, folder / "ablation.zarr", progress=False)
     assert analysis_main(["ablation", "--store", str(folder / "ablation.zarr"), "--out", results]) == 0
     return folder
 

@@ -12,7 +12,7 @@ import pytest
 import analysis
 
 ROOT = Path(__file__).parent.parent
-TORCH_FREE = {"actstore.schema", "actstore.store", "actstore.errors"}
+TORCH_FREE = {"actstore.schema", "actstore.store", "actstore.errors", "actstore.selection", "actstore.settings"}
 BLOCKED = """
 import sys
 class Block:

@@ -24,6 +24,8 @@ class Moments(NamedTuple):
     """Sarle's, 5/9 for a uniform distribution, up to 1 for two points; NaN below four values."""
     negative_frac: NDArray[np.float64]
     """Fraction of values below 0."""
+    negative_mean: NDArray[np.float64]
+    """Mean of the values below 0; NaN where there is none."""
 
 
 def moments(values: ArrayLike, axis: int = -1) -> Moments:
@@ -53,7 +55,10 @@ def moments(values: ArrayLike, axis: int = -1) -> Moments:
 def _block(raw: NDArray[np.floating]) -> NDArray[np.float64]:
     x = raw.astype(np.float64)
     n = x.shape[1]
-    negative = (x < 0).mean(axis=1)
+    below = x < 0
+    negative = below.mean(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        negative_mean = np.where(below, x, 0).sum(axis=1) / below.sum(axis=1)
     mean = x.mean(axis=1)
     constant = x.min(axis=1) == x.max(axis=1)
     x -= mean[:, None]
@@ -70,4 +75,4 @@ def _block(raw: NDArray[np.floating]) -> NDArray[np.float64]:
         statistic[constant] = np.nan
     if n < 4:
         bimodality[:] = np.nan
-    return np.stack([mean, np.sqrt(variance), skewness, kurtosis, bimodality, negative], axis=1)
+    return np.stack([mean, np.sqrt(variance), skewness, kurtosis, bimodality, negative, negative_mean], axis=1)

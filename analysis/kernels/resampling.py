@@ -24,7 +24,11 @@ class Bootstrap(NamedTuple):
 
 
 def cluster_bootstrap(
-    sums: NDArray[np.float64], counts: NDArray[np.float64], n_replicates: int, rng: np.random.Generator
+    sums: NDArray[np.float64],
+    counts: NDArray[np.float64],
+    n_replicates: int,
+    rng: np.random.Generator,
+    seed_rng: np.random.Generator | None = None,
 ) -> Bootstrap:
     """Mean per group, resampling whole clusters and, independently, seeds.
 
@@ -37,6 +41,8 @@ def cluster_bootstrap(
     n_replicates : int
     rng : numpy Generator
         The same state gives the same clusters, so intervals of several calls are paired.
+    seed_rng : numpy Generator, optional
+        Draws the seeds instead of `rng`: its state gives the same seeds beside other clusters.
 
     Returns
     -------
@@ -50,7 +56,7 @@ def cluster_bootstrap(
     """
     n_seeds, n_clusters, _ = sums.shape
     clusters = rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=n_replicates).astype(float)
-    seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=n_replicates) / n_seeds
+    seeds = (seed_rng or rng).multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=n_replicates) / n_seeds
     with np.errstate(invalid="ignore", divide="ignore"):
         estimate = sums.mean(axis=0).sum(axis=0) / counts.sum(axis=0)
         per_seed = np.einsum("rc,scg->rsg", clusters, sums, optimize=True)

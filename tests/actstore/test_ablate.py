@@ -1,77 +1,215 @@
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
+from actstore import ablate as ablate_module
 from actstore import models, scoring
-from actstore.ablate import AblateConfig, Condition, ablate, applied, conditions
-from actstore.errors import SelectionError, UnknownNameError
+from actstore.ablate import ablate, applied
+from actstore.cli import main
+from actstore.design import FILE, CohortSpec, Design, Readouts, Text
+from actstore.errors import ActstoreError, SelectionError, StoreError, UnknownNameError
+from actstore.extract import Outcome
+from actstore.interventions import intervention
 from actstore.schema import Selection
-from actstore.store import open_store
+from actstore.selection import select
+from actstore.store import open_store, partial_path, verify
+from analysis.results import load_dataset, save_dataset
+from tests.actstore.test_resume import contents
 
-ALL = Selection({layer: tuple(range(512)) for layer in range(4)}, "top", "wasserstein_distance", 1.0, "pico-opt", "", -1, 512)
+EVERY = {layer: tuple(range(512)) for layer in range(4)}
+SHORT = Text(corpus="builtin", tokens=300)
+NOTHING = Readouts(pairs=(), probes=())
+
+
+def saved(path, **change):
+    chosen = Selection(EVERY, "top", "wasserstein_distance", 1.0, "pico-neox", "", -1, 512)
+    return str(replace(chosen, **change).save(path))
+
+
+@pytest.fixture(scope="module")
+def statistics(run_folder):
+    return str(run_folder / "analysis" / "entanglement.zarr")
+
+
+@pytest.fixture(scope="module")
+def design(statistics):
+    cohorts = (
+        CohortSpec(fraction=(0.01, 0.02), interventions=("negative-zero", "mean-ablate-negative", "sign-flip")),
+        CohortSpec("random", seeds=2),
+        CohortSpec(statistic="mapping_difficulty", checkpoint=("last",)),
+        CohortSpec(layer_groups=2, fraction=(0.01,)),
+    )
+    return Design("pico-neox", "64,4000", statistics, text=SHORT, readouts=Readouts(pairs_per_paradigm=1), cohorts=cohorts)
+
+
+@pytest.fixture(scope="module")
+def whole(design, tmp_path_factory):
+    path = tmp_path_factory.mktemp("whole") / "a.zarr"
+    assert ablate(design, path, progress=False) is Outcome.WRITTEN
+    return path
 
 
 def test_labels_and_dims(ablation):
     assert ablation["ablated_surprisal"].dims == ("checkpoint", "condition", "token")
     assert ablation["condition"].values.tolist() == [
-        "none",
-        "negative-zero/random-0",
-        "negative-zero/random-1",
-        "negative-zero/top",
-    ]
+        "none", "negative-zero/random-0.01-s0", "negative-zero/random-0.01-s1", "negative-zero/top-0.01",
+    ]  # fmt: skip
     assert ablation["intervention"].values.tolist() == ["none", *["negative-zero"] * 3]
     assert ablation["selection_seed"].values.tolist() == [-1, 0, 1, -1]
-    assert ablation["n_neurons"].values.tolist() == [0, 20, 20, 20]
+    assert ablation["is_edited"].sum(["layer", "neuron"]).values.tolist() == [[0, 20, 20, 20]]
     assert ablation["log_probability_good"].sizes["pair"] == 42 * 3
     assert ablation["log_probability_option"].sizes["item"] == 520
 
 
 def test_baseline_is_the_plain_model(ablation, neox, neox_tokenizer):
-    chosen = slice(0, 12)
-    sentences = [str(text) for text in ablation["sentence_good"].values[chosen]]
-    scores = scoring.sentence_log_probabilities(neox, neox_tokenizer, sentences)
-    np.testing.assert_allclose(ablation["log_probability_good"].values[0, 0, chosen], scores, atol=1e-3)
+    sentences = [str(text) for text in ablation["sentence_good"].values[:12]]
+    values = scoring.sequence_surprisals(neox, scoring.encode(neox_tokenizer, sentences, 256))
+    expected = [-part.sum() for part in values]
+    np.testing.assert_allclose(ablation["log_probability_good"].values[0, 0, :12], expected, atol=1e-3)
     surprisal = ablation["ablated_surprisal"].values[0, 0]
     np.testing.assert_allclose(ablation["perplexity"].values[0, 0], np.exp(np.nanmean(surprisal.astype(float))), rtol=1e-9)
 
 
-def test_every_condition_changes_the_model(ablation):
-    perplexity = ablation["perplexity"].values[0]
-    assert len(set(perplexity.tolist())) == len(perplexity)
+def test_every_condition_changes_the_model(whole):
+    for perplexity in open_store(whole)["perplexity"].values:
+        assert len(set(perplexity.tolist())) == len(perplexity)
 
 
-def test_the_model_is_restored_between_conditions(neox):
-    ids = torch.arange(1, 20)[None]
-    with torch.inference_mode():
-        before = neox(input_ids=ids).logits.clone()
-        with applied(neox, Condition("both-zero", replace(ALL, model="pico-neox"))):
-            assert not torch.equal(neox(input_ids=ids).logits, before)
-        assert torch.equal(neox(input_ids=ids).logits, before)
+def test_a_condition_is_what_it_says(whole, statistics):
+    """Every cell's neurons are those that the statistics name, and its perplexity that of the model edited so."""
+    store, found = open_store(whole), xr.open_zarr(statistics).load()
+    source = models.resolve("pico-neox")
+    for i, step in enumerate((64, 4000)):
+        model = models.load(source, step, torch.float32)
+        by_distance = select(found["wasserstein_distance"].sel(checkpoint=step), 0.01)
+        by_difficulty = select(found["mapping_difficulty"].sel(checkpoint=4000), 0.01)
+        early = {layer: neurons for layer, neurons in by_distance.neurons.items() if layer < 2}
+        for label, chosen in (
+            ("negative-zero/top-0.01", by_distance.neurons),
+            ("sign-flip/top-0.01", by_distance.neurons),
+            ("negative-zero/top-0.01-mapping_difficulty-atlast", by_difficulty.neurons),
+            ("negative-zero/top-0.01-layers0to1", early),
+        ):
+            cell = store.isel(checkpoint=i).sel(condition=label)
+            where = np.argwhere(cell["is_edited"].values)
+            assert sorted(map(tuple, where.tolist())) == [(a, b) for a in sorted(chosen) for b in chosen[a]]
+            with applied(model, intervention(label.partition("/")[0]), chosen):
+                windows = np.split(store["token_id"].values, np.flatnonzero(store["position"].values == 0)[1:])
+                expected = np.exp(np.mean(np.concatenate(scoring.sequence_surprisals(model, windows)), dtype=float))
+            assert float(cell["perplexity"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_means_of_mean_ablation_are_the_stores(store, statistics):
+    """`negative_mean` is that of the pre-activations in the store."""
+    values = store["preactivation"].sel(checkpoint=4000, layer=2).values.astype(float)[store["position"].values > 0]
+    expected = np.array([column[column < 0].mean() for column in values.T])
+    found = xr.open_zarr(statistics)["negative_mean"].sel(checkpoint=4000, layer=2).values
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_a_matched_control_reaches_the_perplexity_of_its_target(statistics, tmp_path):
+    cohorts = (
+        CohortSpec(fraction=(0.2,), interventions=("both-zero",)),
+        CohortSpec("perplexity-matched", fraction=(0.2,), scope=("layer", "all"), tolerance=0.01, interventions=("both-zero",)),
+    )
+    ablate(
+        Design("pico-neox", statistics=statistics, text=SHORT, readouts=NOTHING, cohorts=cohorts),
+        tmp_path / "a",
+        progress=False,
+    )
+    found = open_store(tmp_path / "a").isel(checkpoint=0)
+    top, by_layer, of_all = (found.isel(condition=j) for j in (1, 2, 3))
+    assert found["is_matched"].values.tolist() == [-1, -1, 1, 0]
+    assert float(by_layer["target_perplexity"]) == pytest.approx(float(top["perplexity"]), rel=1e-9)
+    assert float(by_layer["perplexity"]) == pytest.approx(float(top["perplexity"]), rel=0.01)
+    counts = by_layer["is_edited"].sum("neuron").values
+    assert len(set(counts.tolist())) == 1, "as many of each layer"
+    assert counts[0] > 0.2 * 512
+    assert not (by_layer["is_edited"] & top["is_edited"]).any()
+    # The top of all layers together empties one layer: all the others together do less, and the store says so.
+    assert float(of_all["perplexity"]) < 0.5 * float(of_all["target_perplexity"])
+    assert int(of_all["is_edited"].sum()) == 2048 - round(0.2 * 2048)
+
+
+def test_an_interrupted_run_continues_to_the_same_store(design, whole, tmp_path, monkeypatch):
+    path, reads = tmp_path / "a.zarr", []
+    original = ablate_module._State.read
+
+    def interrupted(self, condition):
+        reads.append(condition.label)
+        if len(reads) == 8:
+            raise KeyboardInterrupt
+        return original(self, condition)
+
+    monkeypatch.setattr(ablate_module._State, "read", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ablate(design, path, progress=False)
+    assert not path.exists()
+    with pytest.raises(StoreError, match=r"tokens|text"):
+        ablate(replace(design, text=replace(SHORT, tokens=400)), path, progress=False)
+    n_before = len(reads)
+    assert ablate(design, path, progress=False) is Outcome.WRITTEN
+    n_cells = open_store(path)["perplexity"].size
+    assert len(reads) - n_before == n_cells - 7, "what was done is not done again"
+    assert contents(path) == contents(whole)
+    assert ablate(design, path, progress=False) is Outcome.ALREADY_COMPLETE
+    assert verify(path) == []
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
+def test_shares_make_the_same_store(design, whole, tmp_path, order):
+    path = tmp_path / "a.zarr"
+    outcomes = [ablate(design, path, worker=(number, 3), progress=False) for number in order]
+    assert outcomes == [Outcome.SHARE_DONE, Outcome.SHARE_DONE, Outcome.WRITTEN]
+    assert contents(path) == contents(whole)
+    assert not partial_path(path).exists()
+
+
+def test_changed_statistics_are_another_run(design, statistics, tmp_path):
+    small = replace(design, checkpoints="64", readouts=NOTHING, cohorts=(CohortSpec(),))
+    ablate(small, tmp_path / "a", progress=False)
+    changed = load_dataset(Path(statistics).parent, "entanglement")
+    changed["std"] += 1
+    save_dataset(changed, tmp_path, "entanglement")
+    with pytest.raises(StoreError, match="statistics_digest"):
+        ablate(replace(small, statistics=str(tmp_path / "entanglement.zarr")), tmp_path / "a", progress=False)
+
+
+def test_the_model_is_loaded_once_a_checkpoint(design, tmp_path, monkeypatch):
+    loaded = []
+    original = models.load
+    monkeypatch.setattr(models, "load", lambda source, step, *rest: loaded.append(step) or original(source, step, *rest))
+    ablate(replace(design, readouts=NOTHING), tmp_path / "a", progress=False)
+    assert loaded == [64, 4000]
 
 
 def test_relu_model_under_negative_zero_changes_by_exactly_zero(tmp_path):
     step = models.choose_checkpoints(models.resolve("pico-opt"), "main")[0]
     fingerprint = models.weights_fingerprint(models.load(models.resolve("pico-opt"), step, torch.float32))
-    chosen = replace(ALL, checkpoint=step, weights_fingerprint=fingerprint)
-    config = AblateConfig("pico-opt", tokens=800, pairs_per_paradigm=1, probes=False)
-    ablate(config, [chosen], tmp_path / "a.zarr", progress=False)
+    path = saved(tmp_path / "s.json", model="pico-opt", checkpoint=step, weights_fingerprint=fingerprint)
+    readouts = Readouts(pairs_per_paradigm=1, probes=())
+    ablate(Design("pico-opt", text=Text(tokens=800), readouts=readouts, cohorts=(CohortSpec(FILE, selection=(path,)),)),
+           tmp_path / "a.zarr", progress=False)  # fmt: skip
     found = open_store(tmp_path / "a.zarr")
     for name in ("ablated_surprisal", "log_probability_good", "log_probability_bad"):
         intact, ablated = found[name].values[0]
         np.testing.assert_array_equal(intact, ablated)
 
 
-def test_text_without_pairs_and_probes(tmp_path):
-    chosen = replace(ALL, model="pico-neox", neurons={0: (1,)})
-    config = AblateConfig("pico-neox", "64", corpus="builtin", tokens=300, pairs=None, probes=False)
+def test_text_alone(tmp_path):
+    path = saved(tmp_path / "s.json", neurons={0: (1,)})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        ablate(config, [chosen], tmp_path / "a.zarr", progress=False)
+        cohorts = (CohortSpec(FILE, selection=(path,)),)
+        ablate(Design("pico-neox", "64", text=SHORT, readouts=NOTHING, cohorts=cohorts), tmp_path / "a.zarr", progress=False)
     assert "log_probability_good" not in open_store(tmp_path / "a.zarr")
 
 
@@ -85,14 +223,78 @@ def test_text_without_pairs_and_probes(tmp_path):
     ],
 )
 def test_selections_that_do_not_fit(tmp_path, change, said):
-    chosen = replace(ALL, **({"model": "pico-neox"} | change))
+    path = saved(tmp_path / "s.json", **change)
+    cohorts = (CohortSpec(FILE, selection=(path,)),)
     with pytest.raises(SelectionError, match=said):
-        ablate(AblateConfig("pico-neox", "64", tokens=300, pairs=None, probes=False), [chosen], tmp_path / "a", progress=False)
+        ablate(Design("pico-neox", "64", text=SHORT, readouts=NOTHING, cohorts=cohorts), tmp_path / "a", progress=False)
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"statistics": ""}, "needs statistics"),
+        ({"statistics": "nowhere.zarr"}, r"cannot read the statistics nowhere\.zarr"),
+        ({"model": "pico-llama", "checkpoints": "main"}, "made on pico-neox, this is pico-llama"),
+        ({"checkpoints": "512"}, "checkpoint in .*'512'"),
+        ({"cohorts": (CohortSpec(statistic="wasserstein"),)}, "did you mean 'wasserstein_distance'"),
+        ({"cohorts": (CohortSpec(checkpoint=("65",)),)}, "'65'"),
+        ({"cohorts": (CohortSpec(fraction=(0.0001,)),)}, "rounds to none"),
+        ({"cohorts": (CohortSpec(interventions=("negativ-zero",)),)}, "did you mean 'negative-zero'"),
+        ({"readouts": Readouts(probes=("fact",))}, "did you mean 'facts'"),
+        ({"readouts": Readouts(pairs=("nowhere",))}, "unknown minimal pairs"),
+        ({"text": Text(window=999)}, "exceeds the context"),
+        ({"device": "tpu9"}, "cannot be used"),
+    ],
+)
+def test_designs_are_checked_before_anything_runs(design, tmp_path, monkeypatch, change, said):
+    monkeypatch.setattr(models, "load", None)
+    with pytest.raises(ActstoreError, match=said):
+        ablate(replace(design, **change), tmp_path / "a", progress=False)
     assert not list(tmp_path.iterdir())
 
 
-def test_conditions_are_checked_before_anything_runs():
-    with pytest.raises(UnknownNameError, match="intervention"):
-        conditions(AblateConfig("pico-neox", interventions=("negativezero",)), [ALL])
-    with pytest.raises(SelectionError, match="both 'negative-zero/top'"):
-        conditions(AblateConfig("pico-neox"), [ALL, ALL])
+def test_the_command_takes_a_design_or_selections(design, statistics, tmp_path, capsys):
+    (tmp_path / "d.toml").write_text(
+        f'model = "pico-neox"\ncheckpoints = "64"\nstatistics = {json.dumps(statistics)}\n'
+        "[text]\ntokens = 300\n[readouts]\npairs = []\nprobes = []\n[[cohorts]]\n"
+    )
+    store = str(tmp_path / "a.zarr")
+    assert main(["ablate", str(tmp_path / "d.toml"), "--store", store, "--quiet"]) == 0
+    assert main(["ablate", str(tmp_path / "d.toml"), "--store", store, "--quiet"]) == 0
+    assert "already complete" in capsys.readouterr().out
+    chosen = saved(tmp_path / "s.json", neurons={0: (1,)})
+    alone = [
+        "ablate",
+        "--model",
+        "pico-neox",
+        "--selection",
+        chosen,
+        "--tokens",
+        "300",
+        "--pairs",
+        "none",
+        "--probes",
+        "recall",
+    ]
+    assert main([*alone, "--intervention", "both-zero", "scale:0.5", "--store", str(tmp_path / "b.zarr"), "--quiet"]) == 0
+    found = open_store(tmp_path / "b.zarr")
+    assert found["intervention"].values.tolist() == ["none", "both-zero", "scale:0.5"]
+    assert set(found["probe"].values) == {"recall"}
+    capsys.readouterr()
+    assert main(["ablate", "--store", store]) == 2
+    assert "name a design file, or --model and --selection" in capsys.readouterr().err
+
+
+def test_unknown_intervention_of_the_command(tmp_path, capsys):
+    chosen = saved(tmp_path / "s.json", neurons={0: (1,)})
+    options = ["--intervention", "negativezero", "--store", str(tmp_path / "b.zarr")]
+    assert main(["ablate", "--model", "pico-neox", "--selection", chosen, *options]) == 2
+    assert "did you mean 'negative-zero'" in capsys.readouterr().err
+
+
+def test_negative_means_are_needed(tmp_path):
+    chosen = saved(tmp_path / "s.json", neurons={0: (1,)})
+    cohorts = (CohortSpec(FILE, selection=(chosen,), interventions=("mean-ablate-negative",)),)
+    with pytest.raises((SelectionError, UnknownNameError), match="needs statistics"):
+        ablate(Design("pico-neox", text=SHORT, readouts=NOTHING, cohorts=cohorts), tmp_path / "a", progress=False)

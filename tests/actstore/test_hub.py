@@ -282,6 +282,24 @@ def test_wikitext_is_read_from_the_hub(server, tmp_path):
     assert "More" in documents[0].text
 
 
+def test_blimp_is_read_from_the_hub(server, tmp_path):
+    import pandas as pd
+
+    from actstore.pairs import read_pairs
+
+    files = {}
+    for uid in ("adjunct_island", "npi_present_1"):
+        records = [
+            {"sentence_good": f"{uid} {i}", "sentence_bad": f"bad {i}", "linguistics_term": "t", "UID": uid} for i in range(4)
+        ]
+        pd.DataFrame(records).to_parquet(tmp_path / "x.parquet")
+        files[f"{uid}/train-00000-of-00001.parquet"] = (tmp_path / "x.parquet").read_bytes()
+    server.add("nyu-mll/blimp", "main", files, kind="datasets")
+    pairs = read_pairs("blimp", 2)
+    assert [pair.paradigm for pair in pairs] == ["adjunct_island"] * 2 + ["npi_present_1"] * 2
+    assert {(pair.benchmark, pair.phenomenon) for pair in pairs} == {("blimp", "t")}
+
+
 def test_a_v0_model_gives_no_trend_unless_asked(server, neox_source):
     repo = "EleutherAI/pythia-70m-v0"
     for step in (1, 64):

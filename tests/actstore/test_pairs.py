@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import pickle
+from pathlib import Path
 
 import pytest
 
 from actstore.errors import CorpusError, UnknownNameError
-from actstore.pairs import read_pairs
+from actstore.pairs import MinimalPair, critical_regions, read_pairs
 
 RECORD = {"sentence_good": "The boy sleeps.", "sentence_bad": "The boy sleep.", "linguistics_term": "agreement", "UID": "sv"}
 
@@ -25,15 +27,93 @@ def test_limit_counts_by_paradigm(tmp_path):
     assert [pair.paradigm for pair in read_pairs(str(tmp_path / "x.jsonl"), 2)] == ["a", "a", "b", "b"]
 
 
+def test_a_sample_is_drawn_by_seed_and_paradigm(tmp_path):
+    def drawn(*names, seed=0):
+        lines = [json.dumps(RECORD | {"UID": name, "sentence_good": f"{name} {i}"}) for name in names for i in range(50)]
+        (tmp_path / "x.jsonl").write_text("\n".join(lines))
+        return [pair.sentence_good for pair in read_pairs(str(tmp_path / "x.jsonl"), 5, seed)]
+
+    assert drawn("a", "b")[:5] == drawn("a")
+    assert drawn("a") != [f"a {i}" for i in range(5)]
+    assert drawn("a", seed=1) != drawn("a")
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [("{", "line 2: not a JSON"), ('{"sentence_good": "x"}', "line 2: no field 'sentence_bad'"),
-     ('{"sentence_good": "x", "sentence_bad": 3}', "line 2: not a JSON object with two sentences")],
+     ('{"sentence_good": "x", "sentence_bad": 3}', "line 2: not a JSON object with two sentences"),
+     ('{"sentence_good": "x", "sentence_bad": " "}', "line 2: not a JSON object with two sentences"),
+     ('["a", "b"]', "line 2: not a JSON object with two sentences"), ("null", "line 2: not a JSON object")],
 )  # fmt: skip
 def test_malformed_records_are_named_by_line(tmp_path, line, said):
     (tmp_path / "x.jsonl").write_text(json.dumps(RECORD) + "\n" + line)
     with pytest.raises(CorpusError, match=said):
         read_pairs(str(tmp_path / "x.jsonl"))
+
+
+def test_malformed_records_are_left_out_and_counted_only_on_demand(tmp_path, caplog):
+    (tmp_path / "x.jsonl").write_text("\n".join([json.dumps(RECORD), "{", json.dumps(RECORD), "3"]))
+    assert len(read_pairs(str(tmp_path / "x.jsonl"), skip_bad=True)) == 2
+    assert "2 malformed records left out" in caplog.text
+
+
+TEMPLATES = {"sing_MS": [("the boy laughs", "the boy laugh")], "plur_MS": [("boys laugh", "boys laughs"), ["a", "b", "c"]]}
+
+
+def test_templates_are_read_from_a_pickle_of_plain_text(tmp_path):
+    (tmp_path / "simple_agrmt.pickle").write_bytes(pickle.dumps(TEMPLATES))
+    pairs = read_pairs(str(tmp_path))
+    assert [(pair.sentence_good, pair.sentence_bad) for pair in pairs] == [
+        ("the boy laughs", "the boy laugh"), ("boys laugh", "boys laughs"), ("a", "c"),
+    ]  # fmt: skip
+    assert {pair.paradigm for pair in pairs} == {"simple_agrmt"}
+
+
+class Evil:
+    def __init__(self, place):
+        self.place = place
+
+    def __reduce__(self):
+        return Path.touch, (self.place,)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_that_would_run_something_is_refused_and_nothing_runs(tmp_path, protocol):
+    target = tmp_path / "ran"
+    file = tmp_path / "x.pickle"
+    file.write_bytes(pickle.dumps(TEMPLATES | {"evil": Evil(target)}, protocol))
+    pickle.loads(file.read_bytes())
+    assert target.exists(), "the usual reader runs it"
+    target.unlink()
+    with pytest.raises(CorpusError, match="Nothing of it was run"):
+        read_pairs(str(file))
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"garbage", pickle.dumps([1, 2]), b"c__builtin__\neval\n(S'1'\ntR.", b"\x80\x02\x82\x01."]
+)
+def test_pickles_of_another_form(tmp_path, content):
+    (tmp_path / "x.pickle").write_bytes(content)
+    with pytest.raises(CorpusError):
+        read_pairs(str(tmp_path / "x.pickle"))
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "regions"),
+    [
+        ("The boy sleeps.", "The boy sleep.", ("sleeps.", "sleep.")),
+        ("The boys near him sleep now.", "The boys near him sleeps now.", ("sleep", "sleeps")),
+        ("Who did he see after leaving?", "Who did he leave after seeing?", ("see after leaving?", "leave after seeing?")),
+        ("He has never slept here", "He has slept here", ("never slept", "slept")),
+        ("He slept", "He slept ever", ("", "ever")),
+        ("Same here", "Same here", ("", "")),
+        ("b a", "a", ("b a", "a")),
+    ],
+)
+def test_critical_regions(good, bad, regions):
+    found = critical_regions(MinimalPair(good, bad, "", ""))
+    assert tuple(text[slice(*span)] for text, span in zip((good, bad), found, strict=True)) == regions
 
 
 def test_nothing_to_read(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from actstore import scoring
-from actstore.errors import CorpusError, ModelError
+from actstore.errors import ModelError
 from tests.helpers import FAMILIES, GATED, tiny_model
 
 
@@ -66,18 +66,13 @@ def test_logits_that_are_not_understood_are_refused(monkeypatch):
         scoring.check_logits(model)
 
 
-def test_sentence_probability_is_the_product_over_tokens(neox, neox_tokenizer):
-    text = "The boy sleeps."
-    ids = np.array([0, *neox_tokenizer(text)["input_ids"]])
-    (score,) = scoring.sentence_log_probabilities(neox, neox_tokenizer, [text])
-    np.testing.assert_allclose(score, -reference(neox, ids).sum(), rtol=1e-5)
-
-
-def test_option_score_is_the_difference_of_two_sentences(neox, neox_tokenizer):
-    context, options = "Adam lives in", (" Marlow.", " Denby.")
-    scores = scoring.option_log_probabilities(neox, neox_tokenizer, [context], [options])
-    whole = scoring.sentence_log_probabilities(neox, neox_tokenizer, [context, *(context + o for o in options)])
-    np.testing.assert_allclose(scores[0], whole[1:] - whole[0], atol=1e-4)
+def test_several_targets_of_one_row(monkeypatch):
+    model = tiny_model("gpt_neox")
+    monkeypatch.setattr(scoring, "_TILE_ROWS", 3)
+    monkeypatch.setattr(scoring, "_TILE_ELEMENTS", {"cpu": 3 * 10})
+    hidden, targets, rows = torch.randn(8, 16), torch.tensor([1, 63, 5, 40, 5]), torch.tensor([7, 0, 0, 3, 7])
+    expected = -torch.log_softmax(model.get_output_embeddings()(hidden), dim=1)[rows, targets]
+    torch.testing.assert_close(scoring.surprisals(model, hidden, targets, rows), expected)
 
 
 def test_batches_hold_every_index_once_within_the_limit():
@@ -85,8 +80,3 @@ def test_batches_hold_every_index_once_within_the_limit():
     chosen = list(scoring.batches(lengths, 64))
     assert sorted(np.concatenate(chosen)) == list(range(200))
     assert all(len(batch) * lengths[batch].max() <= 64 or len(batch) == 1 for batch in chosen)
-
-
-def test_too_long_a_sentence_is_named(neox, neox_tokenizer):
-    with pytest.raises(CorpusError, match="exceeds the model's context of 256"):
-        scoring.sentence_log_probabilities(neox, neox_tokenizer, ["boy " * 400])

@@ -11,7 +11,12 @@ import analysis
 CONDITIONS = {
     "intervention": ["none", "negative-zero", "negative-zero", "negative-zero"],
     "cohort": ["none", "top", "random", "random"],
+    "rule": ["none", "top", "random", "random"],
+    "fraction": [0, 0.5, 0.5, 0.5],
+    "cohort_layers": ["", "all", "all", "all"],
+    "chosen_at": ["", "same", "same", "same"],
 }
+EDITED = np.array([[[[0, 0, 0, 0]], [[1, 1, 0, 0]], [[0, 0, 1, 1]], [[0, 1, 1, 0]]]], dtype=bool)
 
 
 def made(surprisal, **extra):
@@ -20,12 +25,18 @@ def made(surprisal, **extra):
     word = np.concatenate([[-1, 3 * d, 3 * d + 1, 3 * d + 1, 3 * d + 2] for d in range(n_documents)])
     upos = np.array([["", "DET", "NOUN", "NOUN", "PUNCT"]] * n_documents, dtype=object).ravel()
     coords = {
-        "checkpoint": [7], "n_neurons": ("condition", [0, 2, 2, 2]), **{k: ("condition", v) for k, v in CONDITIONS.items()},
+        "checkpoint": [7], "layer": [0], **{k: ("condition", v) for k, v in CONDITIONS.items()},
         "word": ("token", word), "upos": ("token", upos), "deprel": ("token", upos), "word_form": ("token", upos),
         "document": ("token", np.repeat(np.arange(n_documents), 5)), "sentence": ("token", np.repeat(np.arange(n_documents), 5)),
         "is_scored": ("token", word >= 0), **extra.pop("coords", {}),
     }  # fmt: skip
-    return xr.Dataset({"ablated_surprisal": (("checkpoint", "condition", "token"), surprisal), **extra}, coords=coords)
+    variables = {
+        "ablated_surprisal": (("checkpoint", "condition", "token"), surprisal),
+        "is_edited": (("checkpoint", "condition", "layer", "neuron"), EDITED),
+        "target_perplexity": (("checkpoint", "condition"), np.full((1, 4), np.nan)),
+        "is_matched": (("checkpoint", "condition"), np.full((1, 4), -1)),
+    }
+    return xr.Dataset(variables | extra, coords=coords)
 
 
 @pytest.fixture
@@ -81,31 +92,6 @@ def test_delta_by_upos_finds_the_planted_class_and_no_other(surprisal):
     assert (table[table["cohort"] == "random"]["delta_surprisal"] == 0).all()
 
 
-def with_pairs(margins):
-    """margins (condition, pair): paradigm a (phenomenon x) has 4 pairs, b and c (phenomenon y) 2 each."""
-    paradigm = ["a"] * 4 + ["b"] * 2 + ["c"] * 2
-    phenomenon = ["x"] * 4 + ["y"] * 4
-    good = (("checkpoint", "condition", "pair"), np.asarray(margins, float)[None])
-    bad = (("checkpoint", "condition", "pair"), np.zeros((1, *np.shape(margins))))
-    values = np.ones((1, 4, 10))
-    coords = {"paradigm": ("pair", paradigm), "phenomenon": ("pair", phenomenon)}
-    return made(values, log_probability_good=good, log_probability_bad=bad, coords=coords)
-
-
-def test_accuracy_is_macro_averaged_and_ties_counted_apart():
-    margins = np.tile([1, 1, 1, -1, 1, 1, 1, -1.0], (4, 1))
-    margins[1] = [1, 1, 0, -1, -1, -1, 1, 1]
-    table = analysis.accuracy_by_phenomenon(with_pairs(margins)).set_index(["cohort", "phenomenon"])
-    assert table.loc[("none", "x"), "accuracy"] == 0.75
-    assert table.loc[("none", "y"), "accuracy"] == 0.75
-    assert table.loc[("none", "all"), "accuracy"] == pytest.approx((0.75 + 1 + 0.5) / 3)
-    assert table.loc[("top", "x"), "accuracy"] == 0.5
-    assert table.loc[("top", "y"), "delta_accuracy"] == pytest.approx((-1 + 0.5) / 2)
-    assert table.loc[("top", "x"), "n_ties"] == 1
-    assert table.loc[("random", "all"), "delta_accuracy"] == 0
-    assert table.loc[("random", "all"), "n_pairs"] == 8
-
-
 def test_probe_accuracy_against_known_answers():
     scores = np.full((1, 4, 6, 4), -5.0)
     answer = np.array([0, 1, 2, 3, 0, 1])
@@ -137,5 +123,25 @@ def test_null_intervals_rarely_exclude_zero():
 
 def test_on_a_real_ablation(ablation):
     table = analysis.perplexity_table(ablation)
-    assert table["cohort"].tolist() == ["none", "random", "top"]
+    assert table["cohort"].tolist() == ["none", "random-0.01", "top-0.01"]
+    assert table["n_neurons"].tolist() == [0, 20, 20]
     assert table["perplexity"].iloc[0] == pytest.approx(float(ablation["perplexity"].values[0, 0]), rel=1e-6)
+
+
+def test_edited_neurons_are_counted_by_layer(surprisal):
+    table = analysis.edited_by_layer(made(surprisal))
+    assert table["n_edited"].tolist() == [0, 2, 2, 2]
+    assert table["edited_frac"].tolist() == [0, 0.5, 0.5, 0.5]
+
+
+def test_tasks_by_metric():
+    scores = np.zeros((1, 4, 6))
+    scores[0, 0] = [1, 1, 1, 0, 5, 6]
+    scores[0, 1] = [1, 0, 0, 0, 5, 8]
+    coords = {"task": ("sample", ["a"] * 6), "metric": ("sample", ["acc"] * 4 + ["f1"] * 2)}
+    store = made(np.ones((1, 4, 10)), task_score=(("checkpoint", "condition", "sample"), scores), coords=coords)
+    table = analysis.task_table(store).set_index(["cohort", "metric"])
+    assert table.loc[("none", "acc"), "score"] == 0.75
+    assert table.loc[("top", "acc"), "delta_score"] == -0.5
+    assert table.loc[("top", "f1"), "delta_score"] == 1
+    assert table.loc[("top", "f1"), "n_items"] == 2

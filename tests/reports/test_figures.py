@@ -52,13 +52,14 @@ def test_trajectory_has_a_line_for_every_layer_and_cohort(ax):
 
 def test_interval_plot_places_dots_and_whiskers(ax):
     table = pd.DataFrame({
-        "upos": ["DET", "NOUN", "DET", "NOUN", "DET"], "cohort": ["top", "top", "random", "random", "none"],
+        "upos": ["DET", "NOUN", "DET", "NOUN", "DET"], "cohort": ["top-0.01", "top-0.01", "random-0.01", "random-0.01", "none"],
+        "rule": ["top", "top", "random", "random", "none"],
         "d": [0.4, 0.1, 0.0, 0.2, 9.0], "d_lower": [0.3, 0.0, -0.1, 0.1, 9], "d_upper": [0.6, 0.2, 0.1, 0.3, 9],
     })  # fmt: skip
     figures.interval_plot(table, "upos", "d", "change", 0, ax)
     assert [text.get_text() for text in ax.get_yticklabels()] == ["NOUN", "DET"]
-    assert {container.get_label() for container in ax.containers} == {"top", "random"}
-    top = next(container for container in ax.containers if container.get_label() == "top")
+    assert {container.get_label() for container in ax.containers} == {"top-0.01", "random-0.01"}
+    top = next(container for container in ax.containers if container.get_label() == "top-0.01")
     assert top[0].get_xdata().tolist() == [0.4, 0.1]
     whisker = top[2][0].get_segments()[0]
     np.testing.assert_allclose(whisker[:, 0], [0.3, 0.6])

@@ -8,29 +8,27 @@ import numpy as np
 import pytest
 import torch
 
-from actstore import models, scoring
+from actstore import models
 from actstore.builtin import MODELS_FOLDER
-from actstore.builtin.pairs import minimal_pairs
 from actstore.builtin.probes import fact_probes, recall_probes
 from actstore.builtin.train import CHECKPOINTS, VOCABULARY_SIZE, configuration, rate, train, train_tokenizer
+from actstore.pairs import read_pairs
+from actstore.readouts import ChoiceReadout, PairReadout
 
 N_PAIRS = 30
 
 
 def accuracies(model, tokenizer):
-    records = minimal_pairs(N_PAIRS, seed=11)
-    good, bad = (
-        scoring.sentence_log_probabilities(model, tokenizer, [record[f"sentence_{kind}"] for record in records])
-        for kind in ("good", "bad")
-    )
+    pairs = read_pairs("builtin", N_PAIRS, seed=11)
+    scores = PairReadout(tokenizer, pairs, 256).read(model)
     found = defaultdict(list)
-    for record, right in zip(records, good > bad, strict=True):
-        found[record["UID"]].append(right)
+    for pair, right in zip(pairs, scores["log_probability_good"] > scores["log_probability_bad"], strict=True):
+        found[pair.paradigm].append(right)
     return {paradigm: float(np.mean(right)) for paradigm, right in found.items()}
 
 
 def probe_accuracy(model, tokenizer, items):
-    scores = scoring.option_log_probabilities(model, tokenizer, [i.context for i in items], [i.options for i in items])
+    scores = ChoiceReadout(tokenizer, items, 256).read(model)["log_probability_option"]
     return float(np.mean(scores.argmax(axis=1) == [item.answer for item in items]))
 
 

@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from actstore.errors import SelectionError, UnknownNameError
 from actstore.schema import Selection
-from analysis import select
+from actstore.selection import select
 
 
 def statistic(values, name="wasserstein_distance", layers=None):
@@ -128,7 +128,7 @@ def test_all_layers_rank_as_the_flattened_array(rule):
     chosen = select(RANDOM, 0.05, rule, scope="all")
     order = np.argsort(RANDOM.values.ravel())
     assert flat(chosen) == set(order[-15:] if rule == "top" else order[:15])
-    assert chosen.provenance["scope"] == "all"
+    assert chosen.scope == "all"
 
 
 def test_layers_without_a_chosen_neuron_are_left_out():
@@ -244,7 +244,7 @@ def test_controls_without_a_finite_covariate_are_not_chosen():
 @pytest.mark.parametrize("rule", RULES)
 def test_files_keep_everything(tmp_path, rule, scope):
     chosen = select(RANDOM, 0.1, rule, scope=scope, **control_options(rule, STD, MEAN))
-    assert (chosen.rule, chosen.statistic, chosen.provenance["scope"]) == (rule, "wasserstein_distance", scope)
+    assert (chosen.rule, chosen.statistic, chosen.scope) == (rule, "wasserstein_distance", scope)
     assert Selection.load(chosen.save(tmp_path / "chosen.json")) == chosen
 
 

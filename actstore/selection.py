@@ -57,7 +57,7 @@ def select(
         Covariates for `matched`: (layer, neuron), named. Neurons with one that is not finite are
         no controls.
     provenance : dict, optional
-        Kept in the file, with `scope` and, for `matched`, `balance`: for each covariate
+        Kept in the file, with, for `matched`, `balance`: for each covariate
         :math:`|\bar z_{top} - \bar z_{control}|` in standard deviations over the eligible neurons
         of the layer (or of all layers), averaged over layers; `before`, with all other eligible
         neurons as controls, and `after`, with the chosen ones.
@@ -87,7 +87,7 @@ def select(
     n_chosen = round(fraction * rows.shape[1])
     if n_chosen == 0:
         raise SelectionError(f"{fraction:g} of {rows.shape[1]} neurons rounds to none; the least is {0.5 / rows.shape[1]:.2g}")
-    made: dict[str, Any] = {"scope": scope}
+    made: dict[str, Any] = {}
     top = _highest(rows, n_chosen)
     if rule == "top":
         chosen = top
@@ -108,6 +108,7 @@ def select(
         neurons={int(layer): tuple(np.flatnonzero(inside).tolist()) for layer, inside in by_layer if inside.any()},
         rule=rule,
         fraction=fraction,
+        scope=scope,
         n_neurons_per_layer=n_neurons,
         seed=seed,
         provenance={"package_version": version("actstore"), **(provenance or {}), **made},

@@ -1,0 +1,292 @@
+"""A design: what to ablate, when, and what to read out, as a small declarative file.
+
+Owns its keys and how it unfolds into conditions. A condition is one intervention on one cohort; at
+every checkpoint it is one cell of the run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actstore.errors import SelectionError, UnknownNameError
+from actstore.interventions import intervention
+from actstore.schema import BASELINE, Selection
+from actstore.selection import RULES, SCOPES
+from actstore.settings import build, read_toml
+
+SAME, LAST = "same", "last"
+PERPLEXITY_MATCHED, FILE = "perplexity-matched", "file"
+_RULES = (*RULES, PERPLEXITY_MATCHED, FILE)
+_GROUPINGS = ("single", "cumulative")
+
+
+@dataclass(frozen=True)
+class Text:
+    """`[text]`: what perplexity and surprisal are measured on; as in `actstore extract`.
+
+    Attributes
+    ----------
+    corpus, documents, spacy : str
+    tokens : int
+        0 for the whole corpus.
+    window, seed : int
+    """
+
+    corpus: str = "builtin-evaluation"
+    tokens: int = 16_384
+    window: int = 128
+    seed: int = 0
+    documents: str = "file"
+    spacy: str | None = None
+
+
+@dataclass(frozen=True)
+class Readouts:
+    """`[readouts]`: what is asked of the model beside perplexity.
+
+    Attributes
+    ----------
+    pairs : tuple of str
+        Sources of minimal pairs: `builtin`, `blimp`, paths; empty for none.
+    pairs_per_paradigm : int
+        At most this many of each, drawn by seed; 0 for all (50 of the embedded ones).
+    probes : tuple of str
+        Embedded non-grammatical probes: `facts`, `recall`.
+    tasks : tuple of str
+        Tasks of lm-evaluation-harness.
+    task_folder : str
+        Folder with tasks of one's own.
+    task_limit : int
+        At most this many items of a task; 0 for all.
+    seed : int
+    skip_bad : bool
+        Whether malformed minimal pairs are left out and counted.
+    """
+
+    pairs: tuple[str, ...] = ("builtin",)
+    pairs_per_paradigm: int = 0
+    probes: tuple[str, ...] = ("facts", "recall")
+    tasks: tuple[str, ...] = ()
+    task_folder: str = ""
+    task_limit: int = 0
+    seed: int = 0
+    skip_bad: bool = False
+
+
+@dataclass(frozen=True)
+class CohortSpec:
+    """`[[cohorts]]`: neurons to edit. Keys with several values unfold into one cohort each.
+
+    Attributes
+    ----------
+    rule : str
+        `top`, `bottom`, `random` (without the top), `matched` (like the top in the covariates
+        `match`), `perplexity-matched` (as many of the bottom as raise perplexity like the top), or
+        `file`.
+    statistic : str
+        Variable that is ranked.
+    fraction : tuple of float
+    scope : tuple of str
+        `layer` or `all`: ranked layer by layer, or over all layers.
+    seeds : int
+        Of `random`: how many draws.
+    checkpoint : tuple of str
+        Whose statistics are ranked: `same` (of the checkpoint that is ablated), `last`, or a step.
+    layer_groups : int
+        Cut the layers into this many consecutive groups; 0 for all layers at once.
+    grouping : tuple of str
+        `single`: one group at a time; `cumulative`: a group and all before it.
+    match : tuple of str
+    tolerance : float
+        Of `perplexity-matched`: relative difference of perplexities.
+    interventions : tuple of str
+        Instead of the design's.
+    selection : tuple of str
+        Of `file`: selection files.
+    """
+
+    rule: str = "top"
+    statistic: str = "wasserstein_distance"
+    fraction: tuple[float, ...] = (0.01,)
+    scope: tuple[str, ...] = ("layer",)
+    seeds: int = 5
+    checkpoint: tuple[str, ...] = (SAME,)
+    layer_groups: int = 0
+    grouping: tuple[str, ...] = ("single",)
+    match: tuple[str, ...] = ("mean", "std")
+    tolerance: float = 0.005
+    interventions: tuple[str, ...] = ()
+    selection: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Design:
+    """A whole design.
+
+    Attributes
+    ----------
+    model, checkpoints : str
+        As in `actstore extract`.
+    statistics : str
+        `entanglement.zarr` of `python -m analysis entanglement`: what cohorts are chosen by.
+    interventions : tuple of str
+    device, compute_dtype : str
+    site : str, optional
+    text : Text
+    readouts : Readouts
+    cohorts : tuple of CohortSpec
+    """
+
+    model: str
+    checkpoints: str = "main"
+    statistics: str = ""
+    interventions: tuple[str, ...] = ("negative-zero",)
+    device: str = "cpu"
+    compute_dtype: str = "float32"
+    site: str | None = None
+    text: Text = field(default_factory=Text)
+    readouts: Readouts = field(default_factory=Readouts)
+    cohorts: tuple[CohortSpec, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """One choice of neurons, up to the checkpoint it is made at.
+
+    `layers` is empty for all of them, `selection` the choice itself where it comes from a file.
+    """
+
+    rule: str
+    statistic: str
+    fraction: float
+    scope: str
+    checkpoint: str
+    layers: tuple[int, ...] = ()
+    seed: int = -1
+    match: tuple[str, ...] = ()
+    tolerance: float = 0.0
+    selection: Selection | None = None
+
+    @property
+    def label(self) -> str:
+        """What tells it from other cohorts; draws of one cohort share it."""
+        parts = [self.rule, f"{self.fraction:g}"]
+        parts += [self.statistic] if self.statistic != "wasserstein_distance" else []
+        parts += [self.scope] if self.scope != "layer" else []
+        parts += [f"layers{self.layers[0]}to{self.layers[-1]}"] if self.layers else []
+        parts += [f"at{self.checkpoint}"] if self.checkpoint != SAME else []
+        return "-".join(parts)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One state of the model: intact, or an intervention on a cohort."""
+
+    intervention: str = BASELINE
+    cohort: Cohort | None = None
+
+    @property
+    def label(self) -> str:
+        """Its name on the `condition` dim."""
+        if self.cohort is None:
+            return BASELINE
+        seed = f"-s{self.cohort.seed}" if self.cohort.seed >= 0 else ""
+        return f"{self.intervention}/{self.cohort.label}{seed}"
+
+
+def load_design(path: str | os.PathLike[str]) -> Design:
+    """Read a design; paths in it are relative to its folder.
+
+    Raises
+    ------
+    ActstoreError
+        If the file cannot be read, is no TOML, or has a wrong key or value.
+    """
+    path = Path(path)
+    raw = read_toml(path, "design")
+    specs = raw.pop("cohorts", [])
+    cohorts = [build(CohortSpec, spec, "key of [[cohorts]]", path) for spec in (specs if isinstance(specs, list) else [specs])]
+    tables: dict[str, Any] = {"text": Text, "readouts": Readouts}
+    parts = {key: build(kind, raw.pop(key, {}), f"key of [{key}]", path) for key, kind in tables.items()}
+    return _anchored(build(Design, {**raw, **parts, "cohorts": cohorts}, "key", path), path.parent)
+
+
+def _anchored(design: Design, folder: Path) -> Design:
+    """With every name of something beside the design file turned into its path."""
+
+    def place(name: str) -> str:
+        return str(folder / name) if name and (folder / name).exists() else name
+
+    def places(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(place, names))
+
+    readouts = design.readouts
+    return replace(
+        design,
+        model=place(design.model),
+        statistics=place(design.statistics),
+        text=replace(design.text, corpus=place(design.text.corpus)),
+        readouts=replace(readouts, pairs=places(readouts.pairs), task_folder=place(readouts.task_folder)),
+        cohorts=tuple(replace(spec, selection=places(spec.selection)) for spec in design.cohorts),
+    )
+
+
+def conditions(design: Design, n_layers: int) -> list[Condition]:
+    """The intact model first, then every intervention on every cohort, each once.
+
+    Raises
+    ------
+    UnknownNameError, SelectionError
+        If a name is unknown, a selection cannot be read, or two conditions carry the same label.
+    """
+    found: dict[str, Condition] = {BASELINE: Condition()}
+    for spec in design.cohorts:
+        for name, cohort in product(spec.interventions or design.interventions, _cohorts(spec, n_layers)):
+            intervention(name)
+            made = Condition(name, cohort)
+            if found.setdefault(made.label, made) != made:
+                raise SelectionError(
+                    f"two conditions are both {made.label!r}; give each selection its own rule, fraction or seed"
+                )
+    return list(found.values())
+
+
+def _cohorts(spec: CohortSpec, n_layers: int) -> Iterator[Cohort]:
+    for kind, names, choices in (
+        ("rule", (spec.rule,), _RULES), ("scope", spec.scope, SCOPES), ("grouping", spec.grouping, _GROUPINGS),
+    ):  # fmt: skip
+        for name in names:
+            if name not in choices:
+                raise UnknownNameError(f"{kind} of a cohort", name, choices)
+    if spec.rule == FILE:
+        for path in spec.selection:
+            chosen = Selection.load(path)
+            yield Cohort(chosen.rule, chosen.statistic, chosen.fraction, chosen.scope, SAME, seed=chosen.seed, selection=chosen)
+        return
+    seeds = range(spec.seeds) if spec.rule == "random" else (-1,)
+    match = spec.match if spec.rule == "matched" else ()
+    tolerance = spec.tolerance if spec.rule == PERPLEXITY_MATCHED else 0.0
+    for fraction, scope, checkpoint, layers, seed in product(
+        spec.fraction, spec.scope, spec.checkpoint, _layer_sets(spec, n_layers), seeds
+    ):
+        yield Cohort(spec.rule, spec.statistic, fraction, scope, checkpoint, layers, seed, match, tolerance)
+
+
+def _layer_sets(spec: CohortSpec, n_layers: int) -> list[tuple[int, ...]]:
+    """The layers of every group; the empty tuple for all."""
+    if spec.layer_groups == 0:
+        return [()]
+    if not 0 < spec.layer_groups <= n_layers:
+        raise SelectionError(f"{n_layers} layers cannot be cut into {spec.layer_groups} groups; take 1 to {n_layers}")
+    parts = [tuple(part.tolist()) for part in np.array_split(np.arange(n_layers), spec.layer_groups)]
+    sets = parts if "single" in spec.grouping else []
+    if "cumulative" in spec.grouping:
+        sets = sets + [sum(parts[: i + 1], ()) for i in range(len(parts))]
+    return list(dict.fromkeys(sets))

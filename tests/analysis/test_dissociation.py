@@ -1,0 +1,102 @@
+"""The interaction of readout type with ablation, planted and absent."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+
+from analysis import dissociation
+from tests.analysis.helpers import HEAD, pair_store
+
+N_PAIRS, N_ITEMS = 400, 300
+
+
+def made(grammar, other, seed=0):
+    """A store whose conditions (intact, top, two of random) have these accuracies."""
+    rng = np.random.default_rng(seed)
+    margins = np.where(rng.random((4, N_PAIRS)) < np.array(grammar)[:, None], 1.0, -1.0)
+    answer = rng.integers(0, 4, N_ITEMS)
+    right = rng.random((4, N_ITEMS)) < np.array(other)[:, None]
+    scores = np.zeros((1, 4, N_ITEMS, 4))
+    for condition, item in np.ndindex(right.shape):
+        scores[0, condition, item, (answer[item] + (0 if right[condition, item] else 1)) % 4] = 1
+    probe = ["facts"] * (N_ITEMS // 3) + ["recall"] * (N_ITEMS - N_ITEMS // 3)
+    store = pair_store(
+        margins, np.repeat(["a", "b"], N_PAIRS // 2), ["x"] * N_PAIRS,
+        log_probability_option=((*HEAD, "item", "option"), scores),
+    )  # fmt: skip
+    return store.assign_coords(answer=("item", answer), probe=("item", probe)), margins[1:] > 0, right[1:]
+
+
+def row_of(table, cohort="top", against="random"):
+    return table.set_index(["cohort", "against"]).loc[(cohort, against)]
+
+
+def test_costs_are_differences_of_macro_averages():
+    store, margins, right = made([0.9, 0.6, 0.9, 0.9], [0.8, 0.8, 0.6, 0.6])
+    row = row_of(dissociation(store))
+    grammar = margins[1:].mean() - margins[0].mean()
+    halves = (slice(0, N_ITEMS // 3), slice(N_ITEMS // 3, None))
+    other = np.mean([right[1:, part].mean() - right[0, part].mean() for part in halves])
+    assert row["grammar_cost"] == pytest.approx(grammar)
+    assert row["other_cost"] == pytest.approx(other)
+    assert row["interaction"] == pytest.approx(grammar - other)
+    assert (row["n_pairs"], row["n_others"]) == (N_PAIRS, N_ITEMS)
+
+
+def test_a_double_dissociation_is_called_one_and_a_single_one_is_not():
+    both = row_of(dissociation(made([0.9, 0.7, 0.9, 0.9], [0.9, 0.9, 0.7, 0.7])[0]))
+    assert both["is_double"]
+    assert both["interaction_lower"] > 0.2
+    assert both["log_odds_interaction_lower"] > 0
+    assert not both["is_equivalent"]
+    single = row_of(dissociation(made([0.9, 0.7, 0.9, 0.9], [0.9, 0.9, 0.9, 0.9])[0]))
+    assert single["p_adjusted"] < 0.05
+    assert not single["is_double"]
+    reverse = row_of(dissociation(made([0.9, 0.9, 0.7, 0.7], [0.9, 0.7, 0.9, 0.9])[0]))
+    assert reverse["interaction_upper"] < 0
+    assert not reverse["is_double"]
+
+
+def test_nothing_changed_is_certain():
+    store, *_ = made([0.9] * 4, [0.8] * 4)
+    for name in ("log_probability_good", "log_probability_option"):
+        store[name][:] = store[name][:, :1].values
+    row = row_of(dissociation(store), against="intact")
+    assert (row["interaction"], row["interaction_lower"], row["p"], row["equivalence_bound"]) == (0, 0, 1, 0)
+    assert row["is_equivalent"]
+
+
+def test_separation_is_said():
+    row = row_of(dissociation(made([1.0, 0.7, 1.0, 1.0], [0.9] * 4)[0]), against="intact")
+    assert row["is_separated"]
+    assert np.isnan(row["log_odds_interaction"])
+    assert row["interaction"] > 0.2
+
+
+def test_the_linear_contrast_is_cluster_robust_least_squares():
+    """One paradigm and one probe: the same model fitted by statsmodels on the long table."""
+    store, margins, right = made([0.9, 0.7, 0.9, 0.9], [0.9, 0.85, 0.7, 0.7])
+    store = store.assign_coords(paradigm=("pair", ["a"] * N_PAIRS), probe=("item", ["facts"] * N_ITEMS))
+    store = store.isel(condition=[0, 1, 2])
+    row = row_of(dissociation(store))
+    parts = [
+        pd.DataFrame({"y": values[k].astype(float), "ablated": 1 - k, "grammar": kind, "item": np.arange(values.shape[1]) + 1000 * kind})
+        for values, kind in ((margins, 1), (right, 0)) for k in (0, 1)
+    ]  # fmt: skip
+    long = pd.concat(parts)
+    fitted = smf.ols("y ~ ablated * grammar", long).fit(
+        cov_type="cluster", cov_kwds={"groups": long["item"], "use_correction": False}
+    )
+    assert row["interaction"] == pytest.approx(-fitted.params["ablated:grammar"])
+    width = row["interaction_upper"] - row["interaction_lower"]
+    assert width == pytest.approx(2 * 1.96 * fitted.bse["ablated:grammar"], rel=2e-3)
+
+
+def test_a_null_is_rejected_at_its_rate():
+    """300 stores in which all conditions are alike: 5% ± 2.5% of the single-seed contrasts."""
+    p = [row_of(dissociation(made([0.85] * 4, [0.8] * 4, seed)[0]), against="intact")["p"] for seed in range(300)]
+    assert abs(np.mean(np.array(p) < 0.05) - 0.05) < 0.025
+    assert np.std(p) == pytest.approx(1 / np.sqrt(12), abs=0.05)

@@ -1,0 +1,145 @@
+"""Minimal-pair tables on hand-made stores whose answers are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from actstore.errors import UnknownNameError
+from analysis import pair_accuracy, pair_clusters, pair_margins, paired_tests
+from tests.analysis.helpers import pair_store
+
+PARADIGM = ["a"] * 4 + ["b"] * 2 + ["c"] * 2
+PHENOMENON = ["x"] * 4 + ["y"] * 4
+
+
+def small(top, **options):
+    margins = np.tile([1, 1, 1, -1, 1, 1, 1, -1.0], (4, 1))
+    margins[1] = top
+    return pair_store(margins, PARADIGM, PHENOMENON, **options)
+
+
+def test_accuracy_is_macro_averaged_and_ties_counted_apart():
+    table = pair_accuracy(small([1, 1, 0, -1, -1, -1, 1, 1])).set_index(["cohort", "phenomenon"])
+    assert table.loc[("none", "x"), "accuracy"] == 0.75
+    assert table.loc[("none", "y"), "accuracy"] == 0.75
+    assert table.loc[("none", "all"), "accuracy"] == pytest.approx((0.75 + 1 + 0.5) / 3)
+    assert table.loc[("none", "all pairs"), "accuracy"] == 0.75
+    assert table.loc[("top", "x"), "accuracy"] == 0.5
+    assert table.loc[("top", "y"), "delta_accuracy"] == pytest.approx((-1 + 0.5) / 2)
+    assert table.loc[("top", "x"), "n_ties"] == 1
+    assert table.loc[("random", "all"), "delta_accuracy"] == 0
+    assert table.loc[("random", "all"), "equivalence_bound"] == 0
+    assert bool(table.loc[("random", "all"), "is_equivalent"])
+    assert table.loc[("random", "all"), "n_pairs"] == 8
+
+
+def test_by_paradigm():
+    table = pair_accuracy(small([1, 1, 0, -1, -1, -1, 1, 1]), by="paradigm").set_index(["cohort", "paradigm"])
+    assert [table.loc[("top", name), "accuracy"] for name in "abc"] == [0.5, 0, 1]
+
+
+def test_benchmarks_are_kept_apart():
+    table = pair_accuracy(small([-1] * 8, benchmark=["one"] * 4 + ["two"] * 4)).set_index(["cohort", "benchmark", "phenomenon"])
+    assert table.loc[("none", "one", "all"), "accuracy"] == 0.75
+    assert table.loc[("none", "two", "all"), "n_pairs"] == 4
+
+
+def test_scores():
+    store = small([1] * 8)
+    store["n_tokens_good"][:] = 4
+    store["n_tokens_bad"][:] = 2
+    good, bad = store["log_probability_good"].values, store["log_probability_bad"].values
+    np.testing.assert_allclose(pair_margins(store).values, good - bad)
+    np.testing.assert_allclose(pair_margins(store, "mean").values, good / 4 - bad / 2)
+    np.testing.assert_allclose(pair_margins(store, "critical").values, 2 * (good - bad))
+    with pytest.raises(UnknownNameError, match="pair score"):
+        pair_margins(store, "sum")
+
+
+def test_an_undefined_score_is_neither_right_nor_wrong():
+    store = small([1] * 8)
+    store["critical_log_probability_good"][..., 3] = np.nan
+    table = pair_accuracy(store, score="critical").set_index(["cohort", "phenomenon"])
+    assert table.loc[("none", "x"), "accuracy"] == 1
+    assert table.loc[("none", "x"), "n_undefined"] == 1
+
+
+def test_pairs_that_share_a_sentence_are_one_cluster():
+    store = small([1] * 8)
+    store = store.assign_coords(
+        sentence_good=("pair", list("abcdefgh")), sentence_bad=("pair", ["A", "a", "A", "D", "E", "F", "G", "d"])
+    )
+    clusters = pair_clusters(store)
+    assert clusters[0] == clusters[1] == clusters[2]
+    assert clusters[3] == clusters[7]
+    assert len(set(clusters.tolist())) == 5
+
+
+def test_the_paired_test_is_mcnemar_on_single_pairs():
+    rng = np.random.default_rng(0)
+    margins = np.ones((4, 60))
+    margins[1, rng.choice(60, 12, replace=False)] = -1
+    margins[0, :5], margins[1, :5] = -1, 1
+    n_lost, n_gained = int(((margins[1] < 0) & (margins[0] > 0)).sum()), 5
+    table = paired_tests(pair_store(margins, ["a"] * 60, ["x"] * 60)).set_index(["cohort", "against", "phenomenon"])
+    row = table.loc[("top", "intact", "all")]
+    assert (row["n_lost"], row["n_gained"]) == (n_lost, n_gained)
+    assert row["p"] == pytest.approx(binomtest(n_gained, n_lost + n_gained).pvalue)
+    assert table.loc[("random", "intact", "all"), "n_gained"] == 5
+    assert ("top", "random", "all") in table.index
+    assert ("random", "top", "all") not in table.index
+
+
+def test_phenomena_are_corrected_together():
+    margins = np.ones((4, 90))
+    margins[1, :7] = margins[1, 30:36] = margins[1, 60:61] = -1
+    names = ["a"] * 30 + ["b"] * 30 + ["c"] * 30
+    table = paired_tests(pair_store(margins, names, names))
+    table = table[(table["cohort"] == "top") & (table["against"] == "intact")].set_index("phenomenon")
+    p = table.loc[["a", "b", "c"], "p"].tolist()
+    assert p == pytest.approx([2 / 2**7, 2 / 2**6, 1])
+    assert table.loc[["a", "b", "c"], "p_adjusted"].tolist() == pytest.approx([3 * p[0], 2 * p[1], 1])
+    assert set(table["correction"]) == {"holm"}
+    by_rate = paired_tests(pair_store(margins, names, names), correction="bh")
+    assert set(by_rate["correction"]) == {"bh"}
+
+
+def test_a_planted_loss_is_found_and_a_null_is_not():
+    """Of 200 stores without an effect 5% ± 3% are rejected; a loss of 15% of the pairs is found in nearly all."""
+    rng = np.random.default_rng(1)
+    rejected, found = [], []
+    for _ in range(200):
+        base = rng.random(120) < 0.8
+        for loss, results in ((0.1, rejected), (0.15, found)):
+            margins = np.tile(np.where(base, 1.0, -1.0), (4, 1))
+            flipped = rng.random(120) < loss
+            up = rng.random(120) < 0.5
+            margins[1] = (
+                np.where(flipped, np.where(up, 1, -1), margins[1]) if results is rejected else np.where(flipped, -1, margins[1])
+            )
+            margins[0] = np.where(flipped, np.where(up, -1, 1), margins[0]) if results is rejected else margins[0]
+            table = paired_tests(pair_store(margins, ["a"] * 120, ["x"] * 120))
+            row = table[(table["cohort"] == "top") & (table["against"] == "intact") & (table["phenomenon"] == "all")].iloc[0]
+            results.append(row["p"] < 0.05)
+    assert np.mean(rejected) < 0.08  # the exact test is conservative
+    assert np.mean(found) > 0.95
+
+
+def test_clusters_widen_the_interval():
+    """Ten copies of every pair are no more evidence than one."""
+    rng = np.random.default_rng(2)
+    margins = np.ones((4, 40))
+    margins[1] = np.where(rng.random(40) < 0.3, -1, 1)
+    once = pair_store(margins, ["a"] * 40, ["x"] * 40)
+    texts = [f"good {i}" for i in np.repeat(np.arange(40), 10)]
+    copied = pair_store(np.repeat(margins, 10, axis=1), ["a"] * 400, ["x"] * 400).assign_coords(sentence_good=("pair", texts))
+
+    def width(store):
+        row = pair_accuracy(store).set_index(["cohort", "phenomenon"]).loc[("top", "all")]
+        return row["accuracy_upper"] - row["accuracy_lower"]
+
+    assert width(copied) == pytest.approx(width(once), rel=0.1)
+    tests = [paired_tests(store).set_index(["cohort", "against", "phenomenon"]) for store in (once, copied)]
+    assert tests[0].loc[("top", "intact", "all"), "p"] == tests[1].loc[("top", "intact", "all"), "p"]
