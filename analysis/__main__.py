@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from actstore.errors import UnknownNameError, run_reporting
+from actstore.errors import StoreError, UnknownNameError, run_reporting
 from actstore.schema import CHECKPOINT, LAYER, NEURON, NOT_A_DUPLICATE, Selection
 from actstore.selection import RULES, select
 from actstore.store import open_store
@@ -23,6 +23,7 @@ from analysis.atlas import neuron_atlas
 from analysis.differentiation import cohort_table, pair_differentiation, pair_labels
 from analysis.dynamics import cohort_overlap, cohort_trajectory, emergence, weight_dissimilarity
 from analysis.explanation import explained_by_shape, rank_correlations
+from analysis.grammar import MARGIN
 from analysis.labels import at_checkpoint
 from analysis.neurons import histogram, neuron_statistics, neuron_table
 from analysis.results import DIFFERENTIATION, ENTANGLEMENT, PAIRS, load_dataset, save_dataset, save_table
@@ -97,6 +98,9 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("ablation", help="tables of an ablation, with intervals")
     _add_store(command, "ablate")
+    command.add_argument("--score", default="total", help="of minimal pairs: total (default), mean a token, or critical region")
+    command.add_argument("--correction", default="holm", help="for many tests: holm (default) or bh")
+    command.add_argument("--margin", type=_fraction, default=MARGIN, help=f"change of accuracy that counts as none ({MARGIN})")
     command.add_argument("--out", type=Path, required=True, help="results folder to write")
     command.set_defaults(run=_ablation)
     return parser
@@ -130,7 +134,7 @@ def _count(text: str) -> int:
 
 
 def _entanglement(options: argparse.Namespace) -> None:
-    store = open_store(options.store)
+    store = _opened(options.store, "extract", "preactivation", "mlp_input")
     found = neuron_statistics(store)
     save_dataset(found, options.out, ENTANGLEMENT)
     last = at_checkpoint(found)
@@ -200,9 +204,17 @@ def _dynamics(options: argparse.Namespace) -> None:
     )
 
 
+def _opened(path: Path, maker: str, *needed: str) -> xr.Dataset:
+    store = open_store(path)
+    missing = [name for name in needed if name not in store.variables]
+    if missing:
+        raise StoreError(f"{path} has no {missing[0]}; make it by `actstore {maker}` of this version")
+    return store
+
+
 def _selected(options: argparse.Namespace) -> tuple[xr.Dataset, Selection]:
     path = options.selection or options.results / "selections" / "top.json"
-    return open_store(options.store), Selection.load(path)
+    return _opened(options.store, "extract", "preactivation"), Selection.load(path)
 
 
 def _save(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
@@ -230,9 +242,17 @@ def _select(options: argparse.Namespace) -> None:
 
 
 def _ablation(options: argparse.Namespace) -> None:
-    tables = ablation_tables(open_store(options.store))
+    tables = ablation_tables(
+        _opened(options.store, "ablate", "is_edited", "cohort_layers"), options.score, options.correction, options.margin
+    )
     _save(options.out, tables)
     print(f"{options.out}: {', '.join(tables)}")
+    for _, row in tables.get("dissociation", pd.DataFrame()).iterrows():
+        if row["rule"] == "top" and row["checkpoint"] == tables["dissociation"]["checkpoint"].max():
+            shown = f"{row['interaction']:+.4f} [{row['interaction_lower']:+.4f}, {row['interaction_upper']:+.4f}]"
+            verdict = "a double dissociation" if row["is_double"] else f"no effect beyond {row['equivalence_bound']:.4f}"
+            print(f"  {row['intervention']} of {row['cohort']} against {row['against']}: cost of grammar less cost of the rest {shown}, "
+                  f"p {row['p_adjusted']:.3g} ({row['correction']}){'' if not (row['is_double'] or row['is_equivalent']) else ': ' + verdict}")  # fmt: skip
 
 
 def _provenance(found: xr.Dataset) -> dict[str, object]:

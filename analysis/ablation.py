@@ -12,7 +12,7 @@ import xarray as xr
 from actstore.schema import CHECKPOINT, CONDITION, LAYER, NEURON, NO_WORD, OPTION
 from analysis.cells import bounds, cells, clustered
 from analysis.dissociation import dissociation
-from analysis.grammar import pair_accuracy, paired_tests
+from analysis.grammar import MARGIN, pair_accuracy, paired_tests
 from analysis.kernels.resampling import Bootstrap
 
 
@@ -192,21 +192,35 @@ def edited_by_layer(store: xr.Dataset) -> pd.DataFrame:
     return table.assign(edited_frac=table["n_edited"] / edited.sizes[NEURON])
 
 
-def ablation_tables(store: xr.Dataset) -> dict[str, pd.DataFrame]:
-    """Every table that an ablation store supports, by file name."""
+def ablation_tables(
+    store: xr.Dataset, score: str = "total", correction: str = "holm", margin: float = MARGIN
+) -> dict[str, pd.DataFrame]:
+    """Every table that an ablation store supports, by file name.
+
+    Parameters
+    ----------
+    store : Dataset
+        An ablation store.
+    score, correction, margin
+        As in `pair_accuracy`, `paired_tests` and `dissociation`.
+
+    Returns
+    -------
+    dict of str to DataFrame
+    """
     tables = {
         "perplexity": perplexity_table(store),
         "surprisal_by_upos": surprisal_by_upos(store),
         "edited_by_layer": edited_by_layer(store),
     }
     if "log_probability_good" in store:
-        tables["accuracy_by_phenomenon"] = pair_accuracy(store)
-        tables["accuracy_by_paradigm"] = pair_accuracy(store, by="paradigm")
-        tables["paired_tests"] = paired_tests(store)
+        tables["accuracy_by_phenomenon"] = pair_accuracy(store, "phenomenon", score, margin=margin)
+        tables["accuracy_by_paradigm"] = pair_accuracy(store, "paradigm", score, margin=margin)
+        tables["paired_tests"] = paired_tests(store, score=score, correction=correction)
     if "log_probability_option" in store:
         tables["probes"] = probe_table(store)
     if "task_score" in store:
         tables["tasks"] = task_table(store)
-    if {"log_probability_good"} <= set(store) and {"log_probability_option", "task_score"} & set(store):
-        tables["dissociation"] = dissociation(store)
+    if "log_probability_good" in store and ("log_probability_option" in store or "task_score" in store):
+        tables["dissociation"] = dissociation(store, score, correction, margin)
     return {name: table for name, table in tables.items() if len(table)}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -27,6 +26,7 @@ from actstore.extract import ExtractConfig, Job, prepare, write_axes, write_chec
 from actstore.layout import Layout
 from actstore.shards import ShardWriter
 from actstore.store import StoreWriter, open_store
+from benchmarks.memory import peak, reset_peak
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def main() -> None:
 
 def time_extraction(job: Job, folder: Path, n_rounds: int) -> None:
     model, sites, fingerprint = job.load(job.steps[0])
-    base = _reset_peak()
+    base = reset_peak()
 
     def extract(path: Path) -> None:
         with StoreWriter(path, job.configuration, job.attrs, lambda writer: write_axes(writer, job)) as writer:
@@ -74,12 +74,12 @@ def time_extraction(job: Job, folder: Path, n_rounds: int) -> None:
     for index in range(n_rounds):
         bare_times.append(_seconds(lambda: _bare(job, model)))
         if index == 0:
-            base = _reset_peak()
+            base = reset_peak()
         times.append(_seconds(lambda path=folder / f"{index}.zarr": extract(path)))
         if index > 0:
             shutil.rmtree(folder / f"{index}.zarr")
         if index == 0:
-            peak = _peak() - base
+            used = peak() - base
     n_bytes = sum(file.stat().st_size for file in (folder / "0.zarr").rglob("*") if file.is_file())
     n = job.layout.n_tokens
     print(f"{'':<26} {'min s':>8} {'median s':>9} {'tokens/s':>9} {'processor s':>12}")
@@ -90,7 +90,7 @@ def time_extraction(job: Job, folder: Path, n_rounds: int) -> None:
     listed = ", ".join(f"{ratio:.3f}" for ratio in ratios[:, 0])
     print(f"ratio by round: {listed}; median {np.median(ratios[:, 0]):.3f} (aim ≤ 1.10); "
           f"of processor time {np.median(ratios[:, 1]):.3f}")  # fmt: skip
-    print(f"written: {n_bytes / 1e9:.2f} GB; peak memory beyond the loaded model: {peak / 2**20:,.0f} MiB (aim ≤ 1,024)")
+    print(f"written: {n_bytes / 1e9:.2f} GB; peak memory beyond the loaded model: {used / 2**20:,.0f} MiB (aim ≤ 1,024)")
 
 
 @torch.inference_mode()
@@ -186,22 +186,6 @@ def _forget(files: list[Path]) -> None:
         handle = os.open(file, os.O_RDONLY)
         os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
         os.close(handle)
-
-
-def _reset_peak() -> int:
-    """Forget the process's peak of resident memory; returns the present value in bytes."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return _status("VmRSS")
-
-
-def _peak() -> int:
-    return _status("VmHWM")
-
-
-def _status(key: str) -> int:
-    match = re.search(rf"{key}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert match
-    return int(match[1]) * 1024
 
 
 if __name__ == "__main__":

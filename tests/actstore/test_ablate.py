@@ -47,7 +47,14 @@ def design(statistics):
         CohortSpec(statistic="mapping_difficulty", checkpoint=("last",)),
         CohortSpec(layer_groups=2, fraction=(0.01,)),
     )
-    return Design("pico-neox", "64,4000", statistics, text=SHORT, readouts=Readouts(pairs_per_paradigm=1), cohorts=cohorts)
+    return Design(
+        "pico-neox",
+        "64,4000",
+        statistics,
+        text=SHORT,
+        readouts=Readouts(pairs_per_paradigm=1, probes=("facts",)),
+        cohorts=cohorts,
+    )
 
 
 @pytest.fixture(scope="module")

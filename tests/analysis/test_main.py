@@ -111,3 +111,23 @@ def test_wrong_numbers_are_refused_by_the_parser(capsys):
             main(["entanglement", "--store", "s", "--out", "o", *arguments])
         assert caught.value.code == 2
         assert arguments[0] in capsys.readouterr().err
+
+
+def test_ablation_tables_and_a_line_of_verdict(run_folder, tmp_path, capsys):
+    store = str(run_folder / "ablation.zarr")
+    options = ["--score", "critical", "--correction", "bh", "--margin", "0.5"]
+    assert main(["ablation", "--store", store, "--out", str(tmp_path), *options]) == 0
+    said = capsys.readouterr().out
+    assert "negative-zero of top-0.01 against random-0.01: cost of grammar less cost of the rest" in said
+    assert "(bh): no effect beyond" in said
+    for name in ("accuracy_by_paradigm", "paired_tests", "dissociation", "edited_by_layer"):
+        assert (tmp_path / f"{name}.csv").is_file()
+    assert main(["ablation", "--store", store, "--out", str(tmp_path), "--score", "totl"]) == 2
+    assert "did you mean 'total'" in capsys.readouterr().err
+
+
+def test_stores_of_the_other_kind_are_refused(run_folder, tmp_path, capsys):
+    assert main(["ablation", "--store", str(run_folder / "store.zarr"), "--out", str(tmp_path)]) == 2
+    assert "has no is_edited; make it by `actstore ablate`" in capsys.readouterr().err
+    assert main(["entanglement", "--store", str(run_folder / "ablation.zarr"), "--out", str(tmp_path)]) == 2
+    assert "has no preactivation; make it by `actstore extract`" in capsys.readouterr().err
