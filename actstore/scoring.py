@@ -20,6 +20,7 @@ from actstore.tokens import bos_id
 _TILE_ROWS = 1024
 _TILE_ELEMENTS = {"cpu": 2**20, "cuda": 2**27}
 """Float32 logits held at once while reducing: on a processor what its cache holds."""
+_BATCH_TOKENS = {"cpu": 1024, "cuda": 16_384}
 
 
 def pad(sequences: Sequence[np.ndarray], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -148,7 +149,7 @@ def batches(lengths: Sequence[int] | np.ndarray, max_tokens: int) -> Iterator[np
 def sequence_surprisals(
     model: PreTrainedModel,
     sequences: Sequence[np.ndarray],
-    max_tokens: int = 4096,
+    max_tokens: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> list[np.ndarray]:
     """Surprisal in nats of every token of every sequence but its first, float32.
@@ -158,8 +159,8 @@ def sequence_surprisals(
     model : PreTrainedModel
     sequences : sequence of int arrays
         Token ids, the context-giving first token (BOS) included.
-    max_tokens : int
-        Padded tokens in a batch.
+    max_tokens : int, optional
+        Padded tokens in a batch; by default what suits the device.
     progress : callable, optional
         Called with the number of tokens done after each batch.
 
@@ -168,7 +169,9 @@ def sequence_surprisals(
     list of arrays, each one shorter than its sequence
     """
     results: list[np.ndarray] = [np.empty(0, dtype=np.float32)] * len(sequences)
-    for chosen in batches([len(s) for s in sequences], max_tokens):
+    for chosen in batches(
+        [len(s) for s in sequences], max_tokens or _BATCH_TOKENS.get(model.device.type, _BATCH_TOKENS["cpu"])
+    ):
         rows = [sequences[i] for i in chosen]
         ids, mask = pad(rows, model.device)
         hidden = hidden_states(model, ids, mask)

@@ -71,11 +71,14 @@ def dissociation(store: xr.Dataset, score: str = "total", correction: str = "hol
     -----
     :math:`D = \bar d_{grammar} - \bar d_{other}` where :math:`d` is an item's difference between the two
     conditions, averaged over seeds. Both standard errors are cluster-robust: pairs that share a
-    sentence, and all answers to one item, count once.
+    sentence, and all answers to one item, count once. The spread over seeds is added to the linear
+    one, and :math:`1 / (n + 2)^2` to the variance of each readout type of :math:`n` items, so that no
+    change in few items is not certainty: what half an item more in every cell of the paired table
+    adds.
 
     References
     ----------
-    Liang and Zeger (1986); Schuirmann (1987).
+    Liang and Zeger (1986); Agresti and Min (2005); Schuirmann (1987).
     """
     items = _items(store, score)
     rows = [_tested(items, one, other, margin) for one, other in contrasts(store)]
@@ -146,6 +149,8 @@ def _mean_difference(
     influence = np.bincount(items.cluster[used], weights=(weights * (difference - within[items.group]))[used])
     n_clusters = len(np.unique(items.cluster[used]))
     variance = n_clusters / max(n_clusters - 1, 1) * float((influence**2).sum())
+    for kind in (items.is_grammar, ~items.is_grammar):
+        variance += float(used[kind].any()) / (int(kind.sum()) + 2) ** 2
     for values in (then, now):
         if len(values) > 1:
             variance += float((values @ weights).var(ddof=1)) / len(values)

@@ -107,8 +107,8 @@ def pair_accuracy(
         One row a (checkpoint, intervention, cohort, benchmark, `by`), with `all` for the mean over
         all paradigms of a benchmark (macro-average) and `all pairs` for that over all pairs
         (micro-average): `accuracy` and `delta_accuracy` with their 95% bounds; `equivalence_bound`,
-        the least margin within which two one-sided tests at 5% would call the change none;
-        `is_equivalent`, whether that is within `margin`; `n_pairs`, `n_ties` and `n_undefined`
+        the least margin within which two one-sided tests at 5% would call the change none (never
+        below 3/n, what no change in n pairs can say); `is_equivalent`, whether that is within `margin`; `n_pairs`, `n_ties` and `n_undefined`
         (summed over seeds).
 
     Notes
@@ -118,7 +118,8 @@ def pair_accuracy(
 
     References
     ----------
-    Schuirmann (1987) for the two one-sided tests: here the 90% interval lies within the bounds.
+    Schuirmann (1987) for the two one-sided tests: here the 90% interval lies within the bounds;
+    Hanley and Lippman-Hand (1983) for 3/n.
     """
     if by not in LEVELS:
         raise UnknownNameError("level", by, LEVELS)
@@ -136,8 +137,8 @@ def pair_accuracy(
                 row = {**cell.labels, "benchmark": name, by: group}
                 for label, boot in (("accuracy", absolute), ("delta_accuracy", change)):
                     row |= {key: float(value[0]) for key, value in bounds(label, _weighted(boot, weights)).items()}
-                bound = float(np.abs(_weighted(change, weights).interval(0.9)).max())
                 inside = (weights > 0)[frame.paradigm]
+                bound = max(float(np.abs(_weighted(change, weights).interval(0.9)).max()), 3 / int(inside.sum()))
                 row |= {"equivalence_bound": bound, "is_equivalent": bound < margin, "n_pairs": int(inside.sum())}
                 row |= {"n_ties": int((of_cell[:, inside] == 0).sum()), "n_undefined": int(np.isnan(of_cell[:, inside]).sum())}
                 rows.append(row)

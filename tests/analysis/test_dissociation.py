@@ -60,12 +60,15 @@ def test_a_double_dissociation_is_called_one_and_a_single_one_is_not():
     assert not reverse["is_double"]
 
 
-def test_nothing_changed_is_certain():
+def test_no_change_is_no_certainty():
     store, *_ = made([0.9] * 4, [0.8] * 4)
     for name in ("log_probability_good", "log_probability_option"):
         store[name][:] = store[name][:, :1].values
     row = row_of(dissociation(store), against="intact")
-    assert (row["interaction"], row["interaction_lower"], row["p"], row["equivalence_bound"]) == (0, 0, 1, 0)
+    error = np.hypot(1 / (N_PAIRS + 2), 1 / (N_ITEMS + 2))
+    assert (row["interaction"], row["p"]) == (0, 1)
+    assert row["interaction_upper"] == pytest.approx(1.96 * error, rel=1e-3)
+    assert row["other_cost_upper"] == pytest.approx(1.96 / (N_ITEMS + 2), rel=1e-3)
     assert row["is_equivalent"]
 
 
@@ -92,7 +95,8 @@ def test_the_linear_contrast_is_cluster_robust_least_squares():
     )
     assert row["interaction"] == pytest.approx(-fitted.params["ablated:grammar"])
     width = row["interaction_upper"] - row["interaction_lower"]
-    assert width == pytest.approx(2 * 1.96 * fitted.bse["ablated:grammar"], rel=2e-3)
+    error = np.sqrt(fitted.bse["ablated:grammar"] ** 2 + (N_PAIRS + 2.0) ** -2 + (N_ITEMS + 2.0) ** -2)
+    assert width == pytest.approx(2 * 1.96 * error, rel=2e-3)
 
 
 def test_a_null_is_rejected_at_its_rate():

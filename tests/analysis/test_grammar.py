@@ -30,8 +30,10 @@ def test_accuracy_is_macro_averaged_and_ties_counted_apart():
     assert table.loc[("top", "y"), "delta_accuracy"] == pytest.approx((-1 + 0.5) / 2)
     assert table.loc[("top", "x"), "n_ties"] == 1
     assert table.loc[("random", "all"), "delta_accuracy"] == 0
-    assert table.loc[("random", "all"), "equivalence_bound"] == 0
-    assert bool(table.loc[("random", "all"), "is_equivalent"])
+    assert table.loc[("random", "all"), "equivalence_bound"] == 3 / 8, "no change in 8 pairs says no more"
+    assert not table.loc[("random", "all"), "is_equivalent"]
+    wide = pair_accuracy(small([1, 1, 1, -1, 1, 1, 1, -1]), margin=0.5).set_index(["cohort", "phenomenon"])
+    assert wide.loc[("random", "all"), "is_equivalent"]
     assert table.loc[("random", "all"), "n_pairs"] == 8
 
 
