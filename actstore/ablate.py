@@ -25,7 +25,7 @@ from actstore import models, scoring
 from actstore.adapters import adapter_for
 from actstore.builtin.probes import fact_probes, recall_probes
 from actstore.design import LAST, PERPLEXITY_MATCHED, SAME, Cohort, Condition, Design, conditions
-from actstore.errors import SelectionError, StoreError, StoreExistsError, UnknownNameError
+from actstore.errors import ActstoreError, SelectionError, StoreError, StoreExistsError, UnknownNameError
 from actstore.extract import ExtractConfig, Job, Outcome, prepare, write_checkpoint_axis
 from actstore.hooks import edit
 from actstore.interventions import Intervention, intervention
@@ -265,8 +265,14 @@ def _check_choice(state: Condition, statistics: Statistics, step: int, job: Job)
     if cohort.selection is not None:
         chosen = cohort.selection
         _check_model(chosen.model, chosen.n_neurons_per_layer, np.array(list(chosen.neurons)), job)
+    elif cohort.rule == PERPLEXITY_MATCHED:
+        top = _chosen(cohort, "top", statistics, step)
+        if top.n_neurons == top.n_neurons_per_layer * len(top.neurons):
+            raise SelectionError(
+                f"a top of {cohort.fraction:g} leaves no neurons to match perplexity with; take a smaller fraction"
+            )
     else:
-        _chosen(cohort, "top" if cohort.rule == PERPLEXITY_MATCHED else cohort.rule, statistics, step)
+        _chosen(cohort, cohort.rule, statistics, step)
     if intervention(state.intervention).needs_negative_mean:
         statistics.at("negative_mean", SAME, step)
 
@@ -388,6 +394,10 @@ class _State:
         with self._under(condition.intervention, chosen) as model:
             for readout in self._run.readouts:
                 values |= readout.read(model)
+        if not np.isfinite(values["perplexity"]):
+            raise ActstoreError(
+                f"under {condition.label} of checkpoint {self._step} perplexity is not finite; leave that condition out"
+            )
         self._known[self._key(condition.intervention, chosen)] = float(values["perplexity"])
         return values
 

@@ -266,6 +266,8 @@ def _cohorts(spec: CohortSpec, n_layers: int) -> Iterator[Cohort]:
             if name not in choices:
                 raise UnknownNameError(f"{kind} of a cohort", name, choices)
     if spec.rule == FILE:
+        if not spec.selection:
+            raise SelectionError("a cohort of rule 'file' needs selection = [\"….json\"]")
         for path in spec.selection:
             chosen = Selection.load(path)
             yield Cohort(chosen.rule, chosen.statistic, chosen.fraction, chosen.scope, SAME, seed=chosen.seed, selection=chosen)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from actstore.errors import ActstoreError
+
 
 @dataclass(frozen=True)
 class Match:
@@ -37,6 +39,11 @@ def match_perplexity(measure: Callable[[int], float], largest: int, target: floa
     Match
         The nearest control measured. It is no match where perplexity did not rise, where even the
         largest control is not enough, or where one neuron more oversteps the tolerance.
+
+    Raises
+    ------
+    ActstoreError
+        If no control has a finite perplexity.
     """
     allowed = min(tolerance * target, 0.1 * max(target - baseline, 0))
     best = Match(0, float("inf"), target, False)
@@ -55,4 +62,6 @@ def match_perplexity(measure: Callable[[int], float], largest: int, target: floa
             low = middle + 1
         else:
             high = middle - 1
+    if best.size == 0:
+        raise ActstoreError("perplexity is not finite with any control; leave the perplexity-matched cohort out")
     return best

@@ -51,7 +51,8 @@ class TextReadout:
         surprisal = np.full(len(self._table), np.nan, np.float32)
         for (a, b), values in zip(self._table.window_bounds, scoring.sequence_surprisals(model, self._windows), strict=True):
             surprisal[a + 1 : b] = values
-        return {"ablated_surprisal": surprisal, "perplexity": np.exp(np.nanmean(surprisal, dtype=np.float64))}
+        scored = surprisal[self.labels["is_scored"]]  # NaN among these is damage, and stays
+        return {"ablated_surprisal": surprisal, "perplexity": np.exp(scored.mean(dtype=np.float64))}
 
     def perplexity(self, model: PreTrainedModel) -> float:
         """Exponential of the mean surprisal."""

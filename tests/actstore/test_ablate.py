@@ -247,6 +247,9 @@ def test_selections_that_do_not_fit(tmp_path, change, said):
         ({"cohorts": (CohortSpec(statistic="wasserstein"),)}, "did you mean 'wasserstein_distance'"),
         ({"cohorts": (CohortSpec(checkpoint=("65",)),)}, "'65'"),
         ({"cohorts": (CohortSpec(fraction=(0.0001,)),)}, "rounds to none"),
+        ({"cohorts": (CohortSpec(fraction=(2.0,)),)}, "a fraction lies in"),
+        ({"cohorts": (CohortSpec("perplexity-matched", fraction=(1.0,)),)}, "leaves no neurons to match"),
+        ({"cohorts": (CohortSpec("file"),)}, "needs selection"),
         ({"cohorts": (CohortSpec(interventions=("negativ-zero",)),)}, "did you mean 'negative-zero'"),
         ({"readouts": Readouts(probes=("fact",))}, "did you mean 'facts'"),
         ({"readouts": Readouts(pairs=("nowhere",))}, "unknown minimal pairs"),
@@ -298,6 +301,13 @@ def test_unknown_intervention_of_the_command(tmp_path, capsys):
     options = ["--intervention", "negativezero", "--store", str(tmp_path / "b.zarr")]
     assert main(["ablate", "--model", "pico-neox", "--selection", chosen, *options]) == 2
     assert "did you mean 'negative-zero'" in capsys.readouterr().err
+
+
+def test_a_perplexity_that_is_not_finite_is_named(tmp_path):
+    chosen = saved(tmp_path / "s.json")
+    cohorts = (CohortSpec(FILE, selection=(chosen,), interventions=("scale:1e38",)),)
+    with pytest.raises(ActstoreError, match=r"under scale:1e38/top-1 .* perplexity is not finite"):
+        ablate(Design("pico-neox", text=SHORT, readouts=NOTHING, cohorts=cohorts), tmp_path / "a", progress=False)
 
 
 def test_negative_means_are_needed(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actstore.errors import ActstoreError
 from actstore.matching import match_perplexity
 
 
@@ -55,3 +56,8 @@ def test_what_cannot_be_matched_is_said(measure, target, size):
     assert not match.is_matched
     assert match.size == size
     assert match.perplexity == measure(size)
+
+
+def test_no_finite_perplexity():
+    with pytest.raises(ActstoreError, match="not finite with any control"):
+        match_perplexity(lambda size: math.inf, 10, 12.0, 10.0, 0.01)
