@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -142,6 +143,7 @@ def test_ctrl_c_ends_with_130_and_one_line(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "actstore.cli", "extract", "--quiet", "--model", "pico-neox", "--checkpoints", "all", "--store", str(path)],
         stderr=subprocess.PIPE, text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it, and so would this
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while not list((partial_path(path) / "ledger").glob("*.json")):
