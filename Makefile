@@ -1,6 +1,6 @@
 # make report   set up, run the study, write runs/NAME/report/index.html
 # make test     set up, check style and types, run all tests
-# make bench    set up, compare extraction, analysis and scoring with the usual ways
+# make bench    set up, compare extraction, analysis, scoring and mixed models with the usual ways
 # make clean    remove the runs
 
 STUDY ?= studies/default.toml
@@ -39,6 +39,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.extraction
 	$(BIN)/python -m benchmarks.analysis
 	$(BIN)/python -m benchmarks.minimal_pairs
+	$(BIN)/python -m benchmarks.mixed_models
 
 clean:
 	rm -rf runs

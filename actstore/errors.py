@@ -46,6 +46,10 @@ class SelectionError(ActstoreError):
     """A neuron selection that does not fit."""
 
 
+class FitError(ActstoreError):
+    """A statistical model that a table cannot carry."""
+
+
 def run_reporting(action: Callable[[], object], program: str) -> int:
     """Call `action` and return the exit code: 0, 2 on a mendable problem, 130 on Ctrl-C."""
     try:

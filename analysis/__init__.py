@@ -2,11 +2,11 @@
 
 >>> import analysis
 >>> sorted(analysis.__all__)[:3]
-['class_separation', 'cohort_overlap', 'cohort_table']
+['MixedModel', 'class_separation', 'cohort_overlap']
 """
 
 from actstore.selection import select
-from analysis.ablation import edited_by_layer, perplexity_table, probe_table, surprisal_by_upos, task_table, word_table
+from analysis.ablation import edited_by_layer, perplexity_table, probe_table, surprisal_by_upos, task_table
 from analysis.atlas import neuron_atlas
 from analysis.differentiation import cohort_table, most_differentiated, pair_differentiation, pair_labels
 from analysis.dissociation import dissociation
@@ -15,15 +15,20 @@ from analysis.entanglement import entanglement, shape_statistics, wasserstein_di
 from analysis.explanation import explained_by_shape, rank_correlations
 from analysis.grammar import pair_accuracy, pair_clusters, pair_margins, paired_tests
 from analysis.mapping import mapping_difficulty
+from analysis.mixed_model import MixedModel
 from analysis.neurons import histogram, neuron_statistics, neuron_table
 from analysis.similarity import find_pairs
+from analysis.surprisal import control_pairs, fit_surprisal_model, surprisal_curves, surprisal_effects
 from analysis.transport import class_separation, distribution_distance, sliced_distance
+from analysis.words import surprisal_table, word_table
 
 __all__ = [
+    "MixedModel",
     "class_separation",
     "cohort_overlap",
     "cohort_table",
     "cohort_trajectory",
+    "control_pairs",
     "dissociation",
     "distribution_distance",
     "edited_by_layer",
@@ -31,6 +36,7 @@ __all__ = [
     "entanglement",
     "explained_by_shape",
     "find_pairs",
+    "fit_surprisal_model",
     "histogram",
     "mapping_difficulty",
     "most_differentiated",
@@ -50,6 +56,9 @@ __all__ = [
     "shape_statistics",
     "sliced_distance",
     "surprisal_by_upos",
+    "surprisal_curves",
+    "surprisal_effects",
+    "surprisal_table",
     "task_table",
     "wasserstein_distance",
     "weight_dissimilarity",

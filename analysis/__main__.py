@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -25,9 +26,12 @@ from analysis.dynamics import cohort_overlap, cohort_trajectory, emergence, weig
 from analysis.explanation import explained_by_shape, rank_correlations
 from analysis.grammar import MARGIN
 from analysis.labels import at_checkpoint
+from analysis.mixed_model import FitWarning
 from analysis.neurons import histogram, neuron_statistics, neuron_table
-from analysis.results import DIFFERENTIATION, ENTANGLEMENT, PAIRS, load_dataset, save_dataset, save_table
+from analysis.results import DIFFERENTIATION, ENTANGLEMENT, PAIRS, load_dataset, load_table, save_dataset, save_table
 from analysis.similarity import N_NEIGHBOURS, N_TOKENS, find_pairs
+from analysis.surprisal import N_REPLICATES, RANDOM, fit_surprisal_model, surprisal_curves, surprisal_effects
+from analysis.words import surprisal_table
 
 _EPILOG = """examples:
   python -m analysis entanglement --store runs/store.zarr --out runs/analysis
@@ -36,6 +40,9 @@ _EPILOG = """examples:
   python -m analysis dynamics --store runs/store.zarr --results runs/analysis
   python -m analysis select --results runs/analysis --fraction 0.02 --rule bottom
   python -m analysis ablation --store runs/ablation.zarr --out runs/analysis
+  python -m analysis surprisal --store runs/ablation.zarr --out runs/analysis
+  python -m analysis surprisal --table runs/analysis/surprisal_words.csv.gz --out runs/mine \
+      --formula "delta ~ condition * upos + log_frequency" --random word_type document --slopes condition
 """
 
 
@@ -103,6 +110,28 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--margin", type=_fraction, default=MARGIN, help=f"change of accuracy that counts as none ({MARGIN})")
     command.add_argument("--out", type=Path, required=True, help="results folder to write")
     command.set_defaults(run=_ablation)
+
+    command = commands.add_parser("surprisal", help="mixed-effects models of surprisal by part of speech")
+    source = command.add_mutually_exclusive_group(required=True)
+    source.add_argument("--store", type=Path, help="a store of `actstore ablate`")
+    source.add_argument("--table", type=Path, help="a table of words, as this command writes it (surprisal_words.csv.gz)")
+    command.add_argument("--formula", help="fit this model alone and print its summary, e.g. 'delta ~ condition * upos'")
+    command.add_argument(
+        "--random", nargs="+", default=list(RANDOM), help="of --formula: random intercepts (word_type document)"
+    )
+    command.add_argument(
+        "--slopes", nargs="+", default=[], metavar="TERM", help="of --formula: terms that vary over the last of --random"
+    )
+    command.add_argument("--intervention", help="keep this intervention only")
+    command.add_argument(
+        "--checkpoint", type=int, help="keep this checkpoint only (all; the models take the last, the curves all)"
+    )
+    command.add_argument(
+        "--replicates", type=_count, default=N_REPLICATES, help=f"of the bootstrap over documents ({N_REPLICATES})"
+    )
+    command.add_argument("--seed", type=_count, default=0, help="seed of the bootstrap (0)")
+    command.add_argument("--out", type=Path, required=True, help="results folder to write")
+    command.set_defaults(run=_surprisal)
     return parser
 
 
@@ -217,9 +246,9 @@ def _selected(options: argparse.Namespace) -> tuple[xr.Dataset, Selection]:
     return _opened(options.store, "extract", "preactivation"), Selection.load(path)
 
 
-def _save(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
+def _save(folder: Path, tables: dict[str, pd.DataFrame], suffix: str = ".csv") -> None:
     for name, table in tables.items():
-        save_table(table, folder / f"{name}.csv")
+        save_table(table, folder / f"{name}{suffix}")
 
 
 def _select(options: argparse.Namespace) -> None:
@@ -253,6 +282,44 @@ def _ablation(options: argparse.Namespace) -> None:
             verdict = "a double dissociation" if row["is_double"] else f"no effect beyond {row['equivalence_bound']:.4f}"
             print(f"  {row['intervention']} of {row['cohort']} against {row['against']}: cost of grammar less cost of the rest {shown}, "
                   f"p {row['p_adjusted']:.3g} ({row['correction']}){'' if not (row['is_double'] or row['is_equivalent']) else ': ' + verdict}")  # fmt: skip
+
+
+def _surprisal(options: argparse.Namespace) -> None:
+    if options.store:
+        table = surprisal_table(_opened(options.store, "ablate", "is_edited", "cohort_layers"))
+        _save(options.out, {"surprisal_words": table}, suffix=".csv.gz")
+        print(f"{options.out}: {table['word'].nunique():,} words × {table['condition'].nunique()} conditions, "
+              f"{table.attrs['n_left_out']} words left out (a piece is not scored)")  # fmt: skip
+    else:
+        table = load_table(options.table)
+    for name in ("intervention", "checkpoint"):
+        if (value := getattr(options, name)) is not None:
+            if value not in set(table[name]):
+                raise UnknownNameError(name, value, sorted(set(table[name])))
+            table = table[table[name] == value]
+    if options.formula:
+        _fit_formula(table, options)
+        return
+    tables = surprisal_effects(table, options.seed, options.replicates)
+    for over in ("checkpoint", "cohort_layers"):
+        if table[over].nunique() > 1:
+            tables[f"surprisal_over_{over}"] = surprisal_curves(table, over, seed=options.seed)
+    _save(options.out, tables)
+    print(f"{options.out}: {', '.join(tables)}")
+    for _, row in tables["surprisal_fits"].iterrows():
+        notes = [f"slopes {row['slopes']}", *([row["flags"]] if row["flags"] else [])]
+        notes.append(f"{row['n_disagreeing']} of {row['n_effects']} effects whose intervals disagree")
+        print(f"  {row['intervention']} by {row['by']}: {row['n_rows']:,} rows; {'; '.join(notes)}")
+
+
+def _fit_formula(table: pd.DataFrame, options: argparse.Namespace) -> None:
+    random = {name: options.slopes if name == options.random[-1] else [] for name in options.random}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)  # the summary begins with them
+        model = fit_surprisal_model(table, options.formula, random, n_replicates=options.replicates, seed=options.seed)
+    _save(options.out, {"model_effects": model.fixed_effects(), "model_variances": model.variance_components(),
+                        "model_tests": model.tests(), "model_fit": model.overview()})  # fmt: skip
+    print(model)
 
 
 def _provenance(found: xr.Dataset) -> dict[str, object]:

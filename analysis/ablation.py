@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from actstore.schema import CHECKPOINT, CONDITION, LAYER, NEURON, NO_WORD, OPTION
+from actstore.schema import CHECKPOINT, CONDITION, LAYER, NEURON, OPTION
 from analysis.cells import bounds, cells, clustered
 from analysis.dissociation import dissociation
 from analysis.grammar import MARGIN, pair_accuracy, paired_tests
 from analysis.kernels.resampling import Bootstrap
+from analysis.words import word_table
 
 
 def perplexity_table(store: xr.Dataset, seed: int = 0) -> pd.DataFrame:
@@ -50,33 +51,6 @@ def perplexity_table(store: xr.Dataset, seed: int = 0) -> pd.DataFrame:
             {**cell.labels, "perplexity": float(np.exp(values.mean())), **interval, **matched, "n_tokens": int(scored.sum())}
         )
     return pd.DataFrame(rows)
-
-
-def word_table(store: xr.Dataset) -> tuple[pd.DataFrame, np.ndarray]:
-    """Words with all pieces scored, and their surprisal in every checkpoint and condition.
-
-    Returns
-    -------
-    words : DataFrame
-        One row a word: `word`, `document`, `sentence`, `upos`, `deprel`, `word_form`, `n_pieces`.
-    surprisal : array (checkpoint, condition, word)
-        Sum over the word's pieces, in nats.
-    """
-    columns = ("word", "document", "sentence", "upos", "deprel", "word_form", "is_scored")
-    tokens = pd.DataFrame({name: store[name].values for name in columns})
-    tokens = tokens[tokens["word"] != NO_WORD]
-    grouped = tokens.groupby("word", sort=True)
-    words = grouped[["document", "sentence", "upos", "deprel", "word_form"]].first()
-    words["n_pieces"] = grouped.size()
-    complete = grouped["is_scored"].all()
-    words = words[complete].reset_index()
-    values = store["ablated_surprisal"].values[:, :, tokens.index].astype(float)
-    order = np.searchsorted(words["word"].to_numpy(), tokens["word"].to_numpy())
-    inside = complete.loc[tokens["word"]].to_numpy()
-    surprisal = np.zeros((*values.shape[:2], len(words)))
-    for index in np.ndindex(values.shape[:2]):
-        surprisal[index] = np.bincount(order[inside], weights=values[index][inside], minlength=len(words))
-    return words, surprisal
 
 
 def surprisal_by_upos(store: xr.Dataset, seed: int = 0) -> pd.DataFrame:

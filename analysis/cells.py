@@ -15,6 +15,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from actstore.errors import StoreError
 from actstore.schema import BASELINE, CHECKPOINT, LAYER, NEURON
 from analysis.kernels.resampling import Bootstrap, cluster_bootstrap
 
@@ -41,7 +42,10 @@ def cells(store: xr.Dataset) -> Iterator[Cell]:
     """Every cohort under every intervention at every checkpoint, in the store's order."""
     names = ["intervention", "cohort", "rule", "fraction", "cohort_layers", "chosen_at"]
     frame = pd.DataFrame({name: store[name].values for name in names})
-    baseline = int(np.flatnonzero(frame["intervention"] == BASELINE)[0])
+    intact = np.flatnonzero(frame["intervention"] == BASELINE)
+    if not intact.size:
+        raise StoreError(f"the store has no intact model to compare with: no condition {BASELINE!r}")
+    baseline = int(intact[0])
     n_edited = store["is_edited"].sum([LAYER, NEURON]).values
     for step, checkpoint in enumerate(store[CHECKPOINT].values):
         for key, group in frame.groupby(names, sort=False):

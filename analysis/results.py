@@ -24,7 +24,7 @@ def save_table(table: pd.DataFrame, path: Path) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(partial, index=False, float_format="%.10g")
+        table.to_csv(partial, index=False, float_format="%.10g", compression="gzip" if path.suffix == ".gz" else None)
         partial.replace(path)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}; make space or choose another folder") from None
@@ -41,7 +41,9 @@ def load_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     try:
         return pd.read_csv(path, keep_default_na=False, na_values=[""])
     except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror}; run `python -m analysis` first") from None
+        raise StoreError(f"cannot read {path}: {error.strerror or error}; run `python -m analysis` first") from None
+    except ValueError as error:
+        raise StoreError(f"{path} is not a table: {error}") from None
 
 
 def save_dataset(data: xr.Dataset, folder: Path, name: str) -> None:

@@ -82,5 +82,5 @@ def test_public_functions_are_documented():
     for name in analysis.__all__:
         text = getattr(analysis, name).__doc__
         assert text, name
-        assert "Parameters" in text or name == "word_table", name
-        assert "Returns" in text or "Raises" in text, name
+        assert "Parameters" in text or "Attributes" in text, name
+        assert "Returns" in text or "Raises" in text or "Attributes" in text, name

@@ -65,19 +65,6 @@ def test_a_constant_rise_is_recovered(surprisal):
     assert table.loc["random", "perplexity_ratio_upper"] == pytest.approx(np.exp(0.3))
 
 
-def test_words_sum_their_pieces_and_drop_unscored(surprisal):
-    store = made(surprisal)
-    words, values = analysis.word_table(store)
-    assert len(words) == 120
-    assert words["n_pieces"].tolist()[:3] == [1, 2, 1]
-    assert values[0, 0, 1] == pytest.approx(surprisal[0, 0, 2] + surprisal[0, 0, 3])
-    store["is_scored"].values[3] = False
-    words, values = analysis.word_table(store)
-    assert len(words) == 119
-    assert 1 not in words["word"].tolist()
-    assert values.shape == (1, 4, 119)
-
-
 def test_delta_by_upos_finds_the_planted_class_and_no_other(surprisal):
     rng = np.random.default_rng(1)
     surprisal[0, 1] += rng.normal(0, 0.05, size=200)

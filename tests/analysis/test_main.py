@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from actstore.schema import Selection
@@ -124,6 +125,34 @@ def test_ablation_tables_and_a_line_of_verdict(run_folder, tmp_path, capsys):
         assert (tmp_path / f"{name}.csv").is_file()
     assert main(["ablation", "--store", store, "--out", str(tmp_path), "--score", "totl"]) == 2
     assert "did you mean 'total'" in capsys.readouterr().err
+
+
+def test_surprisal_models_from_a_store_and_from_its_table(run_folder, tmp_path, capsys):
+    store = str(run_folder / "ablation.zarr")
+    assert main(["surprisal", "--store", store, "--out", str(tmp_path / "a"), "--replicates", "100"]) == 0
+    said = capsys.readouterr().out
+    assert "0 words left out" in said
+    assert "negative-zero by upos" in said
+    table = str(tmp_path / "a" / "surprisal_words.csv.gz")
+    assert main(["surprisal", "--table", table, "--out", str(tmp_path / "b"), "--replicates", "100"]) == 0
+    for name in ("means", "contrasts", "tests", "effects", "variances", "fits", "residuals", "spread"):
+        one, other = (pd.read_csv(tmp_path / folder / f"surprisal_{name}.csv") for folder in "ab")
+        pd.testing.assert_frame_equal(one, other, check_exact=False, rtol=1e-5, atol=1e-7)
+    capsys.readouterr()
+    formula = ["--formula", "delta ~ condition + n_pieces", "--random", "word_type", "document", "--slopes", "n_pieces"]
+    assert main(["surprisal", "--table", table, "--out", str(tmp_path / "c"), *formula]) == 0
+    assert "Mixed linear model" in capsys.readouterr().out
+    assert set(pd.read_csv(tmp_path / "c" / "model_variances.csv")["effect"].fillna("")) == {"Intercept", "n_pieces", ""}
+    for wrong, what in (
+        (["--intervention", "negativ-zero"], "did you mean 'negative-zero'"),
+        (["--formula", "delta ~ condtion"], "did you mean 'condition'"),
+        (["--checkpoint", "7"], "unknown checkpoint '7'"),
+    ):
+        assert main(["surprisal", "--table", table, "--out", str(tmp_path / "c"), *wrong]) == 2
+        assert what in capsys.readouterr().err
+    fits = str(tmp_path / "a" / "surprisal_fits.csv")
+    assert main(["surprisal", "--table", fits, "--out", str(tmp_path / "c")]) == 2
+    assert "unknown column" in capsys.readouterr().err
 
 
 def test_stores_of_the_other_kind_are_refused(run_folder, tmp_path, capsys):

@@ -1,0 +1,196 @@
+"""From a formula and a table to the matrices of a model.
+
+Owns the reading of formulas (by formulaic) and the checks that a table carries its columns.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from formulaic import Formula, ModelSpec
+from formulaic.errors import DataMismatchWarning, FormulaicError
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.linalg import lapack
+
+from actstore.errors import FitError, UnknownNameError
+
+# A column whose part outside the span of the others is smaller than this, squared and relative.
+_COLLINEAR = 1e-10
+
+
+@dataclass(frozen=True)
+class Design:
+    """The matrices of a formula over a table."""
+
+    response_name: str
+    response: NDArray[np.float64]
+    """(row,)"""
+    matrix: sparse.csc_array
+    """(row, column)"""
+    names: list[str]
+    terms: dict[str, list[int]]
+    """Columns of every term, by its name; the intercept is `1`."""
+    rows: NDArray[np.intp]
+    """Rows of the table that have a value in every variable."""
+    levels: dict[str, list[Any]]
+    """Of every factor, its levels; the first is the reference."""
+    means: dict[str, float]
+    """Of every numeric variable."""
+    spec: ModelSpec
+
+    def columns(self, table: pd.DataFrame) -> NDArray[np.float64]:
+        """(row, column) The same columns for other rows.
+
+        Raises
+        ------
+        FitError
+            If a variable is missing or empty, or a factor has a level that the fit has not seen.
+        """
+        for name in (*self.levels, *self.means):
+            if name not in table:
+                raise FitError(f"the table has no column {name!r}, which the formula needs")
+            if table[name].isna().any():
+                raise FitError(f"column {name!r} is empty in {int(table[name].isna().sum())} rows to predict")
+        for name, levels in self.levels.items():
+            unseen = sorted(set(table[name].unique()) - set(levels), key=str)
+            if unseen:
+                raise FitError(f"{name} {unseen[0]!r} was not in the fit; it knows {', '.join(map(str, levels))}")
+        found: NDArray[np.float64] = np.asarray(self.spec.get_model_matrix(table, output="numpy"), dtype=np.float64)
+        return found
+
+    def grid(self, by: Sequence[str]) -> tuple[pd.DataFrame, NDArray[np.float64]]:
+        """Every combination of the levels of `by`, and the mean columns over the levels of all other factors.
+
+        Returns
+        -------
+        cells : DataFrame
+            One row a combination.
+        columns : array (combination, column)
+            Numeric variables are at their means; other factors' levels count alike.
+
+        Raises
+        ------
+        UnknownNameError
+            If a name is no factor of the formula.
+        """
+        for name in by:
+            if name not in self.levels:
+                raise UnknownNameError("factor of the formula", name, self.levels)
+        others = [name for name in self.levels if name not in by]
+        order = [*by, *others]
+        table = pd.DataFrame(list(product(*(self.levels[name] for name in order))), columns=order).assign(**self.means)
+        cells = pd.DataFrame(list(product(*(self.levels[name] for name in by))), columns=list(by))
+        return cells, self.columns(table).reshape(len(cells), -1, len(self.names)).mean(axis=1)
+
+
+def read_design(table: pd.DataFrame, formula: str, also: Sequence[str] = ()) -> Design:
+    """Evaluate a formula over a table.
+
+    Parameters
+    ----------
+    table : DataFrame
+    formula : str
+        In Wilkinson's notation: `delta ~ condition * upos + log_frequency`. Columns that are not numbers are
+        factors, in treatment coding.
+    also : sequence of str
+        Further columns whose empty rows are dropped.
+
+    Returns
+    -------
+    Design
+
+    Raises
+    ------
+    FitError
+        If the formula cannot be read, a factor has a single level, a cell has no rows, the columns are
+        collinear, or the response does not vary.
+    UnknownNameError
+        If the table lacks a column.
+    """
+    try:
+        parsed = Formula(formula)
+    except FormulaicError as error:
+        raise FitError(f"cannot read the formula {formula!r}: {_plain(error)}") from None
+    if not hasattr(parsed, "lhs"):
+        raise FitError(f"the formula {formula!r} has no response; write it as 'delta ~ condition * upos'")
+    needed = sorted(map(str, parsed.required_variables))
+    for name in (*needed, *also):
+        if name not in table:
+            raise UnknownNameError("column", name, table.columns)
+    rows = np.flatnonzero(table[list(dict.fromkeys([*needed, *also]))].notna().all(axis=1).to_numpy())
+    used = table.iloc[rows][needed].reset_index(drop=True)
+    if used.empty:
+        raise FitError(f"no row has a value in all of {', '.join(needed)}")
+    kinds = {name: pd.api.types.is_numeric_dtype(used[name]) and used[name].dtype.kind != "b" for name in needed}
+    variables = {str(name) for name in parsed.rhs.required_variables}
+    levels = {name: _levels(table[name], used[name]) for name in needed if name in variables and not kinds[name]}
+    for name, found in levels.items():
+        if len(found) < 2:
+            raise FitError(f"factor {name} has one level only, {found[0]!r}: there is nothing to compare")
+        used[name] = pd.Categorical(used[name], categories=found)
+    for name in needed:
+        if kinds[name] and not np.isfinite(used[name].to_numpy(dtype=float)).all():
+            raise FitError(f"column {name!r} holds infinite values")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataMismatchWarning)
+            matrices = parsed.get_model_matrix(used, output="sparse", na_action="raise")
+    except FormulaicError as error:
+        raise FitError(f"cannot evaluate the formula {formula!r}: {_plain(error)}") from None
+    response = sparse.csc_array(matrices.lhs)
+    if response.shape[1] != 1:
+        raise FitError(f"the response {parsed.lhs} has {response.shape[1]} columns; a model has one")
+    spec = matrices.rhs.model_spec
+    matrix = sparse.csc_array(matrices.rhs, dtype=np.float64)
+    names = list(spec.column_names)
+    values = response.toarray()[:, 0].astype(np.float64)
+    if np.ptp(values) == 0:
+        raise FitError(f"{parsed.lhs} is {values[0]:g} in all {len(values)} rows: there is no variance to explain")
+    if len(names) >= len(values):
+        raise FitError(f"{len(names)} fixed effects need more than {len(values)} rows")
+    _check_rank(matrix, names)
+    means = {name: float(used[name].mean()) for name in needed if name in variables and kinds[name]}
+    terms = {str(term): list(columns) for term, columns in spec.term_indices.items()}
+    return Design(str(parsed.lhs), values, matrix, names, terms, rows, levels, means, spec)
+
+
+def _levels(whole: pd.Series, used: pd.Series) -> list[Any]:
+    """The levels that occur, in the order of the categories or sorted."""
+    occurring = set(used.unique())
+    if isinstance(whole.dtype, pd.CategoricalDtype):
+        return [level for level in whole.cat.categories if level in occurring]
+    return sorted(occurring)
+
+
+def _check_rank(matrix: sparse.csc_array, names: list[str]) -> None:
+    """Refuse empty and collinear columns, by name."""
+    gram = (matrix.T @ matrix).toarray()
+    scale = np.sqrt(np.diag(gram))
+    empty = [name for name, size in zip(names, scale, strict=True) if size == 0]
+    if empty:
+        raise FitError(f"no rows for {_few(empty)}: leave these levels out, or join them with others")
+    gram /= np.outer(scale, scale)
+    _, pivot, rank, _ = lapack.dpstrf(gram, tol=_COLLINEAR, lower=1)
+    if rank == len(names):
+        return
+    kept, dropped = pivot[:rank] - 1, pivot[rank:] - 1
+    weights = np.linalg.solve(gram[np.ix_(kept, kept)], gram[np.ix_(kept, dropped[:1])])[:, 0]
+    others = [names[k] for k, weight in zip(kept, weights, strict=True) if abs(weight) > 1e-6]
+    raise FitError(f"the effects are collinear: {names[dropped[0]]} follows from {_few(sorted(others, key=names.index))}; "
+                   "leave one of them out")  # fmt: skip
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _plain(error: Exception) -> str:
+    """The first line of a message that may draw in colours."""
+    return str(error).strip().splitlines()[0]
