@@ -99,7 +99,7 @@ class MixedModel:
         """Linear combinations of the fixed effects, in the response's units.
 
         `estimate`, `standard_error`, `df` (Satterthwaite), `t`, `p` (of zero), `lower`, `upper`; where
-        the fit has clusters, `robust_lower`, `robust_upper` (t with clusters − 1), `bootstrap_lower`,
+        the fit has clusters, `robust_p`, `robust_lower`, `robust_upper` (t with clusters − 1), `bootstrap_lower`,
         `bootstrap_upper` (percentiles), and `intervals_agree`: all three hold zero or none does, and
         no width is beyond twice or half the model's.
         """
@@ -119,12 +119,10 @@ class MixedModel:
         reach = stats.t.ppf(0.975, self.robust.freedom) * spread
         drawn = estimate[:, None] + weights @ self.robust.replicates.T
         low, high = np.nanquantile(drawn, [0.025, 0.975], axis=1)
-        bounds = {
-            "robust_lower": estimate - reach,
-            "robust_upper": estimate + reach,
-            "bootstrap_lower": low,
-            "bootstrap_upper": high,
-        }
+        with np.errstate(divide="ignore", invalid="ignore"):
+            robust_p = 2 * stats.t.sf(np.abs(estimate / spread), self.robust.freedom)
+        bounds = {"robust_p": robust_p, "robust_lower": estimate - reach, "robust_upper": estimate + reach,
+                  "bootstrap_lower": low, "bootstrap_upper": high}  # fmt: skip
         signs = [(lower > 0) * 1 - (upper < 0) * 1 for lower, upper in
                  ((table["lower"], table["upper"]), (estimate - reach, estimate + reach), (low, high))]  # fmt: skip
         alike = (signs[0] == signs[1]) & (signs[0] == signs[2])
@@ -183,7 +181,7 @@ class MixedModel:
         -------
         DataFrame
             One row a pair and combination: `level`, `against`, the columns of `by`, those of every estimate,
-            `p_adjusted`, `correction`.
+            `correction`, `p_adjusted`, and `robust_p_adjusted` where the fit has clusters.
 
         Raises
         ------
@@ -202,7 +200,8 @@ class MixedModel:
         if not rows:
             raise FitError(f"no two levels of {factor} to compare")
         table = self._estimates(pd.concat(labels, ignore_index=True)[["level", "against", *by]], np.concatenate(rows))
-        return table.assign(p_adjusted=adjusted(table["p"], correction), correction=correction)
+        table = table.assign(correction=correction, p_adjusted=adjusted(table["p"], correction))
+        return table.assign(robust_p_adjusted=adjusted(table["robust_p"], correction)) if self.robust else table
 
     def test(self, term: str) -> pd.Series:
         """Whether all effects of a term are zero.

@@ -43,6 +43,9 @@ def test_planted_effects_are_found_where_they_are(model):
     assert found.loc["VERB", "p_adjusted"] > 0.05
     assert found["intervals_agree"].loc["DET"]
     assert (found["p_adjusted"] >= found["p"]).all()
+    assert found.loc["DET", "robust_p_adjusted"] < 0.001
+    outside = (found["robust_lower"] > 0) | (found["robust_upper"] < 0)
+    assert (outside == (found["robust_p"] < 0.05)).all()
     assert model.test("condition:upos")["p"] < 0.001
     assert model.tests()["term"].tolist() == ["log_frequency", "position", "n_pieces", "condition:upos"]
 
