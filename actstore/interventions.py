@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from actstore.errors import ActstoreError, UnknownNameError
+
+if TYPE_CHECKING:  # names of interventions are checked where there is no torch
+    from torch import Tensor
 
 
 def negative_zero(preactivation: Tensor) -> Tensor:
@@ -27,7 +28,7 @@ def positive_zero(preactivation: Tensor) -> Tensor:
 
 def both_zero(preactivation: Tensor) -> Tensor:
     """`0`: the neuron is silenced."""
-    return torch.zeros_like(preactivation)
+    return preactivation.new_zeros(preactivation.shape)
 
 
 def scale(preactivation: Tensor, factor: float) -> Tensor:
@@ -45,7 +46,7 @@ def mean_ablate_negative(preactivation: Tensor, negative_mean: Tensor) -> Tensor
     negative_mean : Tensor
         (neuron,), at most 0.
     """
-    return torch.where(preactivation < 0, negative_mean, preactivation)
+    return negative_mean.where(preactivation < 0, preactivation)
 
 
 def sign_flip(preactivation: Tensor, activation: Tensor) -> Tensor:
@@ -55,7 +56,7 @@ def sign_flip(preactivation: Tensor, activation: Tensor) -> Tensor:
 
 def identity_on_positive(preactivation: Tensor, activation: Tensor) -> Tensor:
     """`a` where it is positive, the model's own `act(a)` elsewhere: no curvature on the positive side."""
-    return torch.where(preactivation > 0, preactivation, activation)
+    return preactivation.where(preactivation > 0, activation)
 
 
 @dataclass(frozen=True)

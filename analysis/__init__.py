@@ -17,6 +17,7 @@ from analysis.grammar import pair_accuracy, pair_clusters, pair_margins, paired_
 from analysis.mapping import mapping_difficulty
 from analysis.mixed_model import MixedModel
 from analysis.neurons import histogram, neuron_statistics, neuron_table
+from analysis.profiles import neuron_histograms, neuron_story, pairs_in_context
 from analysis.similarity import find_pairs
 from analysis.surprisal import control_pairs, fit_surprisal_model, surprisal_curves, surprisal_effects
 from analysis.transport import class_separation, distribution_distance, sliced_distance
@@ -41,7 +42,9 @@ __all__ = [
     "mapping_difficulty",
     "most_differentiated",
     "neuron_atlas",
+    "neuron_histograms",
     "neuron_statistics",
+    "neuron_story",
     "neuron_table",
     "pair_accuracy",
     "pair_clusters",
@@ -49,6 +52,7 @@ __all__ = [
     "pair_labels",
     "pair_margins",
     "paired_tests",
+    "pairs_in_context",
     "perplexity_table",
     "probe_table",
     "rank_correlations",

@@ -21,13 +21,14 @@ from actstore.selection import RULES, select
 from actstore.store import open_store
 from analysis.ablation import ablation_tables
 from analysis.atlas import neuron_atlas
-from analysis.differentiation import cohort_table, pair_differentiation, pair_labels
+from analysis.differentiation import cohort_table, most_differentiated, pair_differentiation, pair_labels
 from analysis.dynamics import cohort_overlap, cohort_trajectory, emergence, weight_dissimilarity
 from analysis.explanation import explained_by_shape, rank_correlations
 from analysis.grammar import MARGIN
 from analysis.labels import at_checkpoint
 from analysis.mixed_model import FitWarning
 from analysis.neurons import histogram, neuron_statistics, neuron_table
+from analysis.profiles import neuron_histograms, neuron_story, pairs_in_context
 from analysis.results import DIFFERENTIATION, ENTANGLEMENT, PAIRS, load_dataset, load_table, save_dataset, save_table
 from analysis.similarity import N_NEIGHBOURS, N_TOKENS, find_pairs
 from analysis.surprisal import N_REPLICATES, RANDOM, fit_surprisal_model, surprisal_curves, surprisal_effects
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("atlas", help="what the negative region of every selected neuron tells apart")
     _add_selected(command)
     command.add_argument("--clusters", type=_count, default=4, help="clusters of negative pre-activations (4)")
+    command.add_argument("--shown", type=_count, default=6, help="pairs in context of each neuron (6)")
     command.set_defaults(run=_atlas)
 
     command = commands.add_parser("dynamics", help="emergence, overlap and weights over training")
@@ -179,6 +181,7 @@ def _entanglement(options: argparse.Namespace) -> None:
         "rank_correlations": rank_correlations(found),
         "explained_by_shape": explained_by_shape(last),
         "trajectory": cohort_trajectory(found["wasserstein_distance"], chosen),
+        "negative_trajectory": cohort_trajectory(found["negative_wasserstein_frac"], chosen),
         "histogram": histogram(store, int(last[CHECKPOINT]), int(best["layer"]), int(best["neuron"])),
     })  # fmt: skip
     undefined = int(last["wasserstein_distance"].isnull().sum())
@@ -204,7 +207,13 @@ def _atlas(options: argparse.Namespace) -> None:
     store, chosen = _selected(options)
     pairs = load_dataset(options.results, PAIRS)
     table = neuron_atlas(store, chosen, pairs, n_clusters=options.clusters, seed=options.seed)
-    _save(options.results, {"atlas": table})
+    furthest = most_differentiated(store, pairs, chosen, n_top=options.shown)
+    _save(options.results, {
+        "atlas": table,
+        "neuron_histograms": neuron_histograms(store, chosen),
+        "neuron_pairs": pairs_in_context(store, furthest),
+        "neuron_story": neuron_story(load_dataset(options.results, ENTANGLEMENT), chosen),
+    })  # fmt: skip
     counts = ", ".join(f"{name or 'none'} {n}" for name, n in table["feature"].value_counts().items())
     print(f"{options.results}: {len(table)} neurons by the feature that their negative region follows: {counts}")
 
@@ -223,7 +232,6 @@ def _dynamics(options: argparse.Namespace) -> None:
     tables = {
         "emergence": of_both(lambda cohort: emergence(distance, cohort, seed=options.seed)),
         "cohorts": of_both(lambda cohort: cohort_trajectory(distance, cohort)),
-        "negative_cohorts": of_both(lambda cohort: cohort_trajectory(found["negative_wasserstein_frac"], cohort)),
         "weights": of_both(lambda cohort: weight_dissimilarity(store["neuron_weight"], cohort)),
         "overlap": cohort_overlap(distance, options.fraction).to_dataframe().reset_index(),
     }

@@ -20,6 +20,7 @@ from analysis.kernels.information import Information, clusters_on_a_line, inform
 from analysis.kernels.multiplicity import benjamini_hochberg
 from analysis.kernels.transport import wasserstein_to_normal
 from analysis.labels import at_checkpoint, each_layer, text_tokens
+from analysis.profiles import pairs_in_context
 from analysis.transport import class_separation
 
 FEATURES = ("upos", "deprel", "word", "position", "depth")
@@ -222,14 +223,12 @@ def _best(table: pd.DataFrame) -> list[str]:
 
 def _contexts(store: xr.Dataset, pairs: pd.DataFrame, n_context: int) -> pd.DataFrame:
     """One row a neuron: its pairs as text, each token in brackets with its pre-activation."""
-    pieces, window = store["token_text"].values, store["window"].values
+    table = pairs_in_context(store, pairs, n_context)
 
-    def shown(token: int, value: float) -> str:
-        around = np.arange(max(0, token - n_context), min(len(pieces), token + n_context + 1))
-        around = around[(window[around] == window[token]) & (store["position"].values[around] > 0)]
-        text = "".join(f"[{pieces[at].strip()}]" if at == token else str(pieces[at]) for at in around)
-        return f"…{' '.join(text.split())}… ({value:.2f})"
+    def shown(row: pd.Series, side: str) -> str:
+        text = f"{row[f'before_{side}']}[{row[f'text_{side}'].strip()}]{row[f'after_{side}']}"
+        return f"…{' '.join(text.split())}… ({row[f'preactivation_{side}']:.2f})"
 
-    ends = [map(shown, pairs[f"token_{side}"], pairs[f"preactivation_{side}"]) for side in "ab"]
-    frame = pairs[["layer", "neuron"]].assign(pairs=[f"{one} ↔ {other}" for one, other in zip(*ends, strict=True)])
+    lines = [f"{shown(row, 'a')} ↔ {shown(row, 'b')}" for _, row in table.iterrows()]
+    frame = pairs[["layer", "neuron"]].assign(pairs=lines)
     return pd.DataFrame(frame.groupby(["layer", "neuron"], as_index=False)["pairs"].agg("\n".join))
