@@ -18,12 +18,14 @@ class ActstoreError(Exception):
 class UnknownNameError(ActstoreError):
     """A name that is not among the valid ones."""
 
-    def __init__(self, kind: str, name: object, choices: Iterable[object]) -> None:
+    def __init__(self, kind: str, name: object, choices: Iterable[object], where: str = "") -> None:
         valid = [str(choice) for choice in choices]
         close = difflib.get_close_matches(str(name), valid, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
         shown = ", ".join(valid[:20]) + (f", … ({len(valid)} in all)" if len(valid) > 20 else "")
-        super().__init__(f"unknown {kind} {str(name)!r}: {hint}Choose from: {shown or 'none available'}")
+        super().__init__(
+            f"{where}{': ' if where else ''}unknown {kind} {str(name)!r}: {hint}Choose from: {shown or 'none available'}"
+        )
 
 
 class CorpusError(ActstoreError):

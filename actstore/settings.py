@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -42,11 +43,22 @@ def build(kind: type[T], values: Any, what: str, path: str | Path) -> T:
     known = {spec.name: spec for spec in fields(kind)}  # type: ignore[arg-type]
     unknown = next((key for key in values if key not in known), None)
     if unknown is not None:
-        raise UnknownNameError(f"{what} in {path}", unknown, known)
+        raise UnknownNameError(what, unknown, known, located(path, unknown))
     missing = [k for k, s in known.items() if s.default is MISSING and s.default_factory is MISSING and k not in values]
     if missing:
         raise ActstoreError(f"{path} lacks {', '.join(missing)}")
-    return kind(**{key: _typed(value, str(known[key].type), f"{path}: {key}") for key, value in values.items()})
+    return kind(**{key: _typed(value, str(known[key].type), f"{located(path, key)}: {key}") for key, value in values.items()})
+
+
+def located(path: str | Path, key: str) -> str:
+    """The file's name, with the line where the key is first set."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        lines = []
+    setting = re.compile(rf"\s*(\[+\s*)?[\"']?{re.escape(key)}[\"']?\s*[=\]]")
+    number = next((number for number, line in enumerate(lines, 1) if setting.match(line)), None)
+    return f"{path}, line {number}" if number else str(path)
 
 
 def _typed(value: Any, type_name: str, what: str) -> Any:

@@ -157,8 +157,8 @@ def pair_labels(
     DataFrame
         One row a (layer, feature, value): `n_top` and `n_similar` (occurrences in the furthest
         pairs of the layer's selected neurons, and in its similar pairs), `log_odds` (natural) of
-        the first against the second, `log_odds_rest` the same of the other neurons, `z`,
-        `p_value`, and `q_value` over all rows (Benjamini and Hochberg).
+        the first against the second, `beyond` (less its mean under permutation) with 95% bounds
+        from the spread there, `log_odds_rest` the same log-odds of the other neurons, `z`, `p_value`, and `q_value` over all rows (Benjamini and Hochberg).
 
     Raises
     ------
@@ -187,7 +187,8 @@ def pair_labels(
         return [frame for frame in frames if len(frame)]
 
     frames = [frame for part in each_layer(one, layers.data) for frame in part]
-    columns = ["layer", "feature", "value", "n_top", "n_similar", "log_odds", "log_odds_rest", "z", "p_value"]
+    columns = ["layer", "feature", "value", "n_top", "n_similar", "log_odds", "beyond", "beyond_lower", "beyond_upper", "log_odds_rest", "z",
+               "p_value"]  # fmt: skip
     table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
     return table.assign(q_value=benjamini_hochberg(table["p_value"].to_numpy(dtype=float)))
 
@@ -428,10 +429,12 @@ def _log_odds(
 
     observed, *null = (log_odds(sample.similar[top]) for top in tops)
     spread = np.std(null, axis=0, ddof=1)
+    beyond = observed - np.mean(null, axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        z = (observed - np.mean(null, axis=0)) / np.where(spread > 0, spread, np.nan)
+        z = beyond / np.where(spread > 0, spread, np.nan)
     return pd.DataFrame({
         "layer": sample.layer, "feature": feature, "value": np.asarray(values)[kept],
         "n_top": count(sample.similar[tops[0]])[kept].astype(int), "n_similar": at_large[kept].astype(int),
-        "log_odds": observed, "log_odds_rest": log_odds(sample.similar[rest]), "z": z, "p_value": 2 * norm.sf(np.abs(z)),
+        "log_odds": observed, "beyond": beyond, "beyond_lower": beyond - 1.96 * spread, "beyond_upper": beyond + 1.96 * spread,
+        "log_odds_rest": log_odds(sample.similar[rest]), "z": z, "p_value": 2 * norm.sf(np.abs(z)),
     })  # fmt: skip

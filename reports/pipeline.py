@@ -10,21 +10,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from actstore.errors import ActstoreError
-from reports.study import Study
+from reports.study import AblationStudy, Study, design_table
 
 _ROOT = Path(__file__).parent.parent
-_LIBRARIES = ("numpy", "scipy", "torch", "transformers", "xarray", "zarr", "pandas", "matplotlib")
+_PYTHON = (sys.executable, "-m")
+_ANALYSIS = ("analysis", "actstore/schema.py", "actstore/store.py", "actstore/selection.py")
+_LIBRARIES = ("numpy", "scipy", "torch", "transformers", "xarray", "zarr", "pandas", "statsmodels", "matplotlib")
 _TEXT_SUFFIXES = {".txt", ".conllu", ".jsonl", ".gz"}
 
 
@@ -40,63 +45,138 @@ class Step:
     after: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
     """Names that may be files of the user's (model, corpus, pairs); their contents enter the key."""
+    work: str = ""
+    """How much there is to do, in words."""
+    file: tuple[Path, str] | None = None
+    """A file to write first, and its text."""
 
 
 def steps_of(study: Study, study_file: Path, folder: Path) -> list[Step]:
-    """The steps of a study, in order."""
-    python = (sys.executable, "-m")
-    store, results, ablation = folder / "store.zarr", folder / "analysis", folder / "ablation.zarr"
-    selections = results / "selections"
-    chosen = [selections / "top.json", *(selections / f"random-{seed}.json" for seed in range(study.selection.random_seeds))]
-    text = ("--window", str(study.window), "--seed", str(study.seed))
-    return [
-        Step(
-            "extract",
-            (
-                *python, "actstore.cli", "extract", "--model", study.model, "--checkpoints", study.checkpoints, "--corpus",
-                study.corpus, "--tokens", str(study.tokens), *text, "--store", str(store),
-            ),
-            ("actstore",),
-            (store,),
-            data=(study.model, study.corpus),
+    """The steps of a study, in order: every model, every ablation, the report."""
+    steps = [step for index, model in enumerate(study.models) for step in _model_steps(study, model, index == 0, folder)]
+    for ablation in study.ablations:
+        steps += _ablation_steps(ablation, folder)
+    return [*steps, Step(
+        "report",
+        (*_PYTHON, "reports.build", "--study", str(study_file), "--runs", str(folder), "--out", str(folder / "report")),
+        ("reports", *_ANALYSIS, str(study_file)),
+        (folder / "report" / "index.html", folder / "report" / "results.json"),
+        tuple(step.name for step in steps),
+    )]  # fmt: skip
+
+
+def slug(model: str) -> str:
+    """A model's name as a folder."""
+    return re.sub(r"[^\w.-]+", "-", Path(model).name.removesuffix(".gguf"))
+
+
+def model_folder(folder: Path, model: str) -> Path:
+    """Where a model's store (`store.zarr`) and results (`analysis/`) are."""
+    return folder / "models" / slug(model)
+
+
+def ablation_folder(folder: Path, name: str) -> Path:
+    """Where an ablation's design, store (`store.zarr`) and tables (`analysis/`) are."""
+    return folder / "ablations" / name
+
+
+def _model_steps(study: Study, model: str, is_first: bool, folder: Path) -> Iterator[Step]:
+    place, name = model_folder(folder, model), slug(model)
+    store, results = place / "store.zarr", place / "analysis"
+    checkpoints = study.checkpoints if is_first else "main"
+    selections = tuple(results / "selections" / f"{label}.json" for label in ("top", *_random(study)))
+    spacy = ("--spacy", study.spacy) if study.spacy else ()
+    yield Step(
+        f"extract {name}",
+        (
+            *_PYTHON, "actstore.cli", "extract", "--model", model, "--checkpoints", checkpoints, "--corpus", study.corpus,
+            "--documents", study.documents, *spacy, "--tokens", str(study.tokens) if study.tokens else "all", "--window",
+            str(study.window), "--seed", str(study.seed), "--device", study.device, "--compute-dtype", study.compute_dtype,
+            "--store", str(store),
         ),
-        Step(
-            "entanglement",
-            (
-                *python, "analysis", "entanglement", "--store", str(store), "--out", str(results), "--fraction",
-                str(study.selection.fraction), "--random-seeds", str(study.selection.random_seeds),
-            ),
-            ("analysis", "actstore/schema.py", "actstore/store.py"),
-            (results / "entanglement.zarr", *chosen, *(results / f"{name}.csv" for name in ("neurons", "trajectory", "histogram"))),
-            ("extract",),
+        ("actstore",),
+        (store,),
+        data=(model, study.corpus),
+        work=f"{study.tokens or 'all'} tokens × checkpoints {checkpoints}",
+    )  # fmt: skip
+    tables = ("neurons", "trajectory", "negative_trajectory", "histogram", "rank_correlations", "explained_by_shape")
+    yield Step(
+        f"entanglement {name}",
+        (
+            *_PYTHON, "analysis", "entanglement", "--store", str(store), "--out", str(results), "--fraction",
+            str(study.selection.fraction), "--random-seeds", str(study.selection.random_seeds),
         ),
-        Step(
-            "ablate",
-            (
-                *python, "actstore.cli", "ablate", "--model", study.model, "--checkpoints", study.ablation.checkpoints, "--corpus",
-                study.ablation.corpus, "--tokens", str(study.ablation.tokens), *text, "--pairs", study.ablation.pairs,
-                "--intervention", *study.ablation.interventions, "--selection", *map(str, chosen), "--store", str(ablation),
-            ),
-            ("actstore",),
-            (ablation,),
-            ("entanglement",),
-            (study.model, study.ablation.corpus, study.ablation.pairs),
+        _ANALYSIS,
+        (results / "entanglement.zarr", *selections, *_csv(results, tables)),
+        (f"extract {name}",),
+    )  # fmt: skip
+    shared = ("--store", str(store), "--results", str(results), "--seed", str(study.seed))
+    yield Step(
+        f"pairs {name}",
+        (
+            *_PYTHON, "analysis", "pairs", *shared, "--pair-tokens", str(study.pairs.tokens), "--neighbours",
+            str(study.pairs.neighbours), "--top", str(study.pairs.top),
         ),
-        Step(
-            "ablation tables",
-            (*python, "analysis", "ablation", "--store", str(ablation), "--out", str(results)),
-            ("analysis", "actstore/schema.py", "actstore/store.py"),
-            tuple(results / f"{name}.csv" for name in ("perplexity", "surprisal_by_upos")),
-            ("ablate",),
-        ),
-        Step(
-            "report",
-            (*python, "reports.build", "--study", str(study_file), "--runs", str(folder), "--out", str(folder / "report")),
-            ("reports", "analysis", "actstore/schema.py", "actstore/store.py", str(study_file)),
-            (folder / "report" / "index.html",),
-            ("extract", "entanglement", "ablation tables"),
-        ),
-    ]  # fmt: skip
+        _ANALYSIS,
+        (results / "pairs.zarr", *_csv(results, ("pair_signs", "pair_labels"))),
+        (f"entanglement {name}",),
+    )  # fmt: skip
+    if is_first:
+        yield Step(
+            f"atlas {name}",
+            (*_PYTHON, "analysis", "atlas", *shared),
+            _ANALYSIS,
+            _csv(results, ("atlas", "neuron_histograms", "neuron_pairs", "neuron_story")),
+            (f"pairs {name}",),
+        )
+    if is_first and study.has_training:
+        yield Step(
+            f"dynamics {name}",
+            (*_PYTHON, "analysis", "dynamics", *shared, "--fraction", str(study.selection.fraction)),
+            _ANALYSIS,
+            _csv(results, ("emergence", "cohorts", "weights", "overlap")),
+            (f"entanglement {name}",),
+        )
+
+
+def _ablation_steps(ablation: AblationStudy, folder: Path) -> Iterator[Step]:
+    place, design = ablation_folder(folder, ablation.name), ablation.design
+    store, results = place / "store.zarr", place / "analysis"
+    statistics = model_folder(folder, design.model) / "analysis" / "entanglement.zarr"
+    yield Step(
+        f"ablate {ablation.name}",
+        (*_PYTHON, "actstore.cli", "ablate", str(place / "design.toml"), "--store", str(store)),
+        ("actstore",),
+        (store,),
+        (f"entanglement {slug(design.model)}",),
+        (design.model, design.text.corpus, *design.readouts.pairs),
+        work=f"{ablation.n_conditions()} conditions × checkpoints {design.checkpoints}",
+        file=(place / "design.toml", tomli_w.dumps(design_table(ablation, statistics))),
+    )
+    options = ("--store", str(store), "--out", str(results))
+    yield Step(
+        f"tables of {ablation.name}",
+        (*_PYTHON, "analysis", "ablation", *options),
+        _ANALYSIS,
+        _csv(results, ("perplexity", "edited_by_layer")),
+        (f"ablate {ablation.name}",),
+    )
+    if ablation.surprisal:
+        yield Step(
+            f"surprisal of {ablation.name}",
+            (*_PYTHON, "analysis", "surprisal", *options),
+            _ANALYSIS,
+            _csv(results, ("surprisal_means", "surprisal_fits")),
+            (f"ablate {ablation.name}",),
+        )
+
+
+def _random(study: Study) -> Iterator[str]:
+    return (f"random-{seed}" for seed in range(study.selection.random_seeds))
+
+
+def _csv(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
+    return tuple(folder / f"{name}.csv" for name in names)
 
 
 def keys_of(steps: Sequence[Step]) -> dict[str, str]:
@@ -105,7 +185,7 @@ def keys_of(steps: Sequence[Step]) -> dict[str, str]:
     for step in steps:
         digest = hashlib.blake2b(digest_size=16)
         digest.update(repr([sys.version_info[:2], *((name, version(name)) for name in _LIBRARIES)]).encode())
-        digest.update(repr(step.command[1:]).encode())
+        digest.update(repr((step.command[1:], step.file and step.file[1])).encode())
         for path in (*step.code, *step.data):
             _add_path(digest, path)
         for before in step.after:
@@ -137,29 +217,77 @@ def run(study: Study, study_file: Path, folder: Path, *, dry: bool = False) -> l
     """
     steps = steps_of(study, study_file, folder)
     keys = keys_of(steps)
-    ledger_file = folder / "steps.json"
-    ledger = json.loads(ledger_file.read_text()) if ledger_file.is_file() else {}
-    ran = []
+    ledger = _Ledger(folder / "steps.json")
+    ran: list[str] = []
     for number, step in enumerate(steps, 1):
         title = f"[{number}/{len(steps)}] {step.name}"
-        if ledger.get(step.name) == keys[step.name] and all(path.exists() for path in step.outputs):
-            print(f"{title}: up to date", flush=True)
+        seconds = ledger.seconds(step.name)
+        if (
+            ledger.key(step.name) == keys[step.name]
+            and all(path.exists() for path in step.outputs)
+            and not {*step.after} & {*ran}
+        ):
+            print(f"{title}: up to date" + (f" (took {seconds:.0f} s)" if dry else ""), flush=True)
             continue
         ran.append(step.name)
         if dry:
-            print(f"{title}: to run: {' '.join(step.command[1:])}", flush=True)
+            known = f"took {seconds:.0f} s last time" if seconds else "not run yet"
+            print(f"{title}: to run, {known}{f'; {step.work}' if step.work else ''}", flush=True)
             continue
         print(f"{title} …", flush=True)
-        ledger.pop(step.name, None)
+        ledger.forget(step.name)
         for path in step.outputs:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        if step.file:
+            step.file[0].parent.mkdir(parents=True, exist_ok=True)
+            step.file[0].write_text(step.file[1], encoding="utf-8")
         began = time.monotonic()
         if subprocess.run(step.command, check=False).returncode:
             raise ActstoreError(
                 f"step {step.name!r} failed; its message is above. Mend it and run again: finished steps are kept"
             )
-        ledger[step.name] = keys[step.name]
-        folder.mkdir(parents=True, exist_ok=True)
-        ledger_file.write_text(json.dumps(ledger, indent=1) + "\n")
+        ledger.record(step.name, keys[step.name], time.monotonic() - began)
         print(f"{title}: {time.monotonic() - began:.1f} s", flush=True)
     return ran
+
+
+class _Ledger:
+    """Which steps were finished with which key, and how long each took."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._steps: dict[str, dict[str, Any]] = {}
+        try:
+            read = json.loads(file.read_text(encoding="utf-8"))
+            self._steps = {name: {"key": str(step["key"]), "seconds": float(step["seconds"])} for name, step in read.items()}
+        except FileNotFoundError:
+            pass
+        except (ValueError, TypeError, KeyError, AttributeError):
+            print(f"{file} cannot be read: every step is run again", file=sys.stderr)
+
+    def key(self, name: str) -> str:
+        return str(self._steps.get(name, {}).get("key", ""))
+
+    def names(self) -> list[str]:
+        return list(self._steps)
+
+    def seconds(self, name: str) -> float:
+        return float(self._steps.get(name, {}).get("seconds", 0))
+
+    def forget(self, name: str) -> None:
+        """It is being run: if it is interrupted, its outputs are not to be trusted."""
+        self._write({**self._steps, name: {"key": "", "seconds": self.seconds(name)}})
+
+    def record(self, name: str, key: str, seconds: float) -> None:
+        self._write({**self._steps, name: {"key": key, "seconds": round(seconds, 1)}})
+
+    def _write(self, steps: dict[str, dict[str, Any]]) -> None:
+        self._steps = steps
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._file.write_text(json.dumps(steps, indent=1) + "\n", encoding="utf-8")
+
+
+def recorded_keys(folder: Path) -> dict[str, str]:
+    """Step → the digest of all that its result depends on, of the steps that are done."""
+    ledger = _Ledger(folder / "steps.json")
+    return {name: key for name in ledger.names() if (key := ledger.key(name))}

@@ -1,82 +1,191 @@
-"""Numbers as text: all rounding of the report, and the sentences made from numbers.
+"""Tables of the page: which columns, in which words, rounded how.
 
-Owns formatting. A sentence says no more than its interval does.
+Owns all rounding of tables; the whole of each is beside the page as CSV.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pandas as pd
+
+from reports.panels.ablation import main_run
+from reports.results import Results, ablated, comparable
+from reports.sentences import interval, number, p_value
+
+_MOST_ROWS = 400
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is shown, and the number to sort by where it is one."""
+
+    text: str
+    value: float | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table ready to print: a caption, column heads and rows of text."""
+    """A table ready to print."""
 
+    key: str
     caption: str
     head: list[str]
-    rows: list[list[str]]
+    rows: list[list[Cell]]
+    file: str
+    """The CSV with all of it."""
 
 
-def with_interval(row: pd.Series, name: str, decimals: int = 3) -> str:
-    """`estimate [lower, upper]` to a fixed number of decimals."""
-    values = (row[name], row[f"{name}_lower"], row[f"{name}_upper"])
-    middle, lower, upper = (
-        f"{value:+.{decimals}f}" if name.startswith("delta") else f"{value:.{decimals}f}" for value in values
+def page_tables(results: Results) -> Iterator[Table]:
+    """The tables below the figures."""
+    yield _selected(results)
+    run = main_run(results)
+    if run is None:
+        return
+    folder = f"tables/ablations/{run.name}"
+    columns: tuple[str, ...]
+    perplexity = run.last("perplexity")
+    yield _made(
+        "perplexity",
+        "Perplexity on held-out text, intact and under each intervention.",
+        perplexity,
+        f"{folder}/perplexity.csv",
+        ("intervention", "cohort", "n_neurons", "n_seeds", "perplexity", "perplexity_ratio", "is_matched"),
     )
-    return f"{middle} [{lower}, {upper}]"
+    if run.has("accuracy_by_phenomenon"):
+        table = run.last("accuracy_by_phenomenon")
+        yield _made(
+            "phenomena",
+            "Minimal pairs by phenomenon.",
+            table,
+            f"{folder}/accuracy_by_phenomenon.csv",
+            (
+                "benchmark",
+                "phenomenon",
+                "intervention",
+                "cohort",
+                "accuracy",
+                "delta_accuracy",
+                "equivalence_bound",
+                "n_pairs",
+                "n_ties",
+            ),
+        )
+    if run.has("dissociation"):
+        columns = (
+            "intervention",
+            "cohort",
+            "against",
+            "grammar_cost",
+            "other_cost",
+            "interaction",
+            "p_adjusted",
+            "equivalence_bound",
+            "is_double",
+        )
+        yield _made("dissociation", "The double dissociation.", run.last("dissociation"), f"{folder}/dissociation.csv", columns)
+    if run.has("probes"):
+        columns = ("probe", "intervention", "cohort", "accuracy", "delta_accuracy", "n_items", "chance")
+        yield _made("probes", "Other tasks: probes.", run.last("probes"), f"{folder}/probes.csv", columns)
+    if run.has("tasks"):
+        columns = ("task", "metric", "intervention", "cohort", "score", "delta_score", "n_items")
+        yield _made("tasks", "Other tasks: benchmarks.", run.last("tasks"), f"{folder}/tasks.csv", columns)
+    if run.has("paired_tests"):
+        table = comparable(run.tables["paired_tests"])
+        columns = ("cohort", "against", "benchmark", "phenomenon", "n_lost", "n_gained", "delta_accuracy", "p", "p_adjusted")
+        yield _made(
+            "paired-tests",
+            "Paired tests of minimal pairs (McNemar with clusters).",
+            table,
+            f"{folder}/paired_tests.csv",
+            columns,
+        )
+    for name, caption, columns in (
+        ("surprisal_means", "Expected change of surprisal.", ("intervention", "by", "condition", "level", "estimate", "robust", "bootstrap", "intervals_agree")),
+        ("surprisal_contrasts", "Top cohort less its controls: change of surprisal.",
+         ("by", "condition", "against", "level", "estimate", "robust", "p_adjusted", "robust_p_adjusted", "intervals_agree")),
+        ("surprisal_fits", "Models of surprisal.",
+         ("intervention", "by", "formula", "n_rows", "n_dropped", "log_likelihood", "residual_excess_kurtosis", "n_disagreeing", "slopes", "flags")),
+    ):  # fmt: skip
+        surprisal = results.ablation(lambda run, name=name: run.has(name))  # type: ignore[misc]
+        if surprisal:
+            yield _made(
+                name.replace("_", "-"),
+                caption,
+                surprisal.tables[name],
+                f"tables/ablations/{surprisal.name}/{name}.csv",
+                columns,
+            )
 
 
-def perplexity(table: pd.DataFrame) -> Table:
-    """Perplexity by condition."""
-    head = ["checkpoint", "intervention", "cohort", "neurons", "seeds", "perplexity", "ratio to intact [95% interval]"]
-    rows = [
-        [
-            str(row["checkpoint"]), row["intervention"], row["cohort"], str(row["n_neurons"]), str(row["n_seeds"]),
-            f"{row['perplexity']:.4f}", with_interval(row, "perplexity_ratio", 4),
-        ]
-        for _, row in table.iterrows()
-    ]  # fmt: skip
-    return Table("Perplexity on held-out text, intact and under each intervention.", head, rows)
-
-
-def accuracy(table: pd.DataFrame, category: str, count: str, caption: str) -> Table:
-    """Accuracy and its change, by phenomenon or probe and condition."""
-    head = [category, "intervention", "cohort", count.removeprefix("n_"), "accuracy [95% interval]", "change [95% interval]"]
-    rows = [
-        [
-            row[category], row["intervention"], row["cohort"], str(row[count]), with_interval(row, "accuracy"),
-            "–" if row["intervention"] == "none" else with_interval(row, "delta_accuracy"),
-        ]
-        for _, row in table.iterrows()
-    ]  # fmt: skip
-    return Table(caption, head, rows)
-
-
-def selected_neurons(neurons: pd.DataFrame) -> Table:
-    """The chosen neurons with their statistics."""
+def _selected(results: Results) -> Table:
+    """The chosen neurons with their statistics and the feature that each follows."""
+    neurons = results.main.tables["neurons"]
     chosen = neurons[neurons["selected"]].sort_values("wasserstein_distance", ascending=False)
-    head = ["layer", "neuron", "Wasserstein distance (SD)", "share on negative side", "negative fraction"]
-    columns = ["wasserstein_distance", "negative_wasserstein_frac", "negative_frac"]
-    rows = [[str(row["layer"]), str(row["neuron"]), *(f"{row[name]:.3f}" for name in columns)] for _, row in chosen.iterrows()]
-    return Table("The selected neurons, most entangled first.", head, rows)
+    columns = [
+        "layer",
+        "neuron",
+        "wasserstein_distance",
+        "negative_wasserstein_frac",
+        "negative_frac",
+        "skewness",
+        "mapping_difficulty",
+    ]
+    if results.main.has("atlas"):
+        chosen = chosen.merge(
+            results.main.tables["atlas"][["layer", "neuron", "feature", "apart"]], on=["layer", "neuron"], how="left"
+        )
+        columns += ["feature", "apart"]
+    caption = "The selected neurons, furthest from Gaussian first, with the feature that their negative side follows most."
+    return _made("neurons", caption, chosen, f"tables/models/{results.main.name}/neurons.csv", columns)
 
 
-def contrast(row: pd.Series, control: pd.Series | None, name: str, reference: float, what: str) -> str:
-    """One sentence on an effect: whether its interval holds the reference, and how a control did."""
-    lower, upper = row[f"{name}_lower"], row[f"{name}_upper"]
-    shown = with_interval(row, name, 4 if name == "perplexity_ratio" else 3)
-    if lower == upper == reference:
-        verdict = f"Nothing in {what} changed under {row['intervention']} of the {row['cohort']} cohort: {shown}"
-    elif lower <= reference <= upper:
-        verdict = f"No evidence that {what} changes under {row['intervention']} of the {row['cohort']} cohort: {shown}"
-    else:
-        verb = "raises" if row[name] > reference else "lowers"
-        verdict = f"{row['intervention']} of the {row['cohort']} cohort {verb} {what}: {shown}"
-    verdict = verdict[0].upper() + verdict[1:]
-    if control is None:
-        return verdict + "."
-    overlap = control[f"{name}_lower"] <= upper and lower <= control[f"{name}_upper"]
-    relation = "the intervals overlap" if overlap else "the intervals do not overlap"
-    return f"{verdict}; random control {with_interval(control, name, 4 if name == 'perplexity_ratio' else 3)}, {relation}."
+_WORDS = {
+    "wasserstein_distance": "Wasserstein distance (SD)", "negative_wasserstein_frac": "share on negative side", "negative_frac": "negative",
+    "mapping_difficulty": "mapping difficulty", "apart": "kept apart most", "n_neurons": "neurons", "n_seeds": "seeds", "n_pairs": "pairs",
+    "n_ties": "ties", "n_items": "items", "perplexity_ratio": "ratio to intact", "delta_accuracy": "change", "delta_score": "change",
+    "equivalence_bound": "no effect beyond", "p_adjusted": "p (Holm)", "robust_p_adjusted": "cluster-robust p (Holm)", "is_double": "double",
+    "is_matched": "matched", "n_lost": "lost", "n_gained": "gained", "grammar_cost": "cost of grammar", "other_cost": "cost of the rest",
+    "robust": "cluster-robust 95%", "bootstrap": "bootstrap 95%", "intervals_agree": "intervals agree", "n_rows": "rows", "n_dropped": "rows left out",
+    "log_likelihood": "log-likelihood", "residual_excess_kurtosis": "residual kurtosis", "n_disagreeing": "effects that disagree",
+}  # fmt: skip
+
+
+def _made(key: str, caption: str, frame: pd.DataFrame, file: str, columns: Any) -> Table:
+    columns = [name for name in columns if name in frame or f"{name}_lower" in frame]
+    frame = frame.loc[:, :]
+    shown = frame if len(frame) <= _MOST_ROWS else _fewer(frame)
+    if len(shown) < len(frame):
+        caption += f" {len(shown)} of {len(frame)} rows are shown; the file has all."
+    rows = [[_cell(row, name) for name in columns] for _, row in shown.iterrows()]
+    return Table(key, caption, [_WORDS.get(name, name.replace("_", " ")) for name in columns], rows, file)
+
+
+def _fewer(frame: pd.DataFrame) -> pd.DataFrame:
+    """The main comparison where a table has one, else its first rows."""
+    rows = comparable(frame) if {"rule", "cohort_layers"} <= set(frame) and len(ablated(frame)) else frame
+    return rows.head(_MOST_ROWS)
+
+
+def _cell(row: pd.Series, name: str) -> Cell:
+    if name not in row:  # an interval whose estimate is in another column
+        return Cell(
+            f"[{number(row[f'{name}_lower'], 3, True)}, {number(row[f'{name}_upper'], 3, True)}]", float(row[f"{name}_lower"])
+        )
+    value = row[name]
+    if name == "is_matched":
+        return Cell({1: "yes", 0: "no"}.get(int(value), "–"), float(value))
+    if isinstance(value, (bool, np.bool_)):
+        return Cell("yes" if value else "no", float(value))
+    if isinstance(value, str) or pd.isna(value):
+        return Cell("" if not isinstance(value, str) else value, None if isinstance(value, str) else float("-inf"))
+    if f"{name}_lower" in row:
+        return Cell(interval(row, name, 4 if name == "perplexity_ratio" else 3), float(value))
+    if name in ("p", "p_adjusted", "robust_p_adjusted"):
+        return Cell(p_value(float(value)).removeprefix("p = ").removeprefix("p "), float(value))
+    if isinstance(value, (int, np.integer)) or float(value).is_integer():
+        return Cell(f"{int(value):,}" if abs(int(value)) >= 10_000 else str(int(value)), float(value))
+    return Cell(number(float(value), 3), float(value))

@@ -1,0 +1,74 @@
+"""Figures of curves: something along training or along the share of neurons, with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
+
+from reports.style import layer_color
+
+_MARKERS = "osD^vP*Xh<>"
+# With more layers than this a legend names the first, the middle and the last.
+_FEW_LAYERS = 8
+
+
+def by_layer(table: pd.DataFrame, label: str, ax: Axes) -> Axes:
+    """Means of a cohort and of the rest over training (`checkpoint`, `layer`, `cohort`, `mean`, bounds), a colour a layer."""
+    layers = sorted(set(table["layer"]))
+    named = layers if len(layers) <= _FEW_LAYERS else [layers[0], layers[len(layers) // 2], layers[-1]]
+    for (layer, cohort), rows in table.groupby(["layer", "cohort"]):
+        color, rest = layer_color(layers.index(layer), len(layers)), cohort == "rest"
+        name = f"layer {layer}, {'rest' if rest else 'cohort'}" if layer in named else None
+        style: dict[str, Any] = (
+            {"linestyle": "--", "linewidth": 1.1} if rest else {"marker": "o", "markersize": 3.5, "linewidth": 1.7}
+        )
+        ax.plot(rows["checkpoint"], rows["mean"], color=color, label=name, **style)
+        ax.fill_between(rows["checkpoint"], rows["mean_lower"], rows["mean_upper"], color=color, alpha=0.12, linewidth=0)
+    training_axis(ax)
+    ax.set(ylabel=label, ylim=(0, None))
+    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return ax
+
+
+def lines(
+    table: pd.DataFrame, x: str, value: str, by: str, ax: Axes, *, colors: Mapping[str, str], reference: float | None = None,
+    bounds: Sequence[str] = ("lower", "upper"),
+) -> Axes:  # fmt: skip
+    """A value with its band along `x`, one line a level of `by`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Has `x`, `by`, `value` and its two bounds.
+    x, value, by : str
+    ax : Axes
+    colors : mapping of str to str
+        Of the levels, in the order in which they are drawn.
+    reference : float, optional
+        Where "no effect" is.
+    bounds : two str
+        Columns of the interval.
+    """
+    if reference is not None:
+        ax.axhline(reference, color="black", linewidth=0.8)
+    for index, (level, color) in enumerate(colors.items()):
+        rows = table[table[by] == level].sort_values(x)
+        if rows.empty:
+            continue
+        ax.plot(
+            rows[x], rows[value], color=color, marker=_MARKERS[index % len(_MARKERS)], markersize=4, linewidth=1.6, label=level
+        )
+        ax.fill_between(rows[x], rows[bounds[0]], rows[bounds[1]], color=color, alpha=0.15, linewidth=0)
+    ax.legend()
+    return ax
+
+
+def training_axis(ax: Axes) -> None:
+    """Training steps on a logarithmic axis that has a zero."""
+    ax.set_xscale("symlog", linthresh=1)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:g}" if step < 1000 else f"{step / 1000:g}k"))
+    ax.set(xlabel="training step", xlim=(0, None))

@@ -1,0 +1,133 @@
+"""The methods section, the limits and the provenance, written from what was actually run."""
+
+from __future__ import annotations
+
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+from reports.pipeline import recorded_keys
+from reports.results import Results, Run, ablated
+from reports.sentences import listed
+
+_WHERE = {"layer": "each layer", "all": "all layers together"}
+
+
+def methods(results: Results) -> list[str]:
+    """Paragraphs on what was done."""
+    study, selection = results.study, results.selection
+    found = []
+    for index, run in enumerate(results.models.values()):
+        about = run.attributes
+        text = (
+            f"{about['model']} ({about['family']}, {about['nonlinearity']}; {run.sizes['layer']} layers of {run.sizes['neuron']} neurons) read "
+            f"{run.sizes['token']:,} tokens of {Path(about['corpus']).name} in windows of {about.get('window', study.window)}, at "
+            f"{'checkpoints ' if run.sizes['checkpoint'] > 1 else 'checkpoint '}{about['checkpoints']}. Pre-activations are those of {about['site']}, "
+            f"computed in {about['compute_dtype']}."
+        )
+        found.append(
+            text
+            + (f" {about['bos_policy'][0].upper()}{about['bos_policy'][1:]}." if index == 0 and "bos_policy" in about else "")
+        )
+    found.append(
+        "The Wasserstein distance of a neuron is the exact 1-Wasserstein distance between its standardised pre-activations and N(0, 1), from a closed "
+        "form per order statistic: no Gaussian sample is drawn. The first position of each window is left out. Wasserstein neurons are the top "
+        f"{selection.fraction:.1%} of {_WHERE[selection.scope]} at checkpoint {selection.checkpoint}: {selection.n_neurons} neurons, ties broken by index."
+    )
+    found.append(
+        f"Similar inputs are nearest neighbours among {study.pairs.tokens:,} tokens ({study.pairs.neighbours} each) by their MLP inputs; of these the "
+        f"{study.pairs.top} pairs that a neuron drives furthest apart are counted by sign."
+    )
+    for name, run in results.ablations.items():
+        found.append(_ablation(name, run, results))
+    found.append(
+        "Intervals are 95%: percentile bootstraps over documents, over clusters of minimal pairs that share a sentence, over items, and over the seeds of "
+        "what is drawn; normal over neurons where a figure says so; cluster-robust for models of surprisal. Minimal pairs are scored by total "
+        "log-probability after BOS; ties are counted apart. Adjusted p-values are Holm's unless a figure says otherwise."
+    )
+    return found
+
+
+def _ablation(name: str, run: Run, results: Results) -> str:
+    design, about = results.designs[name].design, run.attributes
+    rows = ablated(run.tables["perplexity"])
+    cohorts = []
+    for spec in design.cohorts:
+        shares = listed([f"{100 * share:g}%" for share in spec.fraction])
+        what = {
+            "top": f"the top {shares}", "bottom": f"the bottom {shares}", "random": f"{spec.seeds} random draws of {shares} without the top",
+            "matched": f"{shares} matched one to one on {listed(list(spec.match))}",
+            "perplexity-matched": f"as many of the bottom as raise perplexity like the top {shares} (within {100 * spec.tolerance:g}%, {listed([_WHERE[s] for s in spec.scope])})",
+            "file": "neurons from selection files",
+        }[spec.rule]  # fmt: skip
+        extra = f" by {spec.statistic}" if spec.statistic != "wasserstein_distance" else ""
+        layers = f", in {spec.layer_groups} groups of layers ({listed(list(spec.grouping))})" if spec.layer_groups else ""
+        cohorts.append(f"{what}{extra}{layers}")
+    asked = [f"perplexity and surprisal on {run.sizes['token']:,} tokens of {Path(about['corpus']).name}"]
+    if "pair" in run.sizes:
+        asked.append(
+            f"{run.sizes['pair']:,} minimal pairs of {listed([Path(source).name for source in design.readouts.pairs])}"
+        )
+    if "item" in run.sizes:
+        asked.append(f"{run.sizes['item']:,} probe items")
+    return (
+        f"Ablation “{name}” of {about['model']}: {listed(sorted(set(rows['intervention'])))} on {'; '.join(cohorts)}. At checkpoints {about['checkpoints']}: "
+        f"{run.sizes['condition']} conditions, read out by {listed(asked)}."
+    )
+
+
+def limits(results: Results, missing: list[str]) -> list[str]:
+    """What a reader must not take for granted."""
+    found = []
+    rules = {str(rule) for run in results.ablations.values() for rule in run.tables["perplexity"]["rule"]}
+    if rules & {"random", "matched"}:
+        found.append(
+            "Random and matched controls have as many neurons of each layer as the top cohort; they are not matched on the perplexity they cost."
+        )
+    for name, run in results.ablations.items():
+        table = run.tables["perplexity"]
+        matched = table[table["rule"] == "perplexity-matched"]
+        for _, row in matched[matched["is_matched"] == 0].iterrows():
+            found.append(
+                f"In “{name}” the control {row['cohort']} could not be matched on perplexity within tolerance ({row['perplexity']:.4f}, target "
+                f"{row['target_perplexity']:.4f}): the nearest is shown."
+            )
+    if rules and "perplexity-matched" not in rules:
+        found.append("No control was matched on perplexity.")
+    if not rules:
+        found.append("No ablation was run: nothing here says what the neurons do for the model.")
+    found += [f"Not run: {what}." for what in missing]
+    if any(run.attributes["model"].startswith("pico-") for run in results.models.values()):
+        found.append(
+            "The pico models are small and know one small grammar: what holds for them need not hold for large models."
+        )
+    found.append("An interval of zero width means that no item changed in this sample, not that none could.")
+    found.append("One training run of each model: nothing here covers the variation between runs.")
+    return found
+
+
+def provenance(results: Results, folder: Path) -> dict[str, dict[str, str]]:
+    """Where every number is from: code, study, stores, selection, designs, and the keys of the steps."""
+    found = {"Code": {"actstore": version("actstore"), **_commit()}}
+    for kind, runs in (("Model", results.models), ("Ablation", results.ablations)):
+        for name, run in runs.items():
+            sizes = {f"n_{dim}": f"{size:,}" for dim, size in run.sizes.items()}
+            found[f"{kind} {name}"] = run.attributes | sizes
+    selection = results.selection
+    found["Selection"] = {
+        "rule": f"{selection.rule} {selection.fraction:g} of {_WHERE[selection.scope]} by {selection.statistic}",
+        "neurons": str(selection.n_neurons),
+        "checkpoint": str(selection.checkpoint),
+        "weights": selection.weights_fingerprint,
+    }
+    found["Steps"] = recorded_keys(folder)
+    return found
+
+
+def _commit() -> dict[str, str]:
+    root = Path(__file__).parent.parent
+    try:
+        done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"commit": done.stdout.strip()} if done.stdout.strip() else {}

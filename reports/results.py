@@ -1,0 +1,118 @@
+"""All that a report is made from: the tables and attributes that a study's steps left.
+
+Owns where they are found, and questions that several panels ask of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from actstore.errors import StoreError
+from actstore.schema import BASELINE, Selection
+from actstore.store import open_store
+from analysis.results import load_table
+from reports.pipeline import ablation_folder, model_folder
+from reports.study import AblationStudy, Study
+
+_LEFT_OUT = {"surprisal_words"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A model's statistics, or an ablation."""
+
+    name: str
+    tables: dict[str, pd.DataFrame]
+    attributes: dict[str, str]
+    """Of its store."""
+    sizes: dict[str, int]
+
+    def has(self, *names: str) -> bool:
+        """Whether it has all these tables."""
+        return all(name in self.tables for name in names)
+
+    def last(self, name: str) -> pd.DataFrame:
+        """A table at its last checkpoint."""
+        table = self.tables[name]
+        found: pd.DataFrame = table[table["checkpoint"] == table["checkpoint"].max()]
+        return found
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that the steps of a study left."""
+
+    study: Study
+    models: dict[str, Run]
+    """By name; the first is the study's main model."""
+    ablations: dict[str, Run]
+    selection: Selection
+    designs: dict[str, AblationStudy] = field(default_factory=dict)
+
+    @property
+    def main(self) -> Run:
+        """The model that is described neuron by neuron."""
+        return next(iter(self.models.values()))
+
+    def ablation(self, test: Callable[[Run], bool]) -> Run | None:
+        """The first ablation of the main model that passes a test."""
+        named = (run for run in self.ablations.values() if run.attributes["model"] == self.main.attributes["model"])
+        return next((run for run in named if test(run)), None)
+
+
+def load_results(study: Study, folder: Path) -> Results:
+    """Read what the steps before left in a run's folder.
+
+    Raises
+    ------
+    StoreError
+        If a step has not been run.
+    """
+    models = {}
+    for model in study.models:
+        place = model_folder(folder, model)
+        models[place.name] = _run(place)
+    ablations = {ablation.name: _run(ablation_folder(folder, ablation.name)) for ablation in study.ablations}
+    selection = Selection.load(model_folder(folder, study.models[0]) / "analysis" / "selections" / "top.json")
+    return Results(study, models, ablations, selection, {ablation.name: ablation for ablation in study.ablations})
+
+
+def _run(place: Path) -> Run:
+    if not (place / "analysis").is_dir():
+        raise StoreError(f"no results in {place / 'analysis'}; run the study first (`python -m reports STUDY`)")
+    files = sorted((place / "analysis").glob("*.csv"))
+    tables = {file.stem: load_table(file) for file in files if file.stem not in _LEFT_OUT and file.stat().st_size > 1}
+    store = open_store(place / "store.zarr")
+    attributes = {key: str(value) for key, value in store.attrs.items() if key not in ("configuration", "coordinates")}
+    for name in ("checkpoint", "condition"):
+        if name in store.coords:
+            attributes[f"{name}s"] = ", ".join(map(str, store[name].values))
+    if "weights_fingerprint" in store.coords:
+        attributes["weights"] = ", ".join(map(str, store["weights_fingerprint"].values))
+    return Run(place.name, tables, attributes, {str(name): size for name, size in store.sizes.items()})
+
+
+def ablated(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of conditions that edit something."""
+    found: pd.DataFrame = table[table["intervention"] != BASELINE]
+    return found
+
+
+def main_intervention(table: pd.DataFrame) -> str:
+    """negative-zero where it was run, else the first."""
+    names = list(dict.fromkeys(ablated(table)["intervention"]))
+    return "negative-zero" if "negative-zero" in names else names[0]
+
+
+def comparable(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the main intervention on all layers, at the last checkpoint, of cohorts chosen there, at the first fraction of the top."""
+    rows = ablated(table)
+    rows = rows[(rows["checkpoint"] == rows["checkpoint"].max()) & (rows["intervention"] == main_intervention(rows))]
+    rows = rows[rows["cohort_layers"].isin(["all", ""]) & rows["chosen_at"].isin(["same", ""])]
+    top = rows.loc[rows["rule"] == "top", "fraction"]
+    found: pd.DataFrame = rows[rows["fraction"] == top.iloc[0]] if len(top) else rows
+    return found
