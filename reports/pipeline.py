@@ -288,6 +288,6 @@ class _Ledger:
 
 
 def recorded_keys(folder: Path) -> dict[str, str]:
-    """Step → the digest of all that its result depends on, of the steps that are done."""
+    """Step → the digest of all that its result depends on, of the steps before the report that are done."""
     ledger = _Ledger(folder / "steps.json")
-    return {name: key for name in ledger.names() if (key := ledger.key(name))}
+    return {name: key for name in ledger.names() if name != "report" and (key := ledger.key(name))}

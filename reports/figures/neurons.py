@@ -80,7 +80,7 @@ def separated_pairs(pairs: pd.DataFrame, ax: Axes) -> Axes:
     ax.axvline(0, color=COLORS["top"], linewidth=1)
     ax.set(
         xlabel="pre-activation", yticks=[], ylim=(-0.6, len(pairs) - 0.4),
-        xlim=(lower.min() - 1.1 * span, max(upper.max() + 1.1 * span, 0.05 * span)),
+        xlim=(lower.min() - 1.3 * span, upper.max() + 1.3 * span),
     )  # fmt: skip
     ax.grid(axis="y", visible=False)
     ax.spines["left"].set_visible(False)
@@ -89,7 +89,7 @@ def separated_pairs(pairs: pd.DataFrame, ax: Axes) -> Axes:
 
 def _context(row: pd.Series, side: str) -> str:
     before, text, after = (printable(str(row[f"{part}_{side}"])) for part in ("before", "text", "after"))
-    return f"{shortened(before, 18, from_end=True)}[{text.strip()}]{shortened(after, 14)}"
+    return f"{shortened(before, 18, from_end=True)}[{shortened(text.strip(), 20)}]{shortened(after, 14)}"
 
 
 def share_by_layer(table: pd.DataFrame, ax: Axes) -> Axes:

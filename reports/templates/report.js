@@ -23,8 +23,10 @@
     });
   }
 
-  // Paper shows what is folded away.
-  window.addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));
+  // Paper shows what is folded away, but for tables of many pages.
+  window.addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => {
+    one.open ||= one.querySelectorAll("tr").length <= 40;
+  }));
 
   const data = document.getElementById("browser-data");
   if (!data) return;
@@ -87,7 +89,7 @@
   };
 
   const side = ([before, text, after, upos, value]) =>
-    node("span", { class: "side" }, node("bdi", {}, before, node("mark", {}, text.trim() || text), after), ` ${upos ? `${upos}, ` : ""}${shown(value, 2)}`);
+    node("span", { class: "side" }, node("bdi", {}, "…", before, node("mark", {}, text), after, "…"), ` (${upos ? `${upos}, ` : ""}${shown(value, 2)})`);
 
   const show = () => {
     const found = neurons.find((one) => one.layer === Number(layers.value) && one.neuron === Number(names.value));

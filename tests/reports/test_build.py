@@ -1,90 +1,194 @@
+"""The page: whole, self-contained, the numbers of its tables, and proof against text."""
+
 from __future__ import annotations
 
+import csv
+import json
 import re
+import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 
 from actstore.errors import ActstoreError
-from reports.build import build, load_results, render
-from reports.study import Study
+from reports.browser import browser_data
+from reports.build import _script_data, build, render
+from reports.export import defused, export_figures, results_json
+from reports.methods import limits, methods, provenance
+from reports.panels import sections
+from reports.study import load_study
 
-STUDY = Study("default", "pico-neox")
+EVIL = ["</script><img src=x onerror=alert(1)>", "\u202eright to left", "a\x00b\x08c", "🎉 é 中", "=1+1", "$x^2_{", "\u2028<!--", "'\"&amp;"]
 
 
 @pytest.fixture(scope="module")
-def results(run_folder):
-    return load_results(run_folder)
+def page(report):
+    return (report / "index.html").read_text()
 
 
-@pytest.fixture(scope="module")
-def page(results):
-    return render(STUDY, results)
-
-
-class _Balance(HTMLParser):
-    """Open tags that were never closed."""
+class _Page(HTMLParser):
+    """Open tags that were never closed, and every element's tag and attributes."""
 
     def __init__(self):
         super().__init__()
-        self.open = []
+        self.open, self.elements, self.text = [], [], []
 
     def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
         if tag not in ("meta", "img", "br", "link"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def parsed(page):
+    found = _Page()
+    found.feed(page)
+    return found
+
 
 def test_page_is_whole_and_self_contained(page):
-    parser = _Balance()
-    parser.feed(page)
-    assert parser.open == []
-    assert not re.search(r'(src|href)="(?!data:)', page)
-    assert "http" not in re.sub(r'src="data:[^"]*"', "", page)
+    found = parsed(page)
+    assert found.open == []
+    for _, attributes in found.elements:
+        for name in ("src", "href"):
+            assert attributes.get(name, "#").startswith(("data:", "#"))
+    ids = [attributes["id"] for _, attributes in found.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = {attributes["href"][1:] for tag, attributes in found.elements if tag == "a"}
+    assert targets <= set(ids)
 
 
-def test_every_figure_is_there_with_alt_text(page):
-    assert page.count("<img") == 7
-    assert len(re.findall(r'alt="[^"]{30,}"', page)) == 7
-    for title in (
-        "distance by layer",
-        "most entangled neuron",
-        "over training",
-        "Perplexity",
-        "Minimal pairs",
-        "probes",
-        "part of speech",
-    ):
-        assert title in page
+def test_every_figure_has_alt_text_a_finding_and_files(page, report, results):
+    found, missing = sections(results)
+    panels = [panel for section in found for panel in section.panels]
+    images = [attributes for tag, attributes in parsed(page).elements if tag == "img"]
+    assert len(images) == len(panels) >= 22
+    assert all(len(image["alt"]) > 40 for image in images)
+    for panel in panels:
+        assert panel.finding[0].isupper() or not panel.finding[0].isalpha()
+        assert panel.finding.endswith(".")
+        assert panel.source.split(".csv")[0]
+        for kind, start in (("svg", b"<?xml"), ("pdf", b"%PDF")):
+            assert (report / "figures" / f"{panel.key}.{kind}").read_bytes().startswith(start)
+    assert missing == ["the double dissociation (needs minimal pairs and probes or tasks)"] or missing == []
 
 
-def test_numbers_on_the_page_are_those_of_the_tables(page, results):
-    table = results.tables["perplexity"]
-    for value in table["perplexity"]:
-        assert f"{value:.4f}" in page
-    for fingerprint in (results.selection.weights_fingerprint, results.provenance["Extraction"]["corpus_fingerprint"]):
-        assert fingerprint in page
+def test_numbers_on_the_page_are_those_of_the_tables(page, report, results):
+    table = pd.read_csv(report / "tables" / "ablations" / "all-in-one" / "perplexity.csv")
+    text = "".join(parsed(page).text)
+    for value in table[table["checkpoint"] == 4000]["perplexity"]:
+        assert f"{value:.3f}" in text
+    for run in results.models.values():
+        assert run.attributes["corpus_fingerprint"] in text
+    numbers = json.loads((report / "results.json").read_text())
+    assert numbers["tables"]["ablations/all-in-one"]["perplexity"]["perplexity"] == pytest.approx(table["perplexity"].tolist())
+    assert {panel["key"] for panel in numbers["panels"]} >= {"sweep", "perplexity", "relu", "layers"}
 
 
-def test_text_from_data_is_escaped(results):
-    evil = "</script><img src=x onerror=alert(1)>"
-    provenance = {"Extraction": results.provenance["Extraction"] | {"corpus": evil}}
-    accuracy = results.tables["accuracy_by_phenomenon"].assign(
-        phenomenon=lambda t: t["phenomenon"].where(t["phenomenon"] != "binding", evil)
-    )
-    page = render(STUDY, replace(results, provenance=provenance, tables=results.tables | {"accuracy_by_phenomenon": accuracy}))
-    assert evil not in page
-    assert page.count("&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;") >= 2
+def test_the_same_results_give_the_same_page(page, results, study_folder, tmp_path):
+    again = build(load_study(study_folder.parent / "small.toml"), study_folder, tmp_path)
+    assert again.read_text() == page
 
 
-def test_the_same_results_give_the_same_page(page, results):
-    assert render(STUDY, results) == page
+def test_methods_and_limits_are_of_this_run(results):
+    text = " ".join(methods(results))
+    for said in ("pico-neox (gpt_neox, gelu; 4 layers of 512 neurons)", "top 1.0% of each layer", "600 tokens (4 each)", "“all-in-one”",
+                 "1 random draws of 1% and 5%", "2 groups of layers (single and cumulative)"):  # fmt: skip
+        assert said in text
+    found = " ".join(limits(results, ["the moon"]))
+    assert "No control was matched on perplexity" in found
+    assert "Not run: the moon." in found
 
 
-def test_missing_results_say_what_to_run(tmp_path):
-    with pytest.raises(ActstoreError):
-        build(STUDY, tmp_path, tmp_path / "report")
+def test_provenance_names_code_stores_and_steps(results, study_folder):
+    found = provenance(results, study_folder)
+    assert {"Code", "Model pico-neox", "Model pico-opt", "Ablation all-in-one", "Ablation relu", "Selection", "Steps"} <= set(found)
+    assert re.fullmatch("[0-9a-f]{32}", found["Steps"]["ablate relu"])
+    assert found["Selection"]["weights"] in found["Model pico-neox"]["weights"]
+
+
+@pytest.fixture(scope="module")
+def evil(results):
+    """The same results with text that would break out if it could."""
+    pairs = results.main.tables["neuron_pairs"].copy()
+    for name in ("before_a", "text_a", "after_a", "word_a", "before_b", "text_b", "after_b"):
+        pairs[name] = [EVIL[(index + len(name)) % len(EVIL)] for index in range(len(pairs))]
+    tables = results.main.tables | {"neuron_pairs": pairs}
+    labels = tables["pair_labels"].copy()
+    labels["value"] = [EVIL[index % len(EVIL)] if feature == "upos" else value for index, (feature, value) in enumerate(zip(labels["feature"], labels["value"], strict=True))]
+    main = replace(results.main, tables=tables | {"pair_labels": labels})
+    return replace(results, models={**results.models, main.name: main})
+
+
+@pytest.fixture(scope="module")
+def evil_page(evil, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evil")
+    found, missing = sections(evil)
+    images = export_figures(found, folder)
+    (folder / "index.html").write_text(render(evil, found, missing, images, {"Code": {"corpus": EVIL[0]}}), encoding="utf-8")
+    return folder
+
+
+def test_text_cannot_break_out_of_the_page(evil_page, page):
+    whole = (evil_page / "index.html").read_text(encoding="utf-8")
+    found = parsed(whole)
+    assert found.open == []
+    counts = [sum(tag == "script" for tag, _ in parsed(one).elements) for one in (whole, page)]
+    assert counts[0] == counts[1]
+    assert not any("onerror" in attributes for _, attributes in found.elements)
+    assert EVIL[0] in "".join(found.text)
+    data = next(text for text in found.text if text.startswith('[{"layer"'))
+    assert "<" not in data
+    texts = json.dumps(json.loads(data), ensure_ascii=False)
+    assert "🎉 é 中" in texts
+    assert "a␀b␈c" in texts
+
+
+def test_text_cannot_break_out_of_a_figure(evil_page):
+    for file in (evil_page / "figures").glob("*.svg"):
+        tree = ElementTree.parse(file)
+        assert not [element for element in tree.iter() if element.tag.endswith(("script", "}img"))]
+
+
+def test_browser_data_describe_the_selected_neurons(results):
+    data = browser_data(results)
+    neurons = results.main.tables["neurons"]
+    assert [(one["layer"], one["neuron"]) for one in data] == [tuple(row) for row in neurons.loc[neurons["selected"], ["layer", "neuron"]].to_numpy()]
+    for one in data:
+        widths = [b - a for a, b in zip(one["histogram"]["edges"], one["histogram"]["edges"][1:], strict=False)]
+        assert sum(w * d for w, d in zip(widths, one["histogram"]["density"], strict=True)) == pytest.approx(1, abs=1e-3)
+        assert [step for step, _ in one["story"]] == [0, 64, 4000]
+        assert all(a[4] < 0 and b[4] < 0 for a, b in one.get("pairs", []))
+
+
+def test_script_data_survive_the_way_through_the_page():
+    assert json.loads(str(_script_data([EVIL]))) == [EVIL]
+    assert not set("<>&\u2028") & set(str(_script_data([EVIL])))
+    assert _script_data([]) is None
+
+
+def test_spreadsheets_see_no_formula(tmp_path):
+    table = pd.DataFrame({"text": ["=1+1", "+x", "-y", "@z", "\tq", "plain", None], "n": [-1.0, 2, 3, 4, 5, 6, 7]})
+    defused(table).to_csv(tmp_path / "t.csv", index=False)
+    with (tmp_path / "t.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["text"] for row in rows] == ["'=1+1", "'+x", "'-y", "'@z", "'\tq", "plain", ""]
+    assert rows[0]["n"] == "-1.0"
+
+
+def test_results_hold_no_nan(results):
+    found, _ = sections(results)
+    assert "NaN" not in re.sub(r'"[^"]*"', "", results_json(results, found, {}))
+
+
+def test_missing_results_say_what_to_run(study_file, tmp_path):
+    with pytest.raises(ActstoreError, match="run the study first"):
+        build(load_study(study_file), tmp_path, tmp_path / "report")
     assert not (tmp_path / "report").exists()
