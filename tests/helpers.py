@@ -46,3 +46,14 @@ def capture(sites):
 
     with observe(sites, receive):
         yield seen
+
+
+# Python code after which torch cannot be imported.
+NO_TORCH = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "transformers", "tokenizers"):
+            raise ImportError(f"{name} is blocked")
+sys.meta_path.insert(0, Block())
+"""

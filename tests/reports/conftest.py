@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from reports.build import render
+from reports.export import export_figures
+from reports.panels import sections
 from reports.pipeline import run
 from reports.results import load_results
 from reports.study import load_study
@@ -62,6 +66,18 @@ rule = "top"
 interventions = ["negative-zero", "positive-zero"]
 """
 
+# What would break out of a page, a figure or a table if it could.
+EVIL = [
+    "</script><img src=x onerror=alert(1)>",
+    "\u202eright to left",
+    "a\x00b\x08c",
+    "🎉 é 中",
+    "=1+1",
+    "$x^2_{",
+    "\u2028<!--",
+    "'\"&amp;",
+]
+
 
 @pytest.fixture(scope="session")
 def study_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -86,3 +102,28 @@ def results(study_file, study_folder):
 @pytest.fixture(scope="session")
 def report(study_folder) -> Path:
     return study_folder / "report"
+
+
+@pytest.fixture(scope="session")
+def evil(results):
+    """The same results with text that would break out if it could."""
+    pairs = results.main.tables["neuron_pairs"].copy()
+    for name in ("before_a", "text_a", "after_a", "word_a", "before_b", "text_b", "after_b"):
+        pairs[name] = [EVIL[(index + len(name)) % len(EVIL)] for index in range(len(pairs))]
+    tables = results.main.tables | {"neuron_pairs": pairs}
+    labels = tables["pair_labels"].copy()
+    labels["value"] = [
+        EVIL[index % len(EVIL)] if feature == "upos" else value
+        for index, (feature, value) in enumerate(zip(labels["feature"], labels["value"], strict=True))
+    ]
+    main = replace(results.main, tables=tables | {"pair_labels": labels})
+    return replace(results, models={**results.models, main.name: main})
+
+
+@pytest.fixture(scope="session")
+def evil_page(evil, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evil")
+    found, missing = sections(evil)
+    images = export_figures(found, folder)
+    (folder / "index.html").write_text(render(evil, found, missing, images, {"Code": {"corpus": EVIL[0]}}), encoding="utf-8")
+    return folder

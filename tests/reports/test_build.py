@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -14,13 +15,13 @@ import pytest
 
 from actstore.errors import ActstoreError
 from reports.browser import browser_data
-from reports.build import _script_data, build, render
-from reports.export import defused, export_figures, results_json
+from reports.build import _script_data, build
+from reports.export import defused, results_json
 from reports.methods import limits, methods, provenance
 from reports.panels import sections
 from reports.study import load_study
-
-EVIL = ["</script><img src=x onerror=alert(1)>", "\u202eright to left", "a\x00b\x08c", "🎉 é 中", "=1+1", "$x^2_{", "\u2028<!--", "'\"&amp;"]
+from tests.helpers import NO_TORCH
+from tests.reports.conftest import EVIL
 
 
 @pytest.fixture(scope="module")
@@ -109,31 +110,11 @@ def test_methods_and_limits_are_of_this_run(results):
 
 def test_provenance_names_code_stores_and_steps(results, study_folder):
     found = provenance(results, study_folder)
-    assert {"Code", "Model pico-neox", "Model pico-opt", "Ablation all-in-one", "Ablation relu", "Selection", "Steps"} <= set(found)
+    assert {"Code", "Model pico-neox", "Model pico-opt", "Ablation all-in-one", "Ablation relu", "Selection", "Steps"} <= set(
+        found
+    )
     assert re.fullmatch("[0-9a-f]{32}", found["Steps"]["ablate relu"])
     assert found["Selection"]["weights"] in found["Model pico-neox"]["weights"]
-
-
-@pytest.fixture(scope="module")
-def evil(results):
-    """The same results with text that would break out if it could."""
-    pairs = results.main.tables["neuron_pairs"].copy()
-    for name in ("before_a", "text_a", "after_a", "word_a", "before_b", "text_b", "after_b"):
-        pairs[name] = [EVIL[(index + len(name)) % len(EVIL)] for index in range(len(pairs))]
-    tables = results.main.tables | {"neuron_pairs": pairs}
-    labels = tables["pair_labels"].copy()
-    labels["value"] = [EVIL[index % len(EVIL)] if feature == "upos" else value for index, (feature, value) in enumerate(zip(labels["feature"], labels["value"], strict=True))]
-    main = replace(results.main, tables=tables | {"pair_labels": labels})
-    return replace(results, models={**results.models, main.name: main})
-
-
-@pytest.fixture(scope="module")
-def evil_page(evil, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("evil")
-    found, missing = sections(evil)
-    images = export_figures(found, folder)
-    (folder / "index.html").write_text(render(evil, found, missing, images, {"Code": {"corpus": EVIL[0]}}), encoding="utf-8")
-    return folder
 
 
 def test_text_cannot_break_out_of_the_page(evil_page, page):
@@ -160,7 +141,9 @@ def test_text_cannot_break_out_of_a_figure(evil_page):
 def test_browser_data_describe_the_selected_neurons(results):
     data = browser_data(results)
     neurons = results.main.tables["neurons"]
-    assert [(one["layer"], one["neuron"]) for one in data] == [tuple(row) for row in neurons.loc[neurons["selected"], ["layer", "neuron"]].to_numpy()]
+    assert [(one["layer"], one["neuron"]) for one in data] == [
+        tuple(row) for row in neurons.loc[neurons["selected"], ["layer", "neuron"]].to_numpy()
+    ]
     for one in data:
         widths = [b - a for a, b in zip(one["histogram"]["edges"], one["histogram"]["edges"][1:], strict=False)]
         assert sum(w * d for w, d in zip(widths, one["histogram"]["density"], strict=True)) == pytest.approx(1, abs=1e-3)
@@ -186,6 +169,17 @@ def test_spreadsheets_see_no_formula(tmp_path):
 def test_results_hold_no_nan(results):
     found, _ = sections(results)
     assert "NaN" not in re.sub(r'"[^"]*"', "", results_json(results, found, {}))
+
+
+def test_the_report_is_built_without_torch(study_file, study_folder, tmp_path):
+    code = f"""{NO_TORCH}
+from reports.build import main
+assert main(["--study", {str(study_file)!r}, "--runs", {str(study_folder)!r}, "--out", {str(tmp_path)!r}]) == 0
+assert "torch" not in sys.modules and "transformers" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "index.html").stat().st_size > 100_000
 
 
 def test_missing_results_say_what_to_run(study_file, tmp_path):

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from tests.reports.test_build import EVIL, evil, evil_page  # noqa: F401: fixtures
+from tests.reports.conftest import EVIL
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")]
@@ -94,7 +94,7 @@ def test_a_phone_needs_no_sideways_scrolling(opened, report):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
-def test_text_of_corpora_stays_text(opened, evil_page):  # noqa: F811
+def test_text_of_corpora_stays_text(opened, evil_page):
     page = opened(evil_page)
     assert page.locator("img[onerror], img[src='x']").count() == 0
     for text in (EVIL[0], EVIL[3]):

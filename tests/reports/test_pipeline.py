@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from actstore.design import CohortSpec, Design, Readouts, load_design
 from actstore.errors import ActstoreError
 from reports import pipeline
 from reports.pipeline import Step, keys_of, run, steps_of
-from reports.study import Study
+from reports.study import AblationStudy, Study, load_study
 
-STUDY = Study("s", "pico-neox")
+STUDY = Study("s", ("pico-neox",))
 
 
 def writer(name: str, folder: Path, code: Path, *after: str) -> Step:
@@ -58,16 +59,65 @@ def test_a_failed_step_stops_the_run_and_is_tried_again(chain, monkeypatch, tmp_
     assert run(STUDY, Path("s.toml"), folder) == ["b", "c"]
 
 
+def test_a_broken_ledger_is_forgotten(chain, capsys):
+    _, folder = chain
+    run(STUDY, Path("s.toml"), folder)
+    (folder / "steps.json").write_text('{"a": 3')
+    assert run(STUDY, Path("s.toml"), folder) == ["a", "b", "c"]
+    assert "every step is run again" in capsys.readouterr().err
+    assert run(STUDY, Path("s.toml"), folder) == []
+
+
+def test_a_dry_run_tells_what_is_done_and_what_it_took(chain, capsys):
+    files, folder = chain
+    run(STUDY, Path("s.toml"), folder, dry=True)
+    assert capsys.readouterr().out.count("to run, not run yet") == 3
+    assert not folder.exists()
+    run(STUDY, Path("s.toml"), folder)
+    files["b"].write_text("3")
+    capsys.readouterr()
+    run(STUDY, Path("s.toml"), folder, dry=True)
+    out = capsys.readouterr().out
+    assert out.count("up to date (took 0 s)") == 2
+    assert "[2/3] b: to run, took 0 s last time" in out or "[2/3] b: to run, not run yet" in out
+
+
 def test_keys_follow_the_study(tmp_path):
     def keys(study):
         return keys_of(steps_of(study, tmp_path / "s.toml", tmp_path))
 
-    plain = keys(STUDY)
-    assert keys(STUDY) == plain
-    more_text = keys(replace(STUDY, tokens=99))
+    study = replace(STUDY, ablations=(AblationStudy("one", Design("pico-neox", cohorts=(CohortSpec(),))),))
+    plain = keys(study)
+    assert keys(study) == plain
+    more_text = keys(replace(study, tokens=99))
     assert all(more_text[name] != plain[name] for name in plain)
-    other_pairs = keys(replace(STUDY, ablation=replace(STUDY.ablation, pairs="none")))
-    assert {name for name in plain if other_pairs[name] != plain[name]} == {"ablate", "ablation tables", "report"}
+    design = replace(study.ablations[0].design, readouts=Readouts(pairs=()))
+    other_pairs = keys(replace(study, ablations=(AblationStudy("one", design),)))
+    assert {name for name in plain if other_pairs[name] != plain[name]} == {"ablate one", "tables of one", "report"}
+
+
+def test_steps_are_those_that_the_study_needs(tmp_path):
+    def names(study):
+        return [step.name for step in steps_of(study, tmp_path / "s.toml", tmp_path)]
+
+    assert names(STUDY) == ["extract pico-neox", "entanglement pico-neox", "pairs pico-neox", "atlas pico-neox", "report"]
+    ablation = AblationStudy("a", Design("pico-neox", cohorts=(CohortSpec(),)), surprisal=True)
+    many = replace(STUDY, models=("pico-neox", "some/Model_1B.gguf"), checkpoints="all", ablations=(ablation,))
+    assert names(many) == [
+        "extract pico-neox", "entanglement pico-neox", "pairs pico-neox", "atlas pico-neox", "dynamics pico-neox",
+        "extract Model_1B", "entanglement Model_1B", "pairs Model_1B", "ablate a", "tables of a", "surprisal of a", "report",
+    ]  # fmt: skip
+
+
+def test_the_design_of_an_ablation_is_written_for_its_command(study_folder, results):
+    design = load_design(study_folder / "ablations" / "all-in-one" / "design.toml")
+    asked = results.designs["all-in-one"].design
+    assert replace(design, statistics="") == asked
+    assert design.statistics == str((study_folder / "models" / "pico-neox" / "analysis" / "entanglement.zarr").resolve())
+
+
+def test_a_finished_study_is_not_run_again(study_file, study_folder):
+    assert run(load_study(study_file), study_file, study_folder) == []
 
 
 def test_a_users_corpus_enters_the_key(tmp_path):
@@ -76,4 +126,4 @@ def test_a_users_corpus_enters_the_key(tmp_path):
     study = replace(STUDY, corpus=str(corpus))
     before = keys_of(steps_of(study, tmp_path / "s.toml", tmp_path))
     corpus.write_text("two")
-    assert keys_of(steps_of(study, tmp_path / "s.toml", tmp_path))["extract"] != before["extract"]
+    assert keys_of(steps_of(study, tmp_path / "s.toml", tmp_path))["extract pico-neox"] != before["extract pico-neox"]

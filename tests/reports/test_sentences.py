@@ -1,0 +1,61 @@
+"""Sentences say no more than their intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports.sentences import apart, effect, excludes, interval, listed, number, p_value, sentence
+
+
+def row(estimate, lower, upper, name="delta"):
+    return pd.Series({name: estimate, f"{name}_lower": lower, f"{name}_upper": upper})
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ((0.2, 0.1, 0.3), "x raises accuracy: +0.200 [+0.100, +0.300]"),
+        ((-0.2, -0.3, -0.1), "x lowers accuracy: −0.200 [−0.300, −0.100]"),
+        ((0.2, -0.1, 0.3), "there is no evidence that accuracy changes under x: +0.200 [−0.100, +0.300]"),
+        ((0, 0, 0), "nothing in accuracy changes under x: +0.000 [+0.000, +0.000]"),
+    ],
+)
+def test_effects_are_hedged_by_their_interval(values, said):
+    assert effect(row(*values), "delta", 0, "accuracy", "x") == said
+
+
+@given(st.floats(-1, 1), st.floats(0, 1), st.floats(0, 1))
+def test_a_change_is_claimed_only_where_the_interval_excludes_none(estimate, below, above):
+    one = row(estimate, estimate - below, estimate + above)
+    said = effect(one, "delta", 0, "it", "x")
+    assert (" raises " in said or " lowers " in said) == (excludes(one, "delta", 0))
+    if " raises " in said:
+        assert one["delta_lower"] > 0
+
+
+def test_numbers():
+    assert number(0.12345) == "0.123"
+    assert number(-2.5, 2, signed=True) == "−2.50"
+    assert number(0.00001234) == "0.00001"
+    assert number(0) == "0.000"
+    assert number(np.nan) == "–"
+    assert interval(row(1.5, 1.25, 1.75, "ratio"), "ratio", 2) == "1.50 [1.25, 1.75]"
+    assert interval(pd.Series({"a": 1.0, "l": 0.5, "h": 2.0}), "a", 1, ("l", "h"), signed=True) == "+1.0 [+0.5, +2.0]"
+
+
+def test_apart_means_that_intervals_do_not_overlap():
+    assert apart(row(1, 0.9, 1.1), row(2, 1.2, 3), "delta")
+    assert not apart(row(1, 0.9, 1.3), row(2, 1.2, 3), "delta")
+
+
+def test_words():
+    assert [p_value(p) for p in (0.0001, 0.0123, 0.5)] == ["p < 0.001", "p = 0.012", "p = 0.50"]
+    assert listed(["a"]) == "a"
+    assert listed(["a", "b", "c"]) == "a, b and c"
+    assert listed([]) == ""
+    assert sentence("it is.") == "It is."
+    assert sentence("it is") == "It is."

@@ -1,0 +1,50 @@
+"""Drawing: the same bytes each time, and text that fonts cannot draw."""
+
+from __future__ import annotations
+
+import pytest
+
+from reports.panel import cohort_colors, drawn
+from reports.style import COLORS, CYCLE, layer_color, printable, saved, shortened
+
+
+@pytest.mark.parametrize("kind", ["svg", "pdf", "png"])
+def test_the_same_figure_gives_the_same_bytes(kind):
+    made = [saved(drawn(lambda ax: ax.plot([1, 2], [3, 4]), (3, 2)), kind) for _ in range(2)]
+    assert made[0] == made[1]
+    assert len(made[0]) > 500
+
+
+def test_dollars_are_no_mathematics():
+    assert saved(drawn(lambda ax: ax.set_title("$x^{2_"), (3, 2)), "svg")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("plain é", "plain é"),
+        ("\u202eb\u200d", "<202E>b<200D>"),
+        ("a\x00b", "a<0000>b"),
+        ("a\tb\n", "a b "),
+        ("🎉", "□"),
+        ("\ud800", "<D800>"),
+    ],
+)
+def test_text_is_made_drawable(text, wanted):
+    assert printable(text) == wanted
+
+
+def test_text_is_cut_at_either_end():
+    assert shortened("abcdef", 6) == "abcdef"
+    assert shortened("abcdef", 3) == "abc…"
+    assert shortened("abcdef", 3, from_end=True) == "…def"
+
+
+def test_colours_tell_layers_and_cohorts_apart():
+    assert [layer_color(k, 4) for k in range(4)] == list(CYCLE[:4])
+    assert len({layer_color(k, 40) for k in range(40)}) == 40
+    colors = cohort_colors(
+        {"top-0.01": "top", "random": "random", "pm": "perplexity-matched", "pm-all": "perplexity-matched", "top-0.02": "top"}
+    )
+    assert colors["top-0.01"] == COLORS["top"]
+    assert len(set(colors.values())) == 5
