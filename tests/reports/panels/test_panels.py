@@ -1,0 +1,263 @@
+"""What panels say of planted tables: effects where they are, none where they are not."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from reports.panels import ablation, grammar, pairs, sections, surprisal, training
+from reports.results import Results, Run
+from reports.study import Study
+
+LABELS = {"checkpoint": 5, "fraction": 0.01, "cohort_layers": "all", "chosen_at": "same", "n_neurons": 4, "n_seeds": 1}
+
+
+def conditions(**value):
+    """One row a condition: intact, and (intervention, cohort, rule) with an estimate and its bounds."""
+    (name, rows), *_ = value.items()
+    found = [
+        {
+            **LABELS,
+            "intervention": "none",
+            "cohort": "none",
+            "rule": "none",
+            "fraction": 0.0,
+            "cohort_layers": "",
+            "chosen_at": "",
+        }
+    ]
+    for (intervention, cohort), (estimate, lower, upper) in rows.items():
+        rule = cohort.rsplit("-", 1)[0]
+        found.append(
+            {
+                **LABELS,
+                "intervention": intervention,
+                "cohort": cohort,
+                "rule": rule,
+                name: estimate,
+                f"{name}_lower": lower,
+                f"{name}_upper": upper,
+            }
+        )
+    return pd.DataFrame(found).fillna({name: 1.0, f"{name}_lower": 1.0, f"{name}_upper": 1.0})
+
+
+def perplexity(rows):
+    return conditions(perplexity_ratio=rows).assign(perplexity=9.0, target_perplexity=9.0, is_matched=-1, n_tokens=1000)
+
+
+def made(ablations=None, nonlinearity="gelu", **tables):
+    """Results of one model `m` with these tables, and ablations by name → tables."""
+    about = {"model": "m", "nonlinearity": nonlinearity}
+    runs = {name: Run(name, found, about, {}) for name, found in (ablations or {}).items()}
+
+    return Results(Study("s", ("m",)), {"m": Run("m", tables, about, {"layer": 2})}, runs, None)
+
+
+TOP, RANDOM = ("negative-zero", "top-0.01"), ("negative-zero", "random-0.01")
+
+
+def test_perplexity_names_the_effect_and_the_controls():
+    results = made({"a": {"perplexity": perplexity({TOP: (1.2, 1.1, 1.3), RANDOM: (1.0, 0.99, 1.01)})}})
+    assert ablation.perplexity(results).finding == (
+        "Negative-zero of top-0.01 raises perplexity: 1.2000 [1.1000, 1.3000]; controls: random-0.01 1.0000 [0.9900, 1.0100]."
+    )
+    results = made({"a": {"perplexity": perplexity({TOP: (1.001, 0.99, 1.01)})}})
+    assert ablation.perplexity(results).finding.startswith("There is no evidence that perplexity changes")
+
+
+def test_an_unmatched_control_is_named():
+    table = perplexity({TOP: (1.2, 1.1, 1.3), ("negative-zero", "perplexity-matched-0.01"): (1.1, 1.0, 1.2)})
+    table.loc[table["rule"] == "perplexity-matched", "is_matched"] = 0
+    assert (
+        "Not matched within tolerance: perplexity-matched-0.01" in ablation.perplexity(made({"a": {"perplexity": table}})).note
+    )
+
+
+def test_a_relu_model_that_changes_is_an_alarm():
+    exact = made({"r": {"perplexity": perplexity({TOP: (1, 1, 1)})}}, nonlinearity="relu")
+    assert "changes nothing at all" in ablation.relu(exact).finding
+    broken = made({"r": {"perplexity": perplexity({TOP: (1.01, 1.0, 1.02)})}}, nonlinearity="relu")
+    assert "not to be trusted" in ablation.relu(broken).finding
+    assert ablation.relu(made({"r": {"perplexity": perplexity({TOP: (1, 1, 1)})}})) is None
+
+
+def test_interventions_are_apart_only_where_their_intervals_are():
+    rows = {TOP: (1.0, 0.9, 1.1), ("positive-zero", "top-0.01"): (1.5, 1.4, 1.6)}
+    assert (
+        "apart from negative-zero by their intervals: positive-zero"
+        in ablation.mirror(made({"a": {"perplexity": perplexity(rows)}})).finding
+    )
+    rows[("positive-zero", "top-0.01")] = (1.05, 0.95, 1.2)
+    assert "no interval is apart" in ablation.mirror(made({"a": {"perplexity": perplexity(rows)}})).finding
+    assert ablation.sign_and_magnitude(made({"a": {"perplexity": perplexity(rows)}})) is None
+
+
+def test_the_sweep_needs_several_shares():
+    table = perplexity({TOP: (1.1, 1.0, 1.2)})
+    assert ablation.sweep(made({"a": {"perplexity": table}})) is None
+    many = pd.concat(
+        [table.assign(fraction=share, cohort=table["cohort"].str.replace("0.01", f"{share:g}")) for share in (0.01, 0.02, 0.05)]
+    )
+    panel = ablation.sweep(made({"a": {"perplexity": many}}))
+    assert panel.finding == "At 5% of each layer the ratio is top 1.100 [1.000, 1.200]."
+
+
+def dissociation_table(is_double, p):
+    rows = []
+    for against in ("intact", "random-0.01"):
+        rows.append({
+            **LABELS, "intervention": "negative-zero", "cohort": "top-0.01", "rule": "top", "against": against, "grammar_cost": 0.2,
+            "grammar_cost_lower": 0.1, "grammar_cost_upper": 0.3, "other_cost": 0.0, "other_cost_lower": -0.1, "other_cost_upper": 0.1,
+            "interaction": 0.2, "interaction_lower": 0.1, "interaction_upper": 0.3, "p_adjusted": p, "is_double": is_double,
+            "is_equivalent": False, "equivalence_bound": 0.3, "n_pairs": 100, "n_others": 50,
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("is_double", "said"),
+    [(True, "A double dissociation against intact and random-0.01"), (False, "There is no evidence of a double")],
+)
+def test_the_dissociation_is_claimed_only_where_it_was_found(is_double, said):
+    tables = {
+        "perplexity": perplexity({TOP: (1, 1, 1), RANDOM: (1, 1, 1)}),
+        "dissociation": dissociation_table(is_double, 0.001),
+    }
+    panel = grammar.dissociation(made({"a": tables}))
+    assert panel.finding.startswith(said)
+    assert "random-0.01 +0.200 [+0.100, +0.300], p = 0.001" in panel.finding
+
+
+def phenomena_table(estimate, lower, upper):
+    table = conditions(delta_accuracy={TOP: (estimate, lower, upper)}).assign(benchmark="b", n_pairs=50, n_ties=0)
+    return pd.concat([table.assign(phenomenon=name) for name in ("binding", "all")], ignore_index=True)
+
+
+def test_phenomena_count_the_intervals_without_zero():
+    tables = {"perplexity": perplexity({TOP: (1, 1, 1)}), "accuracy_by_phenomenon": phenomena_table(-0.2, -0.3, -0.1)}
+    panel = grammar.phenomena(made({"a": tables}))
+    assert "lowers accuracy on all paradigms: −0.200 [−0.300, −0.100]; 1 of 1 phenomena" in panel.finding
+    tables["accuracy_by_phenomenon"] = phenomena_table(-0.2, -0.3, 0.1)
+    assert "0 of 1 phenomena" in grammar.phenomena(made({"a": tables})).finding
+
+
+def signs_table(top, rest):
+    rows = []
+    for cohort, (excess, lower, upper) in (("top", top), ("rest", rest)):
+        for pool in ("similar", "matched"):
+            for kind in ("NN", "PN", "PP"):
+                row = {
+                    "layer": 0,
+                    "cohort": cohort,
+                    "pool": pool,
+                    "signs": kind,
+                    "pair_frac": 0.3,
+                    "pair_frac_lower": 0.2,
+                    "pair_frac_upper": 0.4,
+                }
+                known = pool == "matched"
+                rows.append(
+                    {
+                        **row,
+                        "excess": excess if known else None,
+                        "excess_lower": lower if known else None,
+                        "excess_upper": upper if known else None,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def test_an_excess_of_negative_pairs_is_special_only_beyond_the_rest():
+    special = made(pair_signs=signs_table((0.5, 0.4, 0.6), (0.1, 0.05, 0.15)))
+    assert "in 1 more so for Wasserstein neurons than for the rest" in pairs.signs(special).finding
+    common = made(pair_signs=signs_table((0.5, 0.4, 0.6), (0.5, 0.45, 0.55)))
+    assert "no evidence that it is special to them" in pairs.signs(common).finding
+
+
+def test_smooth_and_relu_compare_models():
+    smooth, relu = (Run(name, {"pair_signs": signs_table((size, size - 0.1, size + 0.1), (0, -0.1, 0.1))}, {"model": name, "nonlinearity": kind}, {})
+                    for name, kind, size in (("a", "gelu", 0.5), ("b", "relu", 0.1)))  # fmt: skip
+    results = Results(Study("s", ("a", "b")), {"a": smooth, "b": relu}, {}, None)
+    assert pairs.smooth_and_relu(results).finding.endswith("under the ReLU its largest value is smaller.")
+    results = Results(Study("s", ("a", "b")), {"a": smooth, "b": Run("b", smooth.tables, relu.attributes, {})}, {}, None)
+    assert "the contrast that the paper reports is not seen here" in pairs.smooth_and_relu(results).finding
+    assert pairs.smooth_and_relu(made(pair_signs=smooth.tables["pair_signs"])) is None
+
+
+def surprisal_tables(scaffolding, p):
+    fits = pd.DataFrame([
+        {"checkpoint": 5, "intervention": "negative-zero", "by": by, "n_rows": 9, "slopes": "none", "flags": "", "residual_excess_kurtosis": 9.0, "n_disagreeing": 1, "n_effects": 4}
+        for by in ("upos", "word_class")
+    ])  # fmt: skip
+    estimate, lower, upper = scaffolding
+    row = {
+        "checkpoint": 5,
+        "intervention": "negative-zero",
+        "condition": "negative-zero top-0.01",
+        "against": "negative-zero random-0.01",
+    }
+    bounds = {"estimate": estimate, "robust_lower": lower, "robust_upper": upper, "robust_p_adjusted": p}
+    contrasts = pd.DataFrame([{**row, **bounds, "by": "word_class", "level": level} for level in ("scaffolding", "content")])
+    means = pd.DataFrame([{**row, **bounds, "by": "upos", "level": level} for level in ("DET", "NOUN")])
+    return {
+        "perplexity": perplexity({TOP: (1, 1, 1)}),
+        "surprisal_fits": fits,
+        "surprisal_contrasts": contrasts,
+        "surprisal_means": means,
+    }
+
+
+def test_scaffolding_words_suffer_only_where_the_corrected_test_says_so():
+    found = surprisal.contrasts(made({"a": surprisal_tables((0.2, 0.1, 0.3), 0.01)})).finding
+    assert found.startswith(
+        "Scaffolding words suffer more than under 1 of 1 controls; against random-0.01: scaffolding +0.200 [+0.100, +0.300] (p = 0.010)"
+    )
+    found = surprisal.contrasts(made({"a": surprisal_tables((0.2, 0.1, 0.3), 0.2)})).finding
+    assert found.startswith("There is no evidence that scaffolding words suffer more")
+    found = surprisal.upos(made({"a": surprisal_tables((0.2, 0.1, 0.3), 0.01)})).finding
+    assert found.startswith("Under the top cohort 2 of 2 parts of speech have an interval without 0; largest DET +0.200")
+
+
+def test_panels_without_their_tables_are_left_out_and_named():
+    results = made({"a": {"perplexity": perplexity({TOP: (1, 1, 1)})}})
+    for maker in (
+        training.distances,
+        training.weights,
+        training.grammar,
+        grammar.layers,
+        grammar.over_training,
+        surprisal.curves,
+        pairs.separated,
+    ):
+        assert maker(results) is None
+    neurons = pd.DataFrame({
+        "layer": [0, 1], "neuron": [0, 1], "wasserstein_distance": [0.1, 0.2], "selected": [False, True], "mapping_difficulty": [1.0, 2], "skewness": [0.0, 1],
+        "excess_kurtosis": [0.0, 1], "negative_wasserstein_frac": [0.5, 0.6], "negative_frac": [0.5, 0.5],
+    })  # fmt: skip
+    ranks = pd.DataFrame({"checkpoint": 5, "layer": [0, 0], "statistic": ["mapping_difficulty", "abs_skewness"], "rank_correlation": 0.5,
+                          "rank_correlation_lower": 0.4, "rank_correlation_upper": 0.6})  # fmt: skip
+    explained = pd.DataFrame({"checkpoint": [5], "layer": [0], "r2": [0.5], "r2_lower": [0.4], "r2_upper": [0.6]})
+    histogram = pd.DataFrame(
+        {
+            "left": [-1.0, 0],
+            "right": [0.0, 1],
+            "density": [0.5, 0.5],
+            "zero": 0.0,
+            "layer": 1,
+            "neuron": 1,
+            "checkpoint": 5,
+            "n_tokens": 9,
+        }
+    )
+    selection = type("S", (), {"checkpoint": 5, "fraction": 0.5, "scope": "layer"})()
+    whole = made(neurons=neurons, rank_correlations=ranks, explained_by_shape=explained, histogram=histogram)
+    found, missing = sections(Results(whole.study, whole.models, {}, selection))
+    assert [panel.key for section in found for panel in section.panels] == [
+        "wasserstein-distance",
+        "one-neuron",
+        "mapping-difficulty",
+        "shape",
+    ]
+    assert "layer groups (needs an ablation with layer_groups)" in missing
+    assert "no layer's interval holds 0" in found[0].panels[2].finding
