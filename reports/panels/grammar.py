@@ -22,12 +22,12 @@ def phenomena(results: Results) -> Panel | None:
         return None
     table = comparable(run.tables["accuracy_by_phenomenon"])
     table = table[table["phenomenon"] != "all pairs"]
+    table = table.assign(is_whole=table["phenomenon"] == "all")
     if table["benchmark"].nunique() > 1:
         table = table.assign(phenomenon=table["benchmark"] + ": " + table["phenomenon"])
     colors = cohort_colors(dict(zip(table["cohort"], table["rule"], strict=True)))
     top = table[table["rule"] == "top"]
-    whole = top[top["phenomenon"].str.endswith("all")]
-    parts = top[~top["phenomenon"].str.endswith("all")]
+    whole, parts = top[top["is_whole"]], top[~top["is_whole"]]
     hit = parts[(parts["delta_accuracy_lower"] > 0) | (parts["delta_accuracy_upper"] < 0)]
     hit = hit.reindex(hit["delta_accuracy"].abs().sort_values(ascending=False).index)
     who = f"{top['intervention'].iloc[0]} of {top['cohort'].iloc[0]}"

@@ -89,10 +89,8 @@ def _excess(run: Run) -> str:
             said
             + ", for Wasserstein neurons as for the rest: no layer's intervals are apart, so there is no evidence that it is special to them"
         )
-    parts = [f"in {len(beyond)} more so for Wasserstein neurons than for the rest"] * bool(beyond) + [
-        f"in {len(below)} less so"
-    ] * bool(below)
-    return f"{said}; {listed(parts)}"
+    parts = [f"in {len(layers)} {how} so" for layers, how in ((beyond, "more"), (below, "less")) if layers]
+    return f"{said}; {listed(parts)} for Wasserstein neurons than for the rest"
 
 
 def smooth_and_relu(results: Results) -> Panel | None:

@@ -138,6 +138,13 @@ def test_phenomena_count_the_intervals_without_zero():
     tables = {"perplexity": perplexity({TOP: (1, 1, 1)}), "accuracy_by_phenomenon": phenomena_table(-0.2, -0.3, -0.1)}
     panel = grammar.phenomena(made({"a": tables}))
     assert "lowers accuracy on all paradigms: −0.200 [−0.300, −0.100]; 1 of 1 phenomena" in panel.finding
+    both = pd.concat(
+        [phenomena_table(-0.2, -0.3, -0.1), phenomena_table(0, -0.1, 0.1).replace({"b": "c", "binding": "simple_all"})]
+    )
+    found = grammar.phenomena(made({"a": tables | {"accuracy_by_phenomenon": both}})).finding
+    assert "lowers accuracy on b: −0.200" in found
+    assert "no evidence that accuracy on c changes" in found
+    assert "1 of 2 phenomena" in found
     tables["accuracy_by_phenomenon"] = phenomena_table(-0.2, -0.3, 0.1)
     assert "0 of 1 phenomena" in grammar.phenomena(made({"a": tables})).finding
 
@@ -171,6 +178,8 @@ def signs_table(top, rest):
 def test_an_excess_of_negative_pairs_is_special_only_beyond_the_rest():
     special = made(pair_signs=signs_table((0.5, 0.4, 0.6), (0.1, 0.05, 0.15)))
     assert "in 1 more so for Wasserstein neurons than for the rest" in pairs.signs(special).finding
+    less = made(pair_signs=signs_table((0.1, 0.05, 0.15), (0.5, 0.4, 0.6)))
+    assert pairs.signs(less).finding.endswith("in 1 less so for Wasserstein neurons than for the rest.")
     common = made(pair_signs=signs_table((0.5, 0.4, 0.6), (0.5, 0.45, 0.55)))
     assert "no evidence that it is special to them" in pairs.signs(common).finding
 
