@@ -10,7 +10,7 @@ from reports.figures.curves import lines, training_axis
 from reports.figures.intervals import interval_plot
 from reports.panel import Panel, cohort_colors, drawn, rows_high
 from reports.panels.ablation import main_run
-from reports.results import Results, ablated, comparable, main_intervention
+from reports.results import Results, Run, ablated, comparable, main_intervention
 from reports.sentences import effect, excludes, interval, listed, number, p_value, sentence
 from reports.style import COLORS
 
@@ -106,9 +106,7 @@ def layers(results: Results) -> Panel | None:
     run = results.ablation(lambda run: _groups(run.tables["perplexity"]).shape[0] > 1)
     if run is None:
         return None
-    measures = [("perplexity", "perplexity_ratio", 1.0, "perplexity ratio")]
-    if run.has("accuracy_by_phenomenon"):
-        measures.append(("accuracy_by_phenomenon", "delta_accuracy", 0.0, "change in accuracy"))
+    measures = _measures(run)
     tables = {}
     for name, *_ in measures:
         table = _groups(run.last(name))
@@ -160,6 +158,14 @@ def layers(results: Results) -> Panel | None:
     )
 
 
+def _measures(run: Run) -> list[tuple[str, str, float, str]]:
+    """What is shown of an ablation: table, column, where "no effect" is, and label."""
+    found = [("perplexity", "perplexity_ratio", 1.0, "perplexity ratio")]
+    if run.has("accuracy_by_phenomenon"):
+        found.append(("accuracy_by_phenomenon", "delta_accuracy", 0.0, "change in accuracy"))
+    return found
+
+
 def _groups(table: pd.DataFrame) -> pd.DataFrame:
     rows = ablated(table)
     return rows[rows["cohort_layers"].astype(str).str.contains("-")]
@@ -185,9 +191,7 @@ def over_training(results: Results) -> Panel | None:
     run = results.ablation(lambda run: run.tables["perplexity"]["checkpoint"].nunique() > 1)
     if run is None:
         return None
-    measures = [("perplexity", "perplexity_ratio", 1.0, "perplexity ratio")]
-    if run.has("accuracy_by_phenomenon"):
-        measures.append(("accuracy_by_phenomenon", "delta_accuracy", 0.0, "change in accuracy"))
+    measures = _measures(run)
     tables = {}
     for name, *_ in measures:
         table = ablated(run.tables[name])
