@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from analysis.kernels.crossproducts import Array, Crossproducts, Factor
 
@@ -22,6 +23,7 @@ _CONVERGED = 1e-8
 _STEP = 1e-4
 _SMALL = 0.1
 _MAX_STEPS = 200
+_MANY_COLUMNS = 1000
 
 
 class Deviance(NamedTuple):
@@ -95,8 +97,11 @@ def fit_mixed(x: sparse.csc_array, y: Array, factors: tuple[Factor, ...]) -> Mix
     starts from moment estimates.
     """
     problem = _Problem(x, y, factors)
-    theta, is_found = problem.search()
-    return problem.finish(theta, is_found)
+    # Small matrices gain nothing from threads, and lose much where other processes want the cores.
+    small = len(problem.products.raw) < _MANY_COLUMNS
+    with threadpool_limits(1 if small else None, "blas"):
+        theta, is_found = problem.search()
+        return problem.finish(theta, is_found)
 
 
 @dataclass(frozen=True)
