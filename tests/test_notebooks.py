@@ -1,0 +1,166 @@
+"""The notebooks run top to bottom on the fixture's store, draw, and find what they say."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from actstore.cli import main as actstore_main
+from actstore.schema import Selection
+from actstore.store import open_store
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
+MARKER = re.compile(r"^# %%( \[markdown\])?$", re.MULTILINE)
+
+# Runs a notebook as its own process would, then says what was drawn, whether torch came in, and the values asked for.
+RUNNER = """
+import json, runpy, sys
+import matplotlib.pyplot as plt
+script, report, *wanted = sys.argv[1:]
+found = runpy.run_path(script)
+axes = [ax for number in plt.get_fignums() for ax in plt.figure(number).axes if ax.get_label() != "<colorbar>"]
+plt.close("all")
+json.dump({
+    "labels": [[ax.get_xlabel(), ax.get_ylabel()] for ax in axes],
+    "torch": "torch" in sys.modules,
+    "values": {name: eval(name, found) for name in wanted},
+}, open(report, "w"))
+"""
+
+
+@pytest.fixture
+def run_notebook(run_folder, tmp_path):
+    """Run the notebook of a number on the fixture's store; the values are those of expressions over its names."""
+
+    def run(number, *wanted):
+        script = next(path for path in NOTEBOOKS if path.name.startswith(f"{number:02d}_"))
+        paths = {"ACTSTORE_STORE": run_folder / "store.zarr", "ACTSTORE_ABLATION": run_folder / "ablation.zarr"}
+        settings = {"MPLBACKEND": "Agg", "MPLCONFIGDIR": tmp_path / "mpl", "PYTHONPATH": ROOT}
+        report = tmp_path / "report.json"
+        done = subprocess.run(
+            [sys.executable, "-c", RUNNER, str(script), str(report), *wanted], capture_output=True, text=True, check=False,
+            cwd=tmp_path, env=os.environ | {name: str(path) for name, path in (paths | settings).items()},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        found = json.loads(report.read_text())
+        assert found["labels"]
+        assert all(y for _, y in found["labels"])
+        assert any(x for x, _ in found["labels"])
+        assert found["torch"] == (number == 5)
+        return found
+
+    return run
+
+
+def cells_of(script):
+    """(kind, lines) of every cell."""
+    text = script.read_text()
+    starts = list(MARKER.finditer(text))
+    ends = [match.start() for match in starts[1:]] + [len(text)]
+    assert text[: starts[0].start()] == ""
+    return [
+        ("markdown" if match[1] else "code", text[match.end() : end].strip()) for match, end in zip(starts, ends, strict=True)
+    ]
+
+
+def test_there_are_five():
+    assert [path.name[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05"]
+    listed = (ROOT / "notebooks" / "README.md").read_text()
+    assert all(path.name in listed for path in NOTEBOOKS)
+
+
+@pytest.mark.parametrize("script", NOTEBOOKS, ids=lambda path: path.stem)
+def test_cells_alternate_and_a_title_comes_first(script):
+    cells = cells_of(script)
+    assert [kind for kind, _ in cells] == ["markdown", "code"] * (len(cells) // 2)
+    assert cells[0][1].startswith("# # ")
+    for kind, body in cells:
+        if kind == "markdown":
+            assert all(line.startswith("#") for line in body.splitlines())
+        else:
+            assert ast.parse(body).body
+
+
+def test_tour(run_notebook, store):
+    found = run_notebook(1, "int(final.sizes['token'])", "float(words['surprisal'].sum())", "sentence.neuron.values.tolist()")
+    n_text, total, neurons = found["values"].values()
+    assert n_text == int((store["position"] > 0).sum())
+    inside = (store["is_scored"] & (store["word"] >= 0)).values
+    assert total == pytest.approx(float(store["surprisal"].isel(checkpoint=-1).values[inside].sum()), rel=1e-4)
+    assert len(set(neurons)) == 2
+    assert len(found["labels"]) == 2
+    assert all(x for x, _ in found["labels"])
+
+
+def test_wasserstein_neuron(run_notebook, run_folder):
+    found = run_notebook(
+        2, "[layer, neuron, share]", "apart[['preactivation_a', 'preactivation_b']].values.tolist()",
+        "{str(k): list(v) for k, v in cohort.neurons.items()}", "float(bins['density'].sum() * (edges[1] - edges[0]))",
+    )  # fmt: skip
+    (layer, neuron, share), ends, cohort, mass = found["values"].values()
+    assert cohort == {str(k): list(v) for k, v in Selection.load(run_folder / "analysis/selections/top.json").neurons.items()}
+    assert neuron in cohort[str(layer)]
+    assert layer > 0
+    assert 0 <= share <= 1
+    assert len(ends) > 0
+    assert (np.array(ends) < 0).all()
+    assert mass == pytest.approx(1)
+    assert len(found["labels"]) == 4
+
+
+def test_dynamics(run_notebook, store):
+    steps = store["checkpoint"].values[store["duplicate_of"].values < 0].tolist()
+    found = run_notebook(
+        3, "sorted(set(map(int, trajectory['checkpoint'])))", "emerged['layer'].tolist()",
+        "overlap.overlap_frac.sel(checkpoint=4000, other_checkpoint=4000).values.tolist()",
+        "turned.query('checkpoint == 4000')['mean'].abs().max()",
+    )  # fmt: skip
+    covered, layers, own, left_to_turn = found["values"].values()
+    assert covered == steps
+    assert layers == [0, 1, 2, 3, -1]
+    assert own == [1, 1, 1, 1]
+    assert left_to_turn == pytest.approx(0, abs=1e-9)
+    assert len(found["labels"]) == 3
+
+
+def test_own_statistic(run_notebook, run_folder, tmp_path, capsys):
+    found = run_notebook(4, "statistics.next_surprisal.max().item()", "statistics.far_negative_frac.max().item()")
+    strongest, furthest = found["values"].values()
+    assert 0.2 < strongest <= 1
+    assert 0 < furthest < 0.25  # Chebyshev's bound
+    chosen, control = (Selection.load(tmp_path / f"runs/next_surprisal/{rule}.json") for rule in ("top", "random"))
+    assert chosen.n_neurons == control.n_neurons == 20
+    assert chosen.statistic == "next_surprisal"
+    assert not (chosen.mask(range(4)) & control.mask(range(4))).any()
+    files = [str(tmp_path / f"runs/next_surprisal/{rule}.json") for rule in ("top", "random")]
+    edited = tmp_path / "edited.zarr"
+    command = ["ablate", "--model", "pico-neox", "--selection", *files, "--store", str(edited), "--tokens", "200", "--quiet"]
+    assert actstore_main([*command, "--pairs", "none", "--probes", "none"]) == 0, capsys.readouterr().err
+    assert open_store(edited)["is_edited"].sum(["layer", "neuron"]).values.tolist() == [[0, 20, 20]]
+
+
+def test_own_intervention(run_notebook, ablation):
+    found = run_notebook(
+        5, "{name: [part.tolist() for part in parts] for name, parts in surprisal.items()}", "len(texts)",
+        "means['word_class'].tolist()", "conditions",
+    )  # fmt: skip
+    surprisal, n_texts, classes, conditions = found["values"].values()
+    assert n_texts == 3
+    assert set(classes) == {"content", "scaffolding"}
+    assert any("top" in condition for condition in conditions)
+    # The first sentence is the first of the evaluation text: what was computed there must come out here.
+    for name, condition in (("intact", "none"), ("negative-zero", "negative-zero/top-0.01")):
+        own = surprisal[name][0]
+        kept = ablation["ablated_surprisal"].sel(checkpoint=4000, condition=condition).values[1 : 1 + len(own)]
+        np.testing.assert_allclose(own, kept, atol=1e-4)
+    assert not np.allclose(np.concatenate(surprisal["floor"]), np.concatenate(surprisal["intact"]), atol=1e-3)
+    assert not np.allclose(np.concatenate(surprisal["floor"]), np.concatenate(surprisal["negative-zero"]), atol=1e-3)
