@@ -21,7 +21,8 @@ store
 
 # %% [markdown]
 # **What is in it.** The dims have names, so nothing is indexed by place. The coordinates on `token` say what each token is; the
-# attributes say where everything came from. Opening reads the labels alone: the arrays stay on disk until their values are asked for.
+# attributes say where everything came from. Opening reads the labels alone: the arrays stay on disk until their values are
+# asked for.
 
 # %%
 for name, array in store.data_vars.items():
@@ -30,9 +31,9 @@ print({key: store.attrs[key] for key in ("model", "nonlinearity", "corpus", "dty
 store[["token_text", "word_form", "upos", "deprel", "sentence", "position"]].isel(token=slice(0, 12)).to_dataframe()
 
 # %% [markdown]
-# **Selecting.** `sel` goes by label, `isel` by place, and a boolean array keeps tokens. Only what is selected is read. The first
-# position of every window is BOS, which is no text, so it is left out before anything is averaged. Values are float16 on disk; sums
-# want more.
+# **Selecting.** `sel` goes by label, `isel` by place, and a boolean array keeps tokens. Only what is selected is read. The
+# first position of every window is BOS, which is no text, so it is left out before anything is averaged. Values are float16 on
+# disk; sums want more.
 
 # %%
 final = store.isel(checkpoint=-1, token=(store.position > 0).values)  # still lazy
@@ -42,9 +43,10 @@ print("share of negative values by layer:", (some < 0).mean(["token", "neuron"])
 print("neuron 7, mean by part of speech:", by_upos.sel(layer=1, neuron=7, upos=["DET", "NOUN", "VERB"]).values.round(2))
 
 # %% [markdown]
-# **Surprisal by part of speech.** A word may be several tokens: its surprisal is their sum, and it counts once. The boxes are the
-# quartiles over words, the whiskers reach 1.5 times as far, and words beyond them are not drawn. The order says which words this
-# model finds hard to foresee; content words have more rivals, so that is no measure of how well it knows them. X are made-up words.
+# **Surprisal by part of speech.** A word may be several tokens: its surprisal is their sum, and it counts once. The boxes are
+# the quartiles over words, the whiskers reach 1.5 times as far, and words beyond them are not drawn. The order says which words
+# this model finds hard to foresee; content words have more rivals, so that is no measure of how well it knows them. X are
+# made-up words.
 
 # %%
 tokens = final[["surprisal"]].to_dataframe().query("is_scored and word >= 0")
@@ -58,9 +60,9 @@ with styled():
     ax.set(xlabel="surprisal (nats a word)", ylabel="part of speech (words)", title="Surprisal by part of speech")
 
 # %% [markdown]
-# **One neuron over a sentence.** The neuron of layer 1 whose distribution is furthest from Gaussian, beside one at the median, both in
-# standard deviations from their means over the text. (Layer 0 of this model sees each token by itself, so there a neuron is a
-# function of the token.) A single sentence is an illustration and no evidence; notebook 2 asks over all tokens.
+# **One neuron over a sentence.** The neuron of layer 1 whose distribution is furthest from Gaussian, beside one at the median,
+# both in standard deviations from their means over the text. (Layer 0 of this model sees each token by itself, so there a
+# neuron is a function of the token.) A single sentence is an illustration and no evidence; notebook 2 asks over all tokens.
 
 # %%
 one = final.preactivation.sel(layer=1).load().astype("float32")

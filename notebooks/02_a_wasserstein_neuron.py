@@ -1,8 +1,9 @@
 # %% [markdown]
 # # A Wasserstein neuron
 #
-# The Wasserstein distance of a neuron says how far its standardised pre-activations are from a Gaussian. Here are the layers, the
-# neuron furthest out, and what its negative side tells apart. The model is a small embedded one: an example of the method, no finding.
+# The Wasserstein distance of a neuron says how far its standardised pre-activations are from a Gaussian. Here are the layers,
+# the neuron furthest out, and what its negative side tells apart. The model is a small embedded one: an example of the method,
+# no finding.
 
 # %%
 import os
@@ -25,8 +26,8 @@ distance = found.wasserstein_distance.assign_attrs(model=store.attrs["model"])
 cohort = analysis.select(distance, fraction=0.01)  # the top 1% of every layer
 
 # %% [markdown]
-# **By layer.** The outlines are all neurons of a layer, the dots its top 1%. A neuron that is truly Gaussian has a distance near 0, and
-# a little above it on a finite text.
+# **By layer.** The outlines are all neurons of a layer, the dots its top 1%. A neuron that is truly Gaussian has a distance
+# near 0, and a little above it on a finite text.
 
 # %%
 top = distance.where(cohort.mask(distance.layer.values))  # NaN elsewhere
@@ -38,9 +39,9 @@ with styled():
     ax.set(xlabel="layer", ylabel="Wasserstein distance to N(0, 1) (SD)", title="All neurons, and the top 1% of each layer")
 
 # %% [markdown]
-# **One of them.** The furthest out beyond layer 0, where this model sees each token by itself. Its histogram against the Gaussian of
-# the same mean and spread; the shaded side is where the raw pre-activation is negative, which GELU turns into small negative
-# numbers, and into nearly 0 far out.
+# **One of them.** The furthest out beyond layer 0, where this model sees each token by itself. Its histogram against the
+# Gaussian of the same mean and spread; the shaded side is where the raw pre-activation is negative, which GELU turns into small
+# negative numbers, and into nearly 0 far out.
 
 # %%
 place = distance.sel(layer=slice(1, None)).argmax(["layer", "neuron"])
@@ -59,8 +60,8 @@ with styled():
     ax.legend()
 
 # %% [markdown]
-# **Similar inputs driven apart.** Of tokens whose MLP inputs are nearest neighbours, the pairs that this neuron drives furthest apart
-# on its negative side. They are picked for being extreme, so they illustrate; `analysis.pair_differentiation` tests them.
+# **Similar inputs driven apart.** Of tokens whose MLP inputs are nearest neighbours, the pairs that this neuron drives furthest
+# apart on its negative side. They are picked for being extreme, so they illustrate; `analysis.pair_differentiation` tests them.
 
 # %%
 pairs = analysis.find_pairs(store, n_tokens=2048)
@@ -72,24 +73,22 @@ with styled():
     for row, pair in apart.iterrows():
         for place, side in ((row, "a"), (row + 0.4, "b")):
             before, text, after, upos = (pair[f"{name}_{side}"] for name in ("before", "text", "after", "upos"))
-            space = " " * text.startswith(" ")
-            texts[place] = printable(f"…{before.lstrip()}{space}[{text.strip()}]{after}…   {upos}")
+            texts[place] = printable(f"…{before.lstrip()}{text.replace(text.strip(), f'[{text.strip()}]')}{after}…   {upos}")
         ax.plot([pair["preactivation_a"], pair["preactivation_b"]], [row, row + 0.4], "o-", color=COLORS["top"], lw=1, ms=4)
     ax.set_yticks(list(texts), texts.values(), fontsize=8)
     ax.set(xlabel="pre-activation", ylabel="token in its context", title="Similar inputs that the neuron drives apart")
     ax.invert_yaxis()
 
 # %% [markdown]
-# **Which parts of speech.** Distances between the negative pre-activations of any two parts of speech with 50 such tokens or more, in
-# standard deviations. Dots mark q < 0.05; tokens count as independent, which flatters classes of few, frequent words. The atlas adds what
-# clusters of the negative values hold: centre, share, commonest part of speech, typical words.
+# **Which parts of speech.** Distances between the negative pre-activations of any two parts of speech with 50 such tokens or
+# more, in standard deviations. Dots mark q < 0.05; tokens count as independent, which flatters classes of few, frequent words.
+# The atlas adds what clusters of the negative values hold: centre, share, commonest part of speech, typical words.
 
 # %%
 values = final.preactivation.sel(layer=layer, neuron=[neuron])
 classes = analysis.class_separation(values, final.upos.values, side="negative", min_count=50).isel(neuron=0)
 kept = (classes.n_tokens >= 50).values
-classes = classes.isel({"class": kept, "other_class": kept})
-names = classes["class"].values
+classes, names = classes.isel({"class": kept, "other_class": kept}), classes["class"].values[kept]
 with styled():
     figure, ax = plt.subplots(figsize=(5.4, 4.4), layout="constrained")
     image = ax.imshow(classes.transport_distance, cmap="viridis")
@@ -100,8 +99,4 @@ with styled():
     ax.grid(False)
     figure.colorbar(image, label="transport distance (SD)")
 atlas = analysis.neuron_atlas(store, one, pairs).iloc[0]
-print(
-    f"feature: {atlas['feature']}; apart: {atlas['apart']}; clusters of its negative values:",
-    *atlas["clusters"].split(" | "),
-    sep="\n",
-)
+print(f"follows {atlas['feature']}, keeps apart {atlas['apart']}:", *atlas["clusters"].split(" | "), sep="\n")

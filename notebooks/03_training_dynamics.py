@@ -1,9 +1,10 @@
 # %% [markdown]
 # # Training dynamics
 #
-# When do the Wasserstein neurons of the last checkpoint become so, were others in their place before, and when do their weights settle?
-# The cohort is the top 1% of each layer at the end, followed back in time: it was chosen for being high there, so part of its lead at the
-# end is choice and not development. With 5 neurons a layer of one small model, this is a way of asking, no answer for others.
+# When do the Wasserstein neurons of the last checkpoint become so, were others in their place before, and when do their weights
+# settle? The cohort is the top 1% of each layer at the end, followed back in time: it was chosen for being high there, so part
+# of its lead at the end is choice and not development. With 5 neurons a layer of one small model, this is a way of asking, no
+# answer for others.
 
 # %%
 import os
@@ -24,8 +25,9 @@ distance = distance.assign_attrs(model=store.attrs["model"])  # which a selectio
 cohort = analysis.select(distance.isel(checkpoint=-1), fraction=0.01)
 
 # %% [markdown]
-# **The cohort and the rest.** Mean distance of the cohort (solid, with 95% bounds over its neurons) and of all other neurons (dashed).
-# Checkpoints that repeat earlier weights are left out by all of these functions: with a learning rate of 0 in the first step, step 1 does.
+# **The cohort and the rest.** Mean distance of the cohort (solid, with 95% bounds over its neurons) and of all other neurons
+# (dashed). Checkpoints that repeat earlier weights are left out by all of these functions; step 1 does, as the first step has a
+# learning rate of 0.
 
 # %%
 trajectory = analysis.cohort_trajectory(distance, cohort)
@@ -35,8 +37,9 @@ with styled():
     ax.set_title("The top 1% of the last checkpoint, and the rest")
 
 # %% [markdown]
-# **Emergence.** Between which checkpoints the cohort's mean rises most steeply per doubling of the step, and where half of its rise is
-# done, with bootstrap bounds over neurons; layer −1 is all layers together. Both are no finer than the checkpoints in the store.
+# **Emergence.** Between which checkpoints the cohort's mean rises most steeply per doubling of the step, and where half of its
+# rise is done, with bootstrap bounds over neurons; layer −1 is all layers together. Both are no finer than the checkpoints in
+# the store.
 
 # %%
 emerged = analysis.emergence(distance, cohort)
@@ -44,10 +47,10 @@ shown = ["layer", "step_from", "step_to", "rise", "half_rise_step", "half_rise_s
 print(emerged[shown].round(3).to_string(index=False))
 
 # %% [markdown]
-# **Overlap and weights.** Left, the share of the final top 1% that was in the top 1% earlier; the dotted line is chance, and the
-# lines are set apart a little so that all can be seen. Right, how far the neurons' weights point from where they end (1 − cosine; 1 is
-# orthogonal), the cohort solid and the rest dashed. An overlap that rises only as the weights turn says that the neurons became
-# what they are in training; it says nothing of why these.
+# **Overlap and weights.** Left, the share of the final top 1% that was in the top 1% earlier; the dotted line is chance, and
+# the lines are set apart a little so that all can be seen. Right, how far the neurons' weights point from where they end (1 −
+# cosine; 1 is orthogonal), the cohort solid and the rest dashed. An overlap that rises only as the weights turn says that the
+# neurons became what they are in training; it says nothing of why these.
 
 # %%
 overlap = analysis.cohort_overlap(distance, fraction=0.01)

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # A statistic of your own
 #
-# Any number per neuron can rank neurons: compute it with xarray, hand it to `analysis.select`, and save a selection that the ablation
-# runner takes. Here: how closely a neuron's pre-activation follows the surprisal of the *next* token, and how far its left tail reaches.
-# The model is a small embedded one; the numbers are an example.
+# Any number per neuron can rank neurons: compute it with xarray, hand it to `analysis.select`, and save a selection that the
+# ablation runner takes. Here: how closely a neuron's pre-activation follows the surprisal of the *next* token, and how far its
+# left tail reaches. The model is a small embedded one; the numbers are an example.
 
 # %%
 import os
@@ -22,9 +22,10 @@ store = open_store(STORE)
 final = store.isel(checkpoint=-1)
 
 # %% [markdown]
-# **The statistics.** The surprisal of token t + 1 stands beside the pre-activations of token t, which is what the model has when it foresees
-# it; a window's last token has no next one, as the first of a window is not scored (NaN). Spearman's correlation is Pearson's of the ranks.
-# Reductions over `token` keep the labels that a selection needs (checkpoint, fingerprint of the weights); name and model are ours to add.
+# **The statistics.** The surprisal of token t + 1 stands beside the pre-activations of token t, which is what the model has
+# when it foresees it; a window's last token has no next one, as the first of a window is not scored (NaN). Spearman's
+# correlation is Pearson's of the ranks. Reductions over `token` keep the labels that a selection needs (checkpoint, fingerprint
+# of the weights); name and model are ours to add.
 
 # %%
 coming = final.surprisal.load().shift(token=-1)
@@ -45,9 +46,10 @@ statistics = xr.Dataset({
 print(statistics.to_dataframe()[list(statistics)].groupby("layer").corr("spearman").round(2).to_string())
 
 # %% [markdown]
-# **Against the Wasserstein distance.** A dot is a neuron, each layer in its colour. Where a cloud has no slope the statistic ranks neurons
-# in its own way. A Gaussian has 2.3% of its mass below −2 SD (dotted), and both less and more of it make a distance: where the cloud is a
-# wedge, the rank correlation above does not say how closely the two are related, and that they are is arithmetic and no discovery.
+# **Against the Wasserstein distance.** A dot is a neuron, each layer in its colour. Where a cloud has no slope the statistic
+# ranks neurons in its own way. A Gaussian has 2.3% of its mass below −2 SD (dotted), and both less and more of it make a
+# distance: where the cloud is a wedge, the rank correlation above does not say how closely the two are related, and that they
+# are is arithmetic and no discovery.
 
 # %%
 labels = {"next_surprisal": "|rank correlation| with the next surprisal", "far_negative_frac": "share of tokens below −2 SD"}
@@ -63,8 +65,9 @@ with styled():
     figure.suptitle("Two statistics of one's own beside the Wasserstein distance", fontsize=10.5)
 
 # %% [markdown]
-# **A selection.** The top 1% of each layer by the new statistic, and as many others drawn at random for a control. A file holds the model's
-# name and the fingerprint of its weights, so that it cannot be applied to others by mistake. What the model loses without them is then asked by
+# **A selection.** The top 1% of each layer by the new statistic, and as many others drawn at random for a control. A file holds
+# the model's name and the fingerprint of its weights, so that it cannot be applied to others by mistake. What the model loses
+# without them is then asked by
 #
 #     actstore ablate --model pico-neox --selection runs/next_surprisal/*.json --store runs/next_surprisal.zarr
 

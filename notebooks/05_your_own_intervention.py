@@ -1,9 +1,9 @@
 # %% [markdown]
 # # An intervention of your own
 #
-# An intervention is a function of pre-activations. Here one is defined, put on the Wasserstein neurons of a small embedded model, and
-# compared with the intact model and with negative-zero on a few sentences; then an ablation already computed is asked about all of its
-# text. This notebook alone needs torch. A few sentences show how to look, not what is so.
+# An intervention is a function of pre-activations. Here one is defined, put on the Wasserstein neurons of a small embedded
+# model, and compared with the intact model and with negative-zero on a few sentences; then an ablation already computed is
+# asked about all of its text. This notebook alone needs torch. A few sentences show how to look, not what is so.
 
 # %%
 import os
@@ -19,7 +19,7 @@ from actstore.interventions import Intervention, intervention
 from actstore.store import open_store
 from reports.style import COLORS, CYCLE, printable, styled
 
-# Made by the extraction and the ablation under "By hand" in the README, in the end: actstore ablate designs/dissociation.toml --store …
+# Made by the commands under "By hand" in the README, up to: actstore ablate designs/dissociation.toml --store runs/dissociation.zarr
 ABLATION = os.environ.get("ACTSTORE_ABLATION", "runs/dissociation.zarr")
 ablation = open_store(ABLATION).isel(checkpoint=[-1])
 condition = "negative-zero/top-0.01"
@@ -27,9 +27,9 @@ edited = ablation.is_edited.sel(condition=condition).squeeze("checkpoint")
 neurons = {int(layer): np.flatnonzero(edited.sel(layer=layer)).tolist() for layer in edited.layer}
 
 # %% [markdown]
-# **The intervention.** GELU is lowest at about −0.75, and nearly 0 far below it. So a neuron can tell negative values apart, and *floor*,
-# which raises everything below −0.75 to it, takes that away for the far ones: their output becomes that of the dip. Negative-zero
-# instead makes all of them 0. An edit of the activation would set `edits_activation`.
+# **The intervention.** GELU is lowest at about −0.75, and nearly 0 far below it. So a neuron can tell negative values apart,
+# and *floor*, which raises everything below −0.75 to it, takes that away for the far ones: their output becomes that of the
+# dip. Negative-zero instead makes all of them 0. An edit of the activation would set `edits_activation`.
 
 # %%
 floor = Intervention("floor", lambda preactivation: preactivation.clamp(min=-0.75))
@@ -46,8 +46,8 @@ for change in (intervention("negative-zero"), floor):
 
 # %% [markdown]
 # **A few sentences.** Change of every token's surprisal against the intact model, in nats: above zero the token has become less
-# expected. Where both edits do the same, it may be the difference among negative values that the model misses; where they do not,
-# the level that these are put to matters too.
+# expected. Where both edits do the same, it may be the difference among negative values that the model misses; where they do
+# not, the level that these are put to matters too.
 
 # %%
 with styled():
@@ -64,10 +64,11 @@ with styled():
     axes[0].legend()
 
 # %% [markdown]
-# **The same from cached data.** One row a word of the whole evaluation text and condition, and a mixed model with random intercepts for
-# word type and document. Dots are the mean changes for each class of words (scaffolding: determiners, prepositions, auxiliaries and
-# their like), all else alike, with the model's 95% intervals; one that holds zero is no evidence of a change. The robust intervals
-# in the table make fewer assumptions; where the two disagree, trust neither far. `print(fitted)` shows the whole fit and its warnings.
+# **The same from cached data.** One row a word of the whole evaluation text and condition, and a mixed model with random
+# intercepts for word type and document. Dots are the mean changes for each class of words (scaffolding: determiners,
+# prepositions, auxiliaries and their like), all else alike, with the model's 95% intervals; one that holds zero is no evidence
+# of a change. The robust intervals in the table make fewer assumptions; where the two disagree, trust neither far.
+# `print(fitted)` shows the whole fit and its warnings.
 
 # %%
 table = analysis.surprisal_table(ablation)
