@@ -19,7 +19,7 @@ from actstore.interventions import Intervention, intervention
 from actstore.store import open_store
 from reports.style import COLORS, CYCLE, printable, styled
 
-# Made by the commands under "By hand" in the README, up to: actstore ablate designs/dissociation.toml --store runs/dissociation.zarr
+# Made as under "By hand" in the README: actstore ablate designs/dissociation.toml --store runs/dissociation.zarr
 ABLATION = os.environ.get("ACTSTORE_ABLATION", "runs/dissociation.zarr")
 ablation = open_store(ABLATION).isel(checkpoint=[-1])
 condition = "negative-zero/top-0.01"
