@@ -30,7 +30,7 @@ _EPILOG = """examples:
   actstore models pythia
   actstore plan --model pythia-1b --checkpoints all --tokens 131072
   actstore extract --model pico-neox --checkpoints all --corpus builtin --store runs/store.zarr
-  python -m analysis select --store runs/store.zarr --out runs/selections
+  python -m analysis select --results runs/analysis --fraction 0.02
   actstore ablate --model pico-neox --selection runs/selections/*.json --store runs/ablation.zarr
   actstore info runs/store.zarr
 """

@@ -350,4 +350,6 @@ def open_store(path: PathLike) -> xr.Dataset:
     except Exception as error:  # a decoder fails in its own way
         raise StoreError(f"the labels of {path} are damaged ({error}); see `actstore verify`, and extract again") from error
     labelled: xr.Dataset = dataset.assign_coords(strings)
+    for array in labelled.data_vars.values():
+        array.attrs["model"] = labelled.attrs["model"]  # statistics keep it, and selections by them name it
     return labelled

@@ -68,7 +68,7 @@ def surprisal_table(store: xr.Dataset) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `checkpoint`, `condition` (intervention and cohort), `intervention`, `cohort`, `rule`, `fraction`,
+        `checkpoint`, `condition` (`intervention/cohort`, as in the store but for the seed), `intervention`, `cohort`, `rule`, `fraction`,
         `cohort_layers`, `chosen_at`, `n_seeds`; `delta` and `surprisal` in nats a word (mean over the
         seeds of a cohort drawn at random), `intact_surprisal`; of the word: `word`, `word_form`,
         `word_type` (the form in lower case), `upos`, `word_class` (scaffolding, content or other),
@@ -102,7 +102,7 @@ def surprisal_table(store: xr.Dataset) -> pd.DataFrame:
         ablated = surprisal[cell.step, cell.conditions].mean(axis=0)
         labels: dict[str, Any] = {key: value for key, value in cell.labels.items() if key != "n_neurons"}
         frames.append(words.assign(
-            **labels, condition=_condition(cell.labels), delta=ablated - intact, surprisal=ablated, intact_surprisal=intact,
+            **labels, condition=f"{labels['intervention']}/{labels['cohort']}", delta=ablated - intact, surprisal=ablated, intact_surprisal=intact,
         ))  # fmt: skip
     if not frames:
         raise StoreError("the store holds the intact model alone; surprisal can change only in a condition that edits neurons")
@@ -114,10 +114,3 @@ def surprisal_table(store: xr.Dataset) -> pd.DataFrame:
     table = table[leading + [name for name in table if name not in leading]]
     table.attrs = dict(words.attrs)
     return table
-
-
-def _condition(labels: dict[str, object]) -> str:
-    """A name for a cell that no other cell of its checkpoint has."""
-    layers = "" if labels["cohort_layers"] == "all" else f" layers {labels['cohort_layers']}"
-    chosen = "" if labels["chosen_at"] == "same" else f" chosen at {labels['chosen_at']}"
-    return f"{labels['intervention']} {labels['cohort']}{layers}{chosen}"

@@ -22,7 +22,7 @@ STORE = os.environ.get("ACTSTORE_STORE", "runs/store.zarr")
 store = open_store(STORE)
 final = store.isel(checkpoint=-1, token=(store.position > 0).values)
 found = analysis.entanglement(final.preactivation)
-distance = found.wasserstein_distance.assign_attrs(model=store.attrs["model"])
+distance = found.wasserstein_distance
 cohort = analysis.select(distance, fraction=0.01)  # the top 1% of every layer
 
 # %% [markdown]

@@ -21,7 +21,6 @@ STORE = os.environ.get("ACTSTORE_STORE", "runs/store.zarr")
 store = open_store(STORE)
 text = store.isel(token=(store.position > 0).values)
 distance = analysis.wasserstein_distance(text.preactivation)  # (checkpoint, layer, neuron); a layer in memory at a time
-distance = distance.assign_attrs(model=store.attrs["model"])  # which a selection keeps
 cohort = analysis.select(distance.isel(checkpoint=-1), fraction=0.01)
 
 # %% [markdown]

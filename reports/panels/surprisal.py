@@ -169,10 +169,8 @@ def _short(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _name(condition: str) -> str:
-    cohort, _, chosen = str(condition).split(" ", 1)[1].partition(" chosen at ")
-    return (
-        f"{cohort.removesuffix(f'-at{chosen}')}, chosen at step {chosen}".replace("step last", "the end") if chosen else cohort
-    )
+    cohort, _, chosen = str(condition).rpartition("/")[2].partition("-at")
+    return f"{cohort}, chosen at {'the end' if chosen == 'last' else f'step {chosen}'}" if chosen else cohort
 
 
 def _colors(conditions: pd.Series) -> dict[str, str]:

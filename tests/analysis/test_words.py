@@ -41,7 +41,7 @@ def test_words_sum_their_pieces_and_drop_unscored(surprisal):
 
 def test_one_row_a_word_and_condition(surprisal):
     table = analysis.surprisal_table(with_words(made(surprisal)))
-    assert table["condition"].unique().tolist() == ["negative-zero top", "negative-zero random"]
+    assert table["condition"].unique().tolist() == ["negative-zero/top", "negative-zero/random"]
     assert len(table) == 240
     first = table[table["word"] == 1].set_index("rule")
     pieces = surprisal[0, :, 2:4].sum(axis=1)

@@ -203,8 +203,8 @@ def surprisal_tables(scaffolding, p):
     row = {
         "checkpoint": 5,
         "intervention": "negative-zero",
-        "condition": "negative-zero top-0.01",
-        "against": "negative-zero random-0.01",
+        "condition": "negative-zero/top-0.01",
+        "against": "negative-zero/random-0.01",
     }
     bounds = {"estimate": estimate, "robust_lower": lower, "robust_upper": upper, "robust_p_adjusted": p}
     contrasts = pd.DataFrame([{**row, **bounds, "by": "word_class", "level": level} for level in ("scaffolding", "content")])
