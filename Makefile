@@ -1,5 +1,6 @@
 # make report   set up, run the study, write runs/NAME/report/index.html
 # make test     set up, check style and types, run all tests
+# make docs     set up, build the documentation in build/docs, warnings are errors
 # make bench    set up, compare extraction, analysis, scoring and mixed models with the usual ways
 # make clean    remove the runs
 
@@ -8,7 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: report test lint bench clean
+.PHONY: report test lint docs bench clean
 .DELETE_ON_ERROR:
 
 report: $(VENV)/.installed
@@ -34,6 +35,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.created
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/sphinx-build -W --keep-going -b html docs build/docs
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.extraction
