@@ -91,7 +91,9 @@ def test_commands_are_found():
 
 def test_make_targets_exist():
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = {words[1] for page in PAGES for text in blocks(page, "console") for words in command_lines(text) if words[0] == "make"}
+    named = {
+        words[1] for page in PAGES for text in blocks(page, "console") for words in command_lines(text) if words[0] == "make"
+    }
     assert named
     assert named <= targets
 
