@@ -47,7 +47,6 @@ _RC: dict[str, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 8.5,
     "svg.hashsalt": "actstore",
-    "text.parse_math": False,
 }
 
 

@@ -46,7 +46,7 @@ def interval_plot(
         spread = np.clip(np.array([middle - rows[lower], rows[upper] - middle], dtype=float), 0, None)
         ax.errorbar(middle, y, xerr=spread, fmt="o", markersize=4, capsize=2, elinewidth=1.2, color=colors[level], label=level)
     ax.ticklabel_format(axis="x", useOffset=False)
-    ax.set_yticks(list(place.values()), [shortened(printable(str(name)), 40) for name in place])
+    ax.set_yticks(list(place.values()), [shortened(printable(str(name)), 40) for name in place], parse_math=False)
     ax.set(xlabel=label, ylim=(-0.6, len(categories) - 0.4))
     ax.grid(axis="y", visible=False)
     if len(present) > 1 and by != category:

@@ -75,6 +75,7 @@ def separated_pairs(pairs: pd.DataFrame, ax: Axes) -> Axes:
             ax.annotate(
                 _context(row, side), (row[f"preactivation_{side}"], place), (-9 if is_left else 9, 0), textcoords="offset points",
                 ha="right" if is_left else "left", va="center", fontsize=8.5,
+                parse_math=False,
             )  # fmt: skip
     span = float(upper.max() - lower.min()) or 1.0
     ax.axvline(0, color=COLORS["top"], linewidth=1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
+from reports.figures.intervals import interval_plot
 from reports.panel import cohort_colors, drawn
 from reports.style import COLORS, CYCLE, layer_color, printable, saved, shortened
 
@@ -15,8 +17,16 @@ def test_the_same_figure_gives_the_same_bytes(kind):
     assert len(made[0]) > 500
 
 
-def test_dollars_are_no_mathematics():
-    assert saved(drawn(lambda ax: ax.set_title("$x^{2_"), (3, 2)), "svg")
+def test_dollars_of_a_corpus_are_no_mathematics():
+    table = pd.DataFrame({"name": ["$x^{2_"], "who": ["a"], "v": [1.0], "v_lower": [0.0], "v_upper": [2.0]})
+    figure = drawn(lambda ax: interval_plot(table, "name", "who", "v", ax, colors={"a": "red"}, label="", reference=0), (3, 2))
+    assert saved(figure, "svg")
+    assert figure.axes[0].get_yticklabels()[0].get_text() == "$x^{2_"
+
+
+def test_logarithmic_axes_keep_their_own_mathematics():
+    figure = drawn(lambda ax: ax.set(xscale="log", xlim=(1, 1000)), (3, 2))
+    assert b"mathdefault" not in saved(figure, "svg")
 
 
 @pytest.mark.parametrize(
