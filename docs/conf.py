@@ -19,6 +19,7 @@ myst_heading_anchors = 3
 
 default_role = "code"
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
 autodoc_typehints = "none"  # types are in the docstrings
 autosummary_generate = False
 napoleon_google_docstring = False
