@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import shlex
 import subprocess
@@ -57,9 +58,13 @@ def commands() -> list[tuple[str, tuple[str, ...], list[str]]]:
 
 
 def check(program: tuple[str, ...], arguments: list[str]) -> None:
-    """Parse, and end as the command would on a wrong option."""
+    """Parse, and end as the command would on a wrong option; options must be written out."""
+    parser = PARSERS[program]()
+    for action in parser._actions:
+        for command in action.choices.values() if isinstance(action, argparse._SubParsersAction) else ():
+            command.allow_abbrev = False
     try:
-        PARSERS[program]().parse_args(arguments)
+        parser.parse_args(arguments)
     except SystemExit as stop:
         if stop.code:
             raise
@@ -74,7 +79,8 @@ def test_every_command_parses(page, program, arguments, capsys):
 
 
 @pytest.mark.parametrize("line", [
-    "$ actstore extract --model pico-neox --store s.zarr --windows 128", "$ actstore extrct --model pico-neox --store s.zarr",
+    "$ actstore extract --model pico-neox --store s.zarr --windows 128", "$ actstore extract --mod pico-neox --store s.zarr",
+    "$ actstore extrct --model pico-neox --store s.zarr",
     "$ actstore ablate d.toml --store s.zarr --worker 1of8", "$ srun actstore extract --model pico-neox",
     "$ python -m analysis select --store s.zarr --out selections", "$ X=1 python -m analysis \\\n    entanglement --store s.zarr",
 ])  # fmt: skip
