@@ -7,6 +7,7 @@ prints a mendable problem as one line on stderr and ends with exit code 2.
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from collections.abc import Callable, Iterable
 
@@ -56,6 +57,15 @@ def run_reporting(action: Callable[[], object], program: str) -> int:
     """Call `action` and return the exit code: 0, 2 on a mendable problem, 130 on Ctrl-C."""
     try:
         action()
+        sys.stdout.flush()
+    except BrokenPipeError:  # `… | head` has read enough; nothing may be flushed at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "transformers"):
+            raise
+        print(f"{program}: this needs {error.name}, which is not installed; pip install torch transformers", file=sys.stderr)
+        return 2
     except ActstoreError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2

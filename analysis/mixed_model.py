@@ -360,9 +360,8 @@ class MixedModel:
         """A text summary, as of statsmodels; flags come first."""
         found = Summary()
         row = self.overview().iloc[0]
-        found.add_title("Mixed linear model, restricted maximum likelihood")
-        for flag in self.flags:
-            found.add_text(f"CARE: {flag}")
+        care = "".join(f"CARE: {flag}\n" for flag in self.flags)
+        found.add_title(f"{care}Mixed linear model, restricted maximum likelihood")
         found.add_dict({
             "Response": self.design.response_name, "Rows": str(self.n_rows), "Rows dropped": str(self.n_dropped),
             "Log-likelihood": f"{self.log_likelihood:.4f}", "Converged": "yes" if self.fit.is_converged else "NO",

@@ -12,8 +12,7 @@ from reports.pipeline import run
 from reports.study import load_study
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the study; 0 on success, 2 on a problem the user can mend."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m reports",
         description="Run a study step by step and render its report; finished steps are not run again.",
@@ -23,7 +22,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("study", type=Path, help="a study file, e.g. studies/default.toml")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs (default runs)")
     parser.add_argument("--dry-run", action="store_true", help="show the steps and what is done, run nothing")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the study; 0 on success, 2 on a problem the user can mend."""
+    options = _parser().parse_args(arguments)
 
     def action() -> None:
         study = load_study(options.study)

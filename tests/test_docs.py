@@ -14,6 +14,7 @@ import pytest
 import actstore.cli
 import analysis
 import analysis.__main__
+import reports.__main__
 from actstore.design import conditions, load_design
 
 ROOT = Path(__file__).parent.parent
@@ -22,6 +23,7 @@ PARSERS = {
     ("actstore",): actstore.cli._parser,
     ("python", "-m", "actstore.cli"): actstore.cli._parser,
     ("python", "-m", "analysis"): analysis.__main__._parser,
+    ("python", "-m", "reports"): reports.__main__._parser,
 }
 GIVEN = re.compile(r"_lower$|_upper$|^(mi|explained|p|q)_(deprel|word|position|depth)$")
 VARIABLE = re.compile(r"\$\{\w+\}|\$\w+")

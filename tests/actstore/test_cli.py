@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from actstore.cli import main
+from tests.helpers import NO_TORCH
 
 EXTRACT = ["extract", "--quiet", "--model", "pico-neox", "--tokens", "400", "--store"]
 
@@ -112,3 +113,17 @@ def test_help_shows_examples(capsys):
             main(arguments)
         assert caught.value.code == 0
         assert "example" in capsys.readouterr().out
+
+
+def test_a_reader_that_stops_early_is_no_error():
+    command = f"{sys.executable} -m actstore.cli models | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("name")
+    assert done.stderr == ""
+
+
+def test_without_torch_one_line_says_so():
+    code = f"{NO_TORCH}\nimport actstore.cli\nsys.exit(actstore.cli.main(['models']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == ["actstore: this needs torch, which is not installed; pip install torch transformers"]

@@ -24,11 +24,6 @@ def test_dollars_of_a_corpus_are_no_mathematics():
     assert figure.axes[0].get_yticklabels()[0].get_text() == "$x^{2_"
 
 
-def test_logarithmic_axes_keep_their_own_mathematics():
-    figure = drawn(lambda ax: ax.set(xscale="log", xlim=(1, 1000)), (3, 2))
-    assert b"mathdefault" not in saved(figure, "svg")
-
-
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
