@@ -131,12 +131,17 @@ def shape(results: Results) -> Panel:
         drawn(draw, (8.5, 3.8), ncols=2, sharey=True),
         "Two scatters: Wasserstein distance against skewness and against excess kurtosis, one dot a neuron.",
         sentence(
-            f"shape explains much of the ranking: |skewness|, kurtosis and bimodality together account for {number(explained['r2'].min(), 2)} to "
+            f"shape explains {_how_much(float(worst['r2']))} of the ranking: |skewness|, kurtosis and bimodality together account for {number(explained['r2'].min(), 2)} to "
             f"{interval(worst, 'r2', 2)} of the rank variance, by layer, and |skewness| alone correlates at {number(skew.min(), 2)} to {number(skew.max(), 2)}"
         ),
         "Adjusted R² of ranks with 95% bootstrap intervals over neurons (explained_by_shape.csv). A heavy tail alone makes a large distance.",
         _source(results, "neurons", "explained_by_shape", "rank_correlations"),
     )
+
+
+def _how_much(share: float) -> str:
+    """A share in a word."""
+    return "much" if share > 0.5 else "some" if share > 0.2 else "little"
 
 
 def _ranks(results: Results, statistic: str) -> pd.DataFrame:

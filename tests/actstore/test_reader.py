@@ -49,7 +49,7 @@ def test_masks_and_labels(path):
     nouns = np.flatnonzero(fast["upos"].values == "NOUN")
     one, other = (s["preactivation"].sel(checkpoint=4000, layer=[3, 1]).isel(token=nouns) for s in (fast, plain))
     np.testing.assert_array_equal(one.values, other.values)
-    assert one.attrs == other.attrs
+    assert one.attrs == other.attrs | {"model": "pico-neox"}, "statistics keep the model"
 
 
 def test_nothing_is_read_before_values_are_asked_for(path, tmp_path):
