@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from reports.pipeline import recorded_keys
-from reports.results import Results, Run, ablated
+from reports.results import Results, Run
 from reports.sentences import listed
 
 _WHERE = {"layer": "each layer", "all": "all layers together"}
@@ -50,19 +50,19 @@ def methods(results: Results) -> list[str]:
 
 def _ablation(name: str, run: Run, results: Results) -> str:
     design, about = results.designs[name].design, run.attributes
-    rows = ablated(run.tables["perplexity"])
     cohorts = []
     for spec in design.cohorts:
         shares = listed([f"{100 * share:g}%" for share in spec.fraction])
         what = {
-            "top": f"the top {shares}", "bottom": f"the bottom {shares}", "random": f"{spec.seeds} random draws of {shares} without the top",
+            "top": f"the top {shares}", "bottom": f"the bottom {shares}", "random": f"{f'{spec.seeds} random draws' if spec.seeds > 1 else 'a random draw'} of {shares} without the top",
             "matched": f"{shares} matched one to one on {listed(list(spec.match))}",
             "perplexity-matched": f"as many of the bottom as raise perplexity like the top {shares} (within {100 * spec.tolerance:g}%, {listed([_WHERE[s] for s in spec.scope])})",
             "file": "neurons from selection files",
         }[spec.rule]  # fmt: skip
         extra = f" by {spec.statistic}" if spec.statistic != "wasserstein_distance" else ""
         layers = f", in {spec.layer_groups} groups of layers ({listed(list(spec.grouping))})" if spec.layer_groups else ""
-        cohorts.append(f"{what}{extra}{layers}")
+        done = listed(list(spec.interventions or design.interventions))
+        cohorts.append(f"{done} on {what}{extra}{layers}")
     asked = [f"perplexity and surprisal on {run.sizes['token']:,} tokens of {Path(about['corpus']).name}"]
     if "pair" in run.sizes:
         asked.append(
@@ -70,9 +70,10 @@ def _ablation(name: str, run: Run, results: Results) -> str:
         )
     if "item" in run.sizes:
         asked.append(f"{run.sizes['item']:,} probe items")
+    steps = "checkpoints" if run.sizes["checkpoint"] > 1 else "checkpoint"
     return (
-        f"Ablation “{name}” of {about['model']}: {listed(sorted(set(rows['intervention'])))} on {'; '.join(cohorts)}. At checkpoints {about['checkpoints']}: "
-        f"{run.sizes['condition']} conditions, read out by {listed(asked)}."
+        f"Ablation “{name}” of {about['model']}: {'; '.join(cohorts)}. At {steps} {about['checkpoints']}: {run.sizes['condition']} conditions, read out by "
+        f"{listed(asked)}."
     )
 
 

@@ -133,29 +133,30 @@ def layers(results: Results) -> Panel | None:
                 if ax.get_legend() and (row or column):
                     ax.get_legend().remove()
 
-    name, value, reference, label = measures[-1]
-    tops = tables[name][tables[name]["rule"] == "top"]
-    alone = tops[tops["cohort_layers"].isin(kinds.get("one group at a time", []))]
-    said = "no ablation of one group was run"
-    if len(alone):
-        worst = alone.iloc[int((alone[value] - reference).abs().to_numpy().argmax())]
-        hit = [str(row["cohort_layers"]) for _, row in alone.iterrows() if excludes(row, value, reference)]
-        said = f"the largest {label} of one group alone is that of {_group(worst['cohort_layers'])}: {interval(worst, value)}"
-        said += (
-            f"; the interval leaves out “no effect” for {listed([_group(cells) for cells in hit])}"
-            if hit
-            else "; no group's interval leaves out “no effect”"
-        )
+    tops = tables["perplexity"][tables["perplexity"]["rule"] == "top"]
+    alone = kinds.get("one group at a time", [])
+    said = [_largest(tables[name], alone, value, reference, label) for name, value, reference, label in measures]
     height = sum(rows_high(len(set(cells)), len(colors)) for cells in kinds.values()) + 0.5
     return Panel(
         "layers",
         "Layer groups, single and cumulative",
         drawn(draw, (9.5, height), nrows=len(kinds), ncols=len(measures), squeeze=False),
         "Dots with intervals: perplexity ratio and change of accuracy when the neurons of some layers are ablated, one group at a time and cumulatively.",
-        sentence(said),
+        sentence("; ".join(said)) if alone else "No ablation of one group was run.",
         f"{main_intervention(tables['perplexity'])}, {100 * tops['fraction'].iloc[0]:g}% of each layer. Intervals: 95% bootstrap.",
         listed([f"ablations/{run.name}/analysis/{name}.csv" for name, *_ in measures]),
     )
+
+
+def _largest(table: pd.DataFrame, groups: list[str], value: str, reference: float, label: str) -> str:
+    """Which single group of layers matters most, and which matter at all."""
+    rows = table[(table["rule"] == "top") & table["cohort_layers"].isin(groups)]
+    if rows.empty:
+        return f"no {label} of one group"
+    worst = rows.iloc[int((rows[value] - reference).abs().to_numpy().argmax())]
+    hit = [_group(str(row["cohort_layers"])) for _, row in rows.iterrows() if excludes(row, value, reference)]
+    known = f"the interval leaves out “no effect” for {listed(hit)}" if hit else "no group's interval leaves out “no effect”"
+    return f"the largest {label} of one group alone is that of {_group(worst['cohort_layers'])}, {interval(worst, value)}, and {known}"
 
 
 def _measures(run: Run) -> list[tuple[str, str, float, str]]:

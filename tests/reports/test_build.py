@@ -101,7 +101,7 @@ def test_the_same_results_give_the_same_page(page, results, study_folder, tmp_pa
 def test_methods_and_limits_are_of_this_run(results):
     text = " ".join(methods(results))
     for said in ("pico-neox (gpt_neox, gelu; 4 layers of 512 neurons)", "top 1.0% of each layer", "600 tokens (4 each)", "“all-in-one”",
-                 "1 random draws of 1% and 5%", "2 groups of layers (single and cumulative)"):  # fmt: skip
+                 "negative-zero on a random draw of 1% and 5% without the top", "positive-zero and sign-flip on the top 1%", "2 groups of layers (single and cumulative)"):  # fmt: skip
         assert said in text
     found = " ".join(limits(results, ["the moon"]))
     assert "No control was matched on perplexity" in found
