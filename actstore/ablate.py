@@ -24,12 +24,13 @@ from transformers import PreTrainedModel
 from actstore import models, scoring
 from actstore.adapters import adapter_for
 from actstore.builtin.probes import fact_probes, recall_probes
+from actstore.checked import checked_store
 from actstore.design import LAST, PERPLEXITY_MATCHED, SAME, Cohort, Condition, Design, conditions
 from actstore.errors import ActstoreError, SelectionError, StoreError, StoreExistsError, UnknownNameError
 from actstore.extract import ExtractConfig, Job, Outcome, prepare, write_checkpoint_axis
 from actstore.hooks import edit
 from actstore.interventions import Intervention, intervention
-from actstore.ledger import Seal, checksum
+from actstore.ledger import Contents, Seal, checksum
 from actstore.matching import Match, match_perplexity
 from actstore.pairs import read_pairs
 from actstore.readouts import ChoiceReadout, PairReadout, Readout, TextReadout
@@ -111,7 +112,7 @@ class Statistics:
         if not path:
             return
         try:
-            self._found = xr.open_zarr(path).load()
+            self._found = xr.open_zarr(checked_store(Path(path), Contents.of(Path(path)))).load()
         except (OSError, ValueError, KeyError) as error:
             raise SelectionError(
                 f"cannot read the statistics {path} ({error}); make them by `python -m analysis entanglement`"
@@ -229,9 +230,7 @@ def ablate(design: Design, store: Path, *, worker: tuple[int, int] | None = None
         raise
     with writer:
         _compute(run, writer, worker, progress)
-        whole = writer.finish(
-            lambda: len(writer.ledger.seals()) == len(run.cells), lambda: write_checkpoint_axis(writer, run.job)
-        )
+        whole = writer.finish(lambda: not missing_cells(run, writer), lambda: write_checkpoint_axis(writer, run.job))
         if not whole and worker is None:
             raise StoreError(f"files of {writer.partial} were lost while it was written; run the same command again")
     return Outcome.WRITTEN if whole else Outcome.SHARE_DONE
@@ -355,8 +354,8 @@ def _compute(run: Run, writer: StoreWriter, worker: tuple[int, int] | None, prog
     """Every cell of this process's share that is not sealed yet."""
     number, of = worker or (1, 1)
     share = run.cells[(number - 1) * len(run.cells) // of : number * len(run.cells) // of]
-    sealed = writer.ledger.seals()
-    to_do = [cell for cell in share if (cell.step, cell.condition) not in sealed]
+    missing = set(missing_cells(run, writer))
+    to_do = [cell for cell in share if (cell.step, cell.condition) in missing]
     with tqdm(total=len(share), initial=len(share) - len(to_do), unit="cell", desc=run.job.source.name,
               disable=not progress) as bar:  # fmt: skip
         for step, cells in itertools.groupby(to_do, key=lambda cell: cell.step):
@@ -365,11 +364,25 @@ def _compute(run: Run, writer: StoreWriter, worker: tuple[int, int] | None, prog
             state = _State(run, model, step, fingerprint)
             for cell in cells:
                 bar.set_postfix(checkpoint=step, condition=cell.state.label)
-                for name, values in state.read(cell.state).items():
-                    writer.put(name, (cell.checkpoint, cell.condition), values)
-                writer.ledger.add(Seal(step, cell.condition, cell.condition + 1, fingerprint, {}))
+                place = (cell.checkpoint, cell.condition)
+                files = dict(writer.put(name, place, values) for name, values in state.read(cell.state).items())
+                writer.ledger.add(Seal(step, cell.condition, cell.condition + 1, fingerprint, files))
                 bar.update()
             del model, state  # before the next one is loaded
+
+
+def missing_cells(run: Run, writer: StoreWriter) -> list[tuple[int, int]]:
+    """(training step, condition) of the cells still to be computed; the seal of one whose files are gone or damaged is dropped."""
+    seals = writer.ledger.seals()
+    missing = []
+    for cell in run.cells:
+        seal = seals.get((cell.step, cell.condition))
+        if seal is not None and writer.holds(seal, {}):
+            continue
+        if seal is not None:
+            writer.ledger.drop(seal)
+        missing.append((cell.step, cell.condition))
+    return missing
 
 
 class _State:

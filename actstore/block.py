@@ -149,7 +149,8 @@ class _Sink:
     def _writer(self, array: ArrayLayout) -> ShardWriter:
         block = self._block
         scratch = self._workspace.scratch / f"{array.name}-{block.index}-{block.shard}-{uuid.uuid4().hex}"
-        return ShardWriter(array, self._workspace.data / array.key(block.index, block.shard), scratch)
+        path = self._workspace.data / array.key(block.index, block.shard)
+        return ShardWriter(array, path, scratch, block.step, block.shard)
 
     @contextmanager
     def _taking(self) -> Iterator[None]:

@@ -299,7 +299,7 @@ def missing_blocks(job: Job, writer: StoreWriter) -> list[Block]:
     missing = []
     for block in job.blocks:
         seal = seals.get((block.step, block.start))
-        if seal is not None and _is_there(job, block, writer.workspace):
+        if seal is not None and writer.holds(seal, job.layout.stored_with(block.shard), block.index):
             continue
         if seal is not None:  # a power loss may keep the seal and lose a file
             writer.ledger.drop(seal)
@@ -349,14 +349,6 @@ def _compute(job: Job, writer: StoreWriter, options: RunOptions) -> None:
             run_blocks(job, to_do, writer.workspace, options.scheduler, bar.update)
         else:
             _run_blocks(job, to_do, writer.workspace, options.discard_downloads, bar)
-
-
-def _is_there(job: Job, block: Block, workspace: Workspace) -> bool:
-    """Whether a sealed block's files are on disk in their full length."""
-    files = [
-        (workspace.data / array.key(block.index, block.shard), array) for array in job.layout.stored_with(block.shard).values()
-    ]
-    return all(path.is_file() and path.stat().st_size == array.file_bytes for path, array in files)
 
 
 def _share(job: Job, worker: tuple[int, int] | None, *, whole_checkpoints: bool) -> list[Block]:

@@ -18,6 +18,8 @@ from actstore.schema import CHECKPOINT, FIELDS, HIDDEN, LAYER, NEURON, TOKEN
 _CHUNK_NEURONS = 64
 _SHARD_TOKENS = 8192
 _CHECKSUM_BYTES = 4
+PLACE_BYTES = 56
+"""Of a shard: which rows of which array at which checkpoint it holds; see `shards`."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,18 @@ class ArrayLayout:
 
     @property
     def file_bytes(self) -> int:
-        """Bytes of a shard's file: chunks with their checksums, and the index with its own."""
-        return self.n_chunks * (self.chunk_bytes + _CHECKSUM_BYTES + 16) + _CHECKSUM_BYTES
+        """Bytes of a shard's file: chunks with their checksums, its place, and the index with its own checksum."""
+        return self.n_chunks * (self.chunk_bytes + _CHECKSUM_BYTES) + PLACE_BYTES + self.index_bytes
+
+    @property
+    def index_bytes(self) -> int:
+        """Bytes of a shard's index: offset and length of every chunk, and a checksum."""
+        return self.n_chunks * 16 + _CHECKSUM_BYTES
+
+    def rows(self, shard: int) -> tuple[int, int]:
+        """First and one past the last row of a shard."""
+        start = shard * self.shard_tokens
+        return start, min(start + self.shard_tokens, self.shape[2 if len(self.shape) == 4 else 1])
 
     def key(self, checkpoint: int, shard: int) -> str:
         """Where a shard's file is within the store."""

@@ -1,13 +1,14 @@
-"""Which (checkpoint, shard) blocks of a store are sealed, with their checksums.
+"""What is known of a Zarr group's files: which blocks are sealed, and a checksum of every file.
 
 Owns the ledger. While a store is being written it is one small file a block, given its final
 name only after the block is on disk, so that what it names is whole whatever happened since. A
-finished store keeps it in the attributes of its subgroup `ledger`.
+finished store keeps it in `ledger/zarr.json`, which names every file of the store.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -16,10 +17,11 @@ from typing import Any
 
 import google_crc32c
 import numpy as np
-import zarr
 
 from actstore.errors import StoreError
+from actstore.files import write_synced
 
+LEDGER = "ledger"
 _PIECE = 2**23
 
 
@@ -32,20 +34,42 @@ def checksum(values: np.ndarray) -> str:
     return f"{crc:08x}"
 
 
-def file_checksum(path: Path) -> str:
-    """CRC-32C of a file's bytes."""
-    crc = 0
+def digest(values: bytes) -> str:
+    """BLAKE2b of bytes, as 16 hexadecimal digits.
+
+    Of files it serves better than CRC-32C: many end in a CRC-32C of their own, and of all these the
+    CRC-32C is the same number.
+    """
+    return hashlib.blake2b(values, digest_size=8).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """As `digest`, of a file's bytes."""
+    running = hashlib.blake2b(digest_size=8)
     with path.open("rb") as file:
         while piece := file.read(_PIECE):
-            crc = google_crc32c.extend(crc, piece)
-    return f"{crc:08x}"
+            running.update(piece)
+    return running.hexdigest()
+
+
+def digests_below(folder: Path, leave_out: Iterable[str] = ()) -> dict[str, str]:
+    """Name → digest of every file in a folder and below; `leave_out` names what is not read, with all below it."""
+    skipped = set(leave_out)
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    names = ((file, file.relative_to(folder)) for file in files)
+    return {
+        name.as_posix(): file_digest(file)
+        for file, name in names
+        if not skipped & {parent.as_posix() for parent in (name, *name.parents)}
+    }
 
 
 @dataclass(frozen=True)
 class Seal:
-    """A finished block: tokens [start, stop) of one checkpoint, and the checksum of each variable.
+    """A finished block and the checksum of each file that it wrote.
 
-    Of an ablation: conditions [start, stop), with no checksums.
+    Of an extraction: tokens [start, stop) of one checkpoint, with array → checksum of its shard. Of
+    an ablation: conditions [start, stop), with file → digest.
     """
 
     checkpoint: int
@@ -62,12 +86,9 @@ class Ledger:
         self.folder = folder
 
     def add(self, seal: Seal) -> None:
-        """Record a block whose values are on disk."""
+        """Record a block whose values are on disk; on return the record is, too."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{seal.checkpoint}-{seal.start}.json"
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(seal)))
-        partial.replace(path)
+        write_synced(self.folder / f"{seal.checkpoint}-{seal.start}.json", json.dumps(asdict(seal)))
 
     def drop(self, seal: Seal) -> None:
         """Forget a block whose values are gone."""
@@ -105,12 +126,47 @@ def _by_place(seals: Iterable[Seal]) -> dict[tuple[int, int], Seal]:
     return {(seal.checkpoint, seal.start): seal for seal in sorted(seals, key=lambda seal: (seal.checkpoint, seal.start))}
 
 
-def keep(group: zarr.Group, seals: Iterable[Seal], files: Mapping[str, str]) -> None:
-    """Write the ledger into a finished store: its seals, and the checksums of its other files by name."""
-    group.create_group("ledger", overwrite=True).attrs.update({"seals": [asdict(seal) for seal in seals], "files": dict(files)})
+@dataclass(frozen=True)
+class Contents:
+    """The ledger of a finished group: the seals of its shards, and the digests of all its other files by name."""
 
+    seals: Mapping[tuple[int, int], Seal]
+    files: Mapping[str, str]
 
-def kept(group: zarr.Group) -> tuple[dict[tuple[int, int], Seal], dict[str, str]]:
-    """The ledger of a finished store, as `keep` took it."""
-    attrs: Any = group["ledger"].attrs
-    return _by_place(Seal(**seal) for seal in attrs["seals"]), attrs["files"]
+    @property
+    def sharded(self) -> set[str]:
+        """Names of the arrays whose files the seals cover."""
+        return {name for seal in self.seals.values() for name in seal.checksums}
+
+    @property
+    def _text(self) -> str:
+        """As it is stored, to the letter: a group of Zarr's, so that listing the store finds nothing strange."""
+        attributes: dict[str, Any] = {"seals": [asdict(seal) for seal in self.seals.values()], "files": dict(self.files)}
+        attributes["digest"] = digest(json.dumps(attributes).encode())
+        return json.dumps({"attributes": attributes, "zarr_format": 3, "node_type": "group"}, indent=1) + "\n"
+
+    def keep(self, root: Path) -> None:
+        """Write it into a group."""
+        (root / LEDGER).mkdir(exist_ok=True)
+        write_synced(root / LEDGER / "zarr.json", self._text)
+
+    @classmethod
+    def of(cls, root: Path) -> Contents | None:
+        """What a group's ledger says; None if it has none, as when another program wrote the group.
+
+        Raises
+        ------
+        StoreError
+            If the ledger is damaged.
+        """
+        try:
+            if not (root / LEDGER).exists():
+                return None
+            text = (root / LEDGER / "zarr.json").read_text(encoding="utf-8")
+            attributes: Any = json.loads(text)["attributes"]
+            contents = cls(_by_place(Seal(**seal) for seal in attributes["seals"]), attributes["files"])
+            if contents._text == text:
+                return contents
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            pass
+        raise StoreError(f"the ledger of {root} is damaged ({LEDGER}/zarr.json): nothing in it can be checked; make it again")

@@ -18,7 +18,7 @@ import numpy as np
 
 from actstore.errors import SelectionError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 CHECKPOINT, LAYER, TOKEN, NEURON, HIDDEN = "checkpoint", "layer", "token", "neuron", "hidden"
 CONDITION, PAIR, ITEM, OPTION, SAMPLE = "condition", "pair", "item", "option", "sample"

@@ -2,7 +2,9 @@
 
 Owns these files' bytes. Because chunks are not compressed, every one has its place before its
 values are known: a shard is filled in runs of tokens as a model produces them, with no more in
-memory than one run, however long the shard. Zarr reads them like any of its own.
+memory than one run, however long the shard. Zarr reads them like any of its own. Between chunks
+and index, where Zarr does not look, stands the shard's place, so that one that lies where another
+belongs is noticed.
 
 Format: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/
 """
@@ -10,13 +12,18 @@ Format: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import google_crc32c
 import numpy as np
 
-from actstore.layout import ArrayLayout
+from actstore.files import sync, sync_path
+from actstore.layout import PLACE_BYTES, ArrayLayout
+
+_PLACE = struct.Struct("<8s16sqqqI")
+_MAGIC = b"actshard"
 
 
 class ShardWriter:
@@ -29,10 +36,14 @@ class ShardWriter:
         The file's final name.
     partial : Path
         Its name until then, on the same file system.
+    step : int
+        Training step of its checkpoint.
+    shard : int
+        Its number along the rows.
     """
 
-    def __init__(self, array: ArrayLayout, path: Path, partial: Path) -> None:
-        self.array, self.path, self.partial = array, path, partial
+    def __init__(self, array: ArrayLayout, path: Path, partial: Path, step: int, shard: int) -> None:
+        self.array, self.path, self.partial, self._step, self._shard = array, path, partial, step, shard
         self.n_tokens = 0
         self._crcs = [0] * array.n_chunks
         partial.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +67,7 @@ class ShardWriter:
         self._flush()
 
     def finish(self) -> str:
-        """Close the chunks, write the index, wait for the disk, and give the file its name.
+        """Close the chunks, write place and index, wait for the disk, and give the file its name.
 
         Returns
         -------
@@ -70,17 +81,25 @@ class ShardWriter:
         stride = array.chunk_bytes + 4
         for index, crc in enumerate(crcs):
             _write_all(self._file, crc.to_bytes(4, "little"), index * stride + array.chunk_bytes)
-        _write_all(self._file, _index(array), array.n_chunks * stride)
+        checksum = _folded(crcs)
+        _write_all(self._file, tail(array, self._step, self._shard, checksum), array.n_chunks * stride)
         self._flush()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.partial.replace(self.path)
+        self._sync_names()
         self.close()
-        return _folded(crcs)
+        return checksum
+
+    def _sync_names(self) -> None:
+        """Make the file's name last, and those of the folders above it within its array."""
+        for folder in self.path.parents[: len(Path(self.array.key(0, 0)).parts)]:
+            sync_path(folder)
 
     def _flush(self) -> None:
         """Wait for the disk, and free the page cache: taking fresh memory for every run costs more than writing it."""
-        os.fdatasync(self._file)
-        os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_DONTNEED)
+        sync(self._file)
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
         """Let go of the file, and remove what is not whole."""
@@ -105,36 +124,73 @@ def _write_all(file: int, values: np.ndarray | bytes, place: int) -> None:
         rest, place = rest[written:], place + written
 
 
+def tail(array: ArrayLayout, step: int, shard: int, checksum: str) -> bytes:
+    """What follows a shard's chunks: its place with its checksum, and Zarr's index; each with a CRC-32C of its own."""
+    place = _PLACE.pack(_MAGIC, array.name.encode(), step, *array.rows(shard), int(checksum, 16))
+    return _closed(place) + _index(array)
+
+
 def _index(array: ArrayLayout) -> bytes:
     """Offset and length of every chunk, and their CRC-32C."""
     length = array.chunk_bytes + 4
     table = np.empty((array.n_chunks, 2), "<u8")
     table[:, 0] = np.arange(array.n_chunks, dtype="<u8") * length
     table[:, 1] = length
-    raw: bytes = table.tobytes()
-    return raw + int(google_crc32c.value(raw)).to_bytes(4, "little")
+    return _closed(table.tobytes())
+
+
+def _closed(values: bytes) -> bytes:
+    return values + int(google_crc32c.value(values)).to_bytes(4, "little")
 
 
 def _folded(crcs: list[int]) -> str:
     return f"{google_crc32c.value(np.array(crcs, '<u4').tobytes()):08x}"
 
 
-def problem(array: ArrayLayout, path: Path, checksum: str) -> str:
-    """What is wrong with a shard's file, byte by byte; empty if nothing is."""
+def tail_problem(array: ArrayLayout, path: Path, step: int, shard: int, checksum: str) -> str:
+    """What is wrong with a shard's size, place and index; empty if nothing is. Its chunks are not read."""
     try:
-        if path.stat().st_size != array.file_bytes:
-            return f"the file has {path.stat().st_size:,} bytes, not {array.file_bytes:,}"
-        crcs = []
+        size = path.stat().st_size
+        if size != array.file_bytes:
+            return f"the file has {size:,} bytes, not {array.file_bytes:,}"
+        with path.open("rb") as file:
+            file.seek(array.file_bytes - PLACE_BYTES - array.index_bytes)
+            stored = file.read()
+    except FileNotFoundError:
+        return "the file is missing"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    expected = tail(array, step, shard, checksum)
+    if stored == expected:
+        return ""
+    if stored[PLACE_BYTES:] != expected[PLACE_BYTES:]:
+        return "the index of the file differs"
+    return _misplaced(array, stored[:PLACE_BYTES], expected[:PLACE_BYTES])
+
+
+def _misplaced(array: ArrayLayout, stored: bytes, expected: bytes) -> str:
+    """Why a shard's place is not the one expected."""
+    if stored != _closed(stored[:-4]) or not stored.startswith(_MAGIC):
+        return "the place that it names is damaged"
+    _, name, step, start, stop, _ = _PLACE.unpack(stored[:-4])
+    if stored[: _PLACE.size - 4] == expected[: _PLACE.size - 4]:
+        return "the checksum differs from the ledger's: it is of another run"
+    return f"it belongs elsewhere: {name.rstrip(bytes(1)).decode()} of checkpoint {step}, rows {start} to {stop - 1}"
+
+
+def problem(array: ArrayLayout, path: Path, step: int, shard: int, checksum: str) -> str:
+    """What is wrong with a shard's file, byte by byte; empty if nothing is."""
+    wrong = tail_problem(array, path, step, shard, checksum)
+    if wrong:
+        return wrong
+    crcs = []
+    try:
         with path.open("rb") as file:
             for index, (values, stored) in enumerate(_chunks(array, file)):
                 crcs.append(google_crc32c.value(values))
                 if crcs[-1] != stored:
                     layer, column = divmod(index, array.n_columns)
                     return f"the checksum of layer {layer}, columns from {column * array.width}, differs"
-            if file.read() != _index(array):
-                return "the index of the file differs"
-    except FileNotFoundError:
-        return "the file is missing"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     return "" if _folded(crcs) == checksum else "the checksum differs from the ledger's"

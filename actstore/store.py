@@ -1,7 +1,8 @@
-"""Zarr stores on disk: creating, filling, sealing and opening them.
+"""Zarr stores on disk: creating, filling, sealing, verifying and opening them.
 
 Owns the files. A store is written under `NAME.partial` and gets its final name only when it is
-whole. Imports neither torch nor transformers.
+whole. What is there before the first block (labels, metadata) is prepared beside it, and every
+file of that is known by its checksum from then on. Imports neither torch nor transformers.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +25,19 @@ import zarr
 from zarr.codecs import Crc32cCodec
 from zarr.errors import ZarrUserWarning
 
+from actstore.checked import checked_store, compressors, damaged_files, every_chunk
 from actstore.errors import StoreError, StoreExistsError
-from actstore.files import disk_errors, existing
+from actstore.files import disk_errors, existing, sync_path, write_synced
 from actstore.layout import ArrayLayout
-from actstore.ledger import Ledger, file_checksum, keep, kept
+from actstore.ledger import LEDGER, Contents, Ledger, Seal, digests_below, file_digest
+from actstore.manifest import MANIFEST, damaged
 from actstore.reader import with_fast_reading
 from actstore.schema import CHECKPOINT, CONDITION, FIELDS, SCHEMA_VERSION
-from actstore.shards import problem
+from actstore.shards import problem, tail_problem
 
 _CONFIG = "configuration"
+_IDENTITY = ("model", "site")
+"""Attributes of a store that each of its arrays carries, so that statistics and selections made from it name them."""
 PathLike = str | os.PathLike[str]
 
 
@@ -162,22 +168,62 @@ class StoreWriter:
         if self.path.exists():
             shutil.rmtree(self.partial)
             raise StoreExistsError(f"{self.path} is already there; run the same command again to see what it is")
-        ready = self.partial / "ready"
-        if self.resumable and ready.exists() and (self.shared or self.ledger.seals()):
-            differences = _differences(read_configuration(self.workspace.data) or {}, _normal(configuration))
+        self._attrs = {"schema_version": SCHEMA_VERSION, **attrs, _CONFIG: _normal(configuration)}
+        self._axes = axes
+        if self.resumable and ((self.shared and self._prepared) or self.ledger.seals()):
+            stored = self._prepared.get(_CONFIG) or read_configuration(self.workspace.data) or {}
+            differences = _differences(stored, _normal(configuration))
             if differences:
                 raise StoreError(
                     f"{self.partial} is unfinished with another configuration ({'; '.join(differences)}); "
                     "finish it with its own command, remove it, or choose another path"
                 )
-            self.group = zarr.open_group(self.workspace.data, mode="r+")
-            return
-        shutil.rmtree(self.workspace.ledger, ignore_errors=True)
-        self.group = zarr.open_group(self.workspace.data, mode="w", zarr_format=3)
-        self.group.attrs.update({"schema_version": SCHEMA_VERSION, **attrs, _CONFIG: _normal(configuration)})
-        if axes is not None:
-            axes(self)
-            ready.touch()
+            self._mend()
+        else:
+            for folder in (self.workspace.ledger, self.workspace.data):
+                shutil.rmtree(folder, ignore_errors=True)
+            self._prepare()
+        self.group = zarr.open_group(self.workspace.data, mode="r+")
+
+    def _prepare(self) -> None:
+        """Write what is there before the first block beside the data, and put in place what of it is not there yet."""
+        folder = self.workspace.scratch / "prepared"
+        shutil.rmtree(folder, ignore_errors=True)
+        self.group = zarr.open_group(folder, mode="w", zarr_format=3)
+        self.group.attrs.update(self._attrs)
+        if self._axes is not None:
+            self._axes(self)
+        checksums = digests_below(folder)
+        for name, checksum in checksums.items():
+            target = self.workspace.data / name
+            if not target.is_file() or file_digest(target) != checksum:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                sync_path(folder / name)
+                (folder / name).replace(target)
+                for parent in target.parents[: len(Path(name).parts)]:
+                    sync_path(parent)
+        shutil.rmtree(folder)
+        self.__dict__.pop("_prepared", None)
+        write_synced(self.partial / "ready", json.dumps({_CONFIG: self._attrs[_CONFIG], "files": checksums}))
+
+    @cached_property
+    def _prepared(self) -> dict[str, Any]:
+        """The configuration, and the checksums of the files, that `_prepare` left; empty if that is not known."""
+        try:
+            prepared = dict(json.loads((self.partial / "ready").read_text(encoding="utf-8")))
+            return prepared if {_CONFIG, "files"} <= prepared.keys() else {}
+        except (OSError, ValueError, TypeError):
+            return {}
+
+    def _mend(self) -> None:
+        """Write again what was prepared and is damaged or gone."""
+        files = self._prepared.get("files", {"": ""})
+        if any(not self._has(name, checksum) for name, checksum in files.items()):
+            self._prepare()
+
+    def _has(self, name: str, checksum: str) -> bool:
+        path = self.workspace.data / name
+        return path.is_file() and file_digest(path) == checksum
 
     def __enter__(self) -> StoreWriter:
         return self
@@ -188,6 +234,29 @@ class StoreWriter:
                 shutil.rmtree(self.partial, ignore_errors=True)
         finally:
             self._lock_file.close()
+
+    def holds(self, seal: Seal, layouts: Mapping[str, ArrayLayout], checkpoint: int = 0) -> bool:
+        """Whether what a seal covers is on disk: its files by their checksums, its shards by size, place and index.
+
+        Parameters
+        ----------
+        seal : Seal
+        layouts : mapping of str to ArrayLayout
+            Sharded arrays among the seal's names; the others are files below the store.
+        checkpoint : int
+            Place of the seal's checkpoint on its dim.
+        """
+        for name, checksum in seal.checksums.items():
+            layout = layouts.get(name)
+            if layout is None:
+                if not self._has(name, checksum):
+                    return False
+                continue
+            shard = seal.start // layout.shard_tokens
+            path = self.workspace.data / layout.key(checkpoint, shard)
+            if tail_problem(layout, path, seal.checkpoint, shard, checksum):
+                return False
+        return True
 
     def finish(self, is_whole: Callable[[], bool] = lambda: True, close: Callable[[], None] = lambda: None) -> bool:
         """Give the store its final name, once every block is there; whether it has it.
@@ -203,25 +272,41 @@ class StoreWriter:
             try:
                 with self._alone():
                     if not self.path.exists() and is_whole():
+                        if self.resumable:
+                            self._mend()
+                            self.group = zarr.open_group(self.workspace.data, mode="r+")
                         close()
-                        self._consolidate()
+                        self._close()
                         self.workspace.data.replace(self.path)
+                        sync_path(self.path.absolute().parent)
                         shutil.rmtree(self.partial)
             except FileNotFoundError:  # another worker was the last, and has cleared the workspace
                 if not self.path.exists():
                     raise
         return self.path.exists()
 
-    def _consolidate(self) -> None:
+    def _close(self) -> None:
+        """Consolidate the metadata, and write the ledger of all files."""
         coordinates = [
             name for name in sorted(self.group.array_keys()) if len(FIELDS[name].dims) == 1 and name not in FIELDS[name].dims
         ]
         self.group.attrs["coordinates"] = " ".join(coordinates)  # the CF convention, so that xarray sets them
-        blocks = [seal for seal in self.ledger.seals().values() if seal.checksums]
-        keep(self.group, blocks, _file_checksums(self.workspace.data, _sharded(self.group)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ZarrUserWarning)  # consolidated metadata is not in the v3 specification yet
             zarr.consolidate_metadata(self.workspace.data, zarr_format=3)
+        sharded = _sharded(self.group)
+        seals = {place: seal for place, seal in self.ledger.seals().items() if seal.checksums.keys() & sharded.keys()}
+        files = digests_below(self.workspace.data, [f"{name}/c" for name in sharded])
+        for name in files.keys() | {folder.as_posix() for file in files for folder in Path(file).parents}:
+            sync_path(self.workspace.data / name)
+        Contents(seals, files).keep(self.workspace.data)
+        sync_path(self.workspace.data)
+
+    def _attributes(self, name: str, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Of an array: what the schema says of it, and whose it is where it is more than a label."""
+        is_label = len(FIELDS[name].dims) == 1
+        identity = {} if is_label else {key: self._attrs[key] for key in _IDENTITY if key in self._attrs}
+        return {**FIELDS[name].attrs, **identity, **(more or {})}
 
     def write(self, name: str, values: np.ndarray) -> None:
         """Write one whole array of the schema: a coordinate, or a readout."""
@@ -231,10 +316,10 @@ class StoreWriter:
         chunks = tuple(
             1 if dim in (CHECKPOINT, CONDITION) else max(1, n) for dim, n in zip(spec.dims, values.shape, strict=True)
         )
-        with disk_errors(self.partial):
+        with disk_errors(self.partial), every_chunk():
             array = self.group.create_array(
                 name, shape=values.shape, chunks=chunks if values.ndim > 1 else tuple(max(1, n) for n in values.shape),
-                dtype=dtype, dimension_names=spec.dims, attributes=spec.attrs, overwrite=True,
+                dtype=dtype, compressors=compressors(), dimension_names=spec.dims, attributes=self._attributes(name), overwrite=True,
             )  # fmt: skip
             array[...] = values
 
@@ -243,35 +328,43 @@ class StoreWriter:
         spec = FIELDS[name]
         with disk_errors(self.partial):
             self.group.create_array(
-                name, shape=shape, chunks=(1, 1, *(max(1, n) for n in shape[2:])), dtype=spec.dtype, dimension_names=spec.dims,
-                attributes=spec.attrs, fill_value=np.nan if spec.dtype.startswith("float") else 0,
+                name, shape=shape, chunks=(1, 1, *(max(1, n) for n in shape[2:])), dtype=spec.dtype,
+                compressors=compressors(), dimension_names=spec.dims, attributes=self._attributes(name),
+                fill_value=np.nan if spec.dtype.startswith("float") else 0,
             )  # fmt: skip
 
-    def put(self, name: str, cell: tuple[int, int], values: Any) -> None:
-        """Fill one cell of such an array."""
-        with disk_errors(self.partial):
+    def put(self, name: str, cell: tuple[int, int], values: Any) -> tuple[str, str]:
+        """Fill one cell of such an array; the name of its file, which is on disk then, and its checksum."""
+        with disk_errors(self.partial), every_chunk():
             array: Any = self.group[name]
+            file = "/".join(map(str, (name, "c", *cell, *(0,) * (array.ndim - 2))))
+            path = self.workspace.data / file
             array[cell] = values
+            sync_path(path)
+            for folder in path.parents[: array.ndim]:
+                sync_path(folder)
+            return file, file_digest(path)
 
-    def declare(self, layout: ArrayLayout) -> None:
-        """Create a sharded array, whose shard files are written by `shards.ShardWriter`."""
+    def declare(self, layout: ArrayLayout, attrs: Mapping[str, Any] | None = None) -> None:
+        """Create a sharded array, whose shard files are written by `shards.ShardWriter`; `attrs` go before the schema's."""
         spec = FIELDS[layout.name]
         with disk_errors(self.partial):
             self.group.create_array(
                 layout.name, shape=layout.shape, chunks=layout.chunks, shards=layout.shards, dtype=layout.dtype,
-                compressors=Crc32cCodec(), fill_value=np.nan, dimension_names=spec.dims, attributes=spec.attrs,
+                compressors=Crc32cCodec(), fill_value=np.nan, dimension_names=spec.dims,
+                attributes=self._attributes(layout.name, attrs),
             )  # fmt: skip
 
 
 def verify(path: PathLike) -> list[str]:
-    """Recompute every checksum of a store; what is damaged or missing, in words.
+    """Recompute every checksum of a store, of a dataset of analysis results, or of a whole folder of these; what is wrong.
 
-    Every byte of every file is read, but for the root's metadata, which hold the checksums.
+    Every byte of every file is read, and files that do not belong in a store are named.
 
     Returns
     -------
     list of str
-        One line a damaged shard or file; empty for a sound store.
+        One line a damaged, missing or added shard or file; empty for a sound store.
 
     Raises
     ------
@@ -279,42 +372,53 @@ def verify(path: PathLike) -> list[str]:
         If there is no store, or it has no ledger.
     """
     root = Path(path)
-    if read_configuration(root) is None:
-        open_store(root)  # says why there is none
-    group = zarr.open_group(root, mode="r")
-    if not (root / "ledger").is_dir():
+    if not (root / LEDGER).exists():
+        if (root / MANIFEST).exists():
+            return _damaged_results(root)
+        if read_configuration(root) is None:
+            open_store(root)  # says why there is none
         raise StoreError(f"{path} has no ledger, so there is nothing to verify it by")
-    sharded = _sharded(group)
-    seals, expected = kept(group)
-    found = _file_checksums(root, sharded)
-    wrong = [
-        f"{name}: {'the file is missing' if name not in found else 'the checksum differs'}"
-        for name, checksum in expected.items()
-        if found.get(name) != checksum
-    ]
-    if wrong or not seals:
-        return wrong
-    steps = [int(step) for step in np.asarray(group[CHECKPOINT])]
-    for (step, start), seal in seals.items():
+    try:
+        contents = Contents.of(root)
+    except StoreError as error:
+        return [str(error)]
+    assert contents is not None
+    with disk_errors(root, "read"):
+        return damaged_files(root, contents) + (_damaged_shards(root, contents) if contents.seals else [])
+
+
+def _damaged_results(folder: Path) -> list[str]:
+    """What is wrong with the tables and the datasets of a results folder."""
+    groups = (path for path in sorted(folder.glob("*.zarr")) if (path / LEDGER).exists())
+    return damaged(folder) + [f"{group.name}: {what}" for group in groups for what in verify(group)]
+
+
+def _damaged_shards(root: Path, contents: Contents) -> list[str]:
+    """What is wrong with the files that the seals cover."""
+    try:
+        group = zarr.open_group(root, mode="r")
+        layouts = _sharded(group)
+        steps = [int(step) for step in np.asarray(group[CHECKPOINT])]
+    except Exception as error:  # damaged metadata fail in any way; the file itself is named before
+        return [f"the shards cannot be checked, because the metadata cannot be read ({error})"]
+    wrong, known = [], set()
+    for (step, start), seal in contents.seals.items():
         for name, checksum in seal.checksums.items():
-            layout = sharded[name]
-            file = root / layout.key(steps.index(step), start // layout.shard_tokens)
-            if what := problem(layout, file, checksum):
+            if name not in layouts or step not in steps:
+                wrong.append(f"{name} of checkpoint {step}, tokens from {start}: the metadata do not name it")
+                continue
+            layout = layouts[name]
+            shard = start // layout.shard_tokens
+            key = layout.key(steps.index(step), shard)
+            known.add(key)
+            if what := problem(layout, root / key, step, shard, checksum):
                 wrong.append(f"{name} of checkpoint {step}, tokens {start} to {seal.stop - 1}: {what}")
-    n_tokens = len(steps) * sharded["surprisal"].shape[1]
-    missing = n_tokens - sum(seal.stop - seal.start for seal in seals.values())
-    return wrong + ([f"{missing:,} tokens are in no sealed block"] if missing else [])
-
-
-def _file_checksums(root: Path, sharded: Mapping[str, ArrayLayout]) -> dict[str, str]:
-    """Name → CRC-32C of every array's file but the shards, which the seals cover."""
-    found = {}
-    for file in sorted(root.rglob("*")):
-        name = file.relative_to(root)
-        is_shard = name.parts[0] in sharded and name.name != "zarr.json"
-        if file.is_file() and len(name.parts) > 1 and name.parts[0] != "ledger" and not is_shard:
-            found[name.as_posix()] = file_checksum(file)
-    return found
+    n_tokens = len(steps) * layouts["surprisal"].shape[1] if "surprisal" in layouts else 0
+    missing = n_tokens - sum(seal.stop - seal.start for seal in contents.seals.values())
+    wrong += [f"{missing:,} tokens are in no sealed block"] if missing else []
+    files = (file for name in layouts for file in (root / name / "c").rglob("*") if file.is_file())
+    added = sorted({file.relative_to(root).as_posix() for file in files} - known)
+    return wrong + [f"{name}: the file is no part of what was sealed" for name in added]
 
 
 def _sharded(group: zarr.Group) -> dict[str, ArrayLayout]:
@@ -327,29 +431,52 @@ def _layout_of(group: zarr.Group, name: str) -> ArrayLayout:
 
 
 def open_store(path: PathLike) -> xr.Dataset:
-    """A store as a lazy, labelled Dataset.
+    """A store as a lazy, labelled Dataset; what is read of it is held against its ledger.
+
+    A store without a ledger, such as one that xarray wrote again, is read by Zarr alone.
 
     Raises
     ------
     StoreError
-        If there is none, or a newer version of this package wrote it.
+        If there is none, another version of this package wrote it, or its metadata are damaged.
+        Reading values raises it where these are damaged or missing.
     """
     path = Path(path)
-    if read_configuration(path) is None:
-        if existing(str(partial_path(path))):
-            raise StoreError(f"{path} is not finished ({partial_path(path)} is); run its command again")
-        raise StoreError(f"no store at {path}; make one with `actstore extract` or `actstore ablate`")
-    dataset = xr.open_zarr(path, chunks=None)  # lazy without a task graph: a store may have millions of chunks
-    version = dataset.attrs["schema_version"]
-    if version > SCHEMA_VERSION:
-        raise StoreError(f"{path} has schema version {version}, this package reads up to {SCHEMA_VERSION}; upgrade actstore")
-    dataset = with_fast_reading(dataset, path, _sharded(zarr.open_group(path, mode="r")))
-    # Plain Python strings: pandas and older numpy functions do not take numpy's new string dtype.
+    contents = Contents.of(path)
+    if contents is None and read_configuration(path) is None:
+        raise StoreError(_no_store(path))
+    checked = checked_store(path, contents)
     try:
+        dataset = xr.open_zarr(checked, chunks=None)  # lazy without a task graph: a store may have millions of chunks
+        _check_version(path, dataset.attrs)
+        if contents is not None and contents.seals:
+            layouts = _sharded(zarr.open_group(checked, mode="r"))
+            dataset = with_fast_reading(dataset, path, layouts, contents.seals)
+        # Plain Python strings: pandas and older numpy functions do not take numpy's new string dtype.
         strings = {name: coord.astype(object).load() for name, coord in dataset.coords.items() if coord.dtype.kind == "T"}
+    except StoreError:
+        raise
     except Exception as error:  # a decoder fails in its own way
-        raise StoreError(f"the labels of {path} are damaged ({error}); see `actstore verify`, and extract again") from error
+        raise StoreError(f"the labels of {path} are damaged ({error}); see `actstore verify`, and make it again") from error
     labelled: xr.Dataset = dataset.assign_coords(strings)
-    for array in labelled.data_vars.values():
-        array.attrs["model"] = labelled.attrs["model"]  # statistics keep it, and selections by them name it
     return labelled
+
+
+def _no_store(path: Path) -> str:
+    if existing(str(partial_path(path))):
+        return f"{path} is not finished ({partial_path(path)} is); run its command again"
+    if (path / "zarr.json").exists():
+        return f"{path} is no store of actstore, or its metadata (zarr.json) are damaged"
+    return f"no store at {path}; make one with `actstore extract` or `actstore ablate`"
+
+
+def _check_version(path: Path, attrs: Mapping[str, Any]) -> None:
+    version = attrs.get("schema_version")
+    if version == SCHEMA_VERSION:
+        return
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise StoreError(f"{path} has schema version {version}, this package reads {SCHEMA_VERSION}; upgrade actstore")
+    raise StoreError(
+        f"{path} has schema version {version or 'of no kind'}, this package reads {SCHEMA_VERSION}; "
+        "make it again with `actstore extract` or `actstore ablate`"
+    )

@@ -1,6 +1,7 @@
 """Analysis results on disk: what the report reads.
 
-Owns the files of a results folder: Zarr groups, and tidy tables as CSV.
+Owns the files of a results folder: Zarr groups, and tidy tables as CSV. Each is known by its
+checksum, which is compared when it is read.
 """
 
 from __future__ import annotations
@@ -9,12 +10,16 @@ import os
 import shutil
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import xarray as xr
 from zarr.errors import ZarrUserWarning
 
+from actstore import manifest
+from actstore.checked import checked_store, compressors, every_chunk, seal_group
 from actstore.errors import StoreError
+from actstore.ledger import Contents
 
 ENTANGLEMENT, PAIRS, DIFFERENTIATION = "entanglement", "pairs", "differentiation"
 
@@ -25,7 +30,9 @@ def save_table(table: pd.DataFrame, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         table.to_csv(partial, index=False, float_format="%.10g", compression="gzip" if path.suffix == ".gz" else None)
+        manifest.forget(path)
         partial.replace(path)
+        manifest.record(path)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}; make space or choose another folder") from None
 
@@ -36,8 +43,9 @@ def load_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     Raises
     ------
     StoreError
-        If it is not there.
+        If it is not there, or not what was written.
     """
+    manifest.check(Path(path))
     try:
         return pd.read_csv(path, keep_default_na=False, na_values=[""])
     except OSError as error:
@@ -55,7 +63,10 @@ def save_dataset(data: xr.Dataset, folder: Path, name: str) -> None:
         shutil.rmtree(partial, ignore_errors=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ZarrUserWarning)  # consolidated metadata is not in the v3 specification yet
-            data.to_zarr(partial, zarr_format=3, consolidated=True)
+            encoding: dict[str, Any] = {str(key): {"compressors": compressors()} for key in data.variables}
+            with every_chunk():
+                data.drop_encoding().to_zarr(partial, zarr_format=3, consolidated=True, encoding=encoding)
+        seal_group(partial)
         shutil.rmtree(path, ignore_errors=True)
         partial.replace(path)
     except OSError as error:
@@ -68,11 +79,16 @@ def load_dataset(folder: str | os.PathLike[str], name: str) -> xr.Dataset:
     Raises
     ------
     StoreError
-        If it is not there.
+        If it is not there, or not what was written.
     """
     path = Path(folder) / f"{name}.zarr"
     if not path.exists():
         command = "pairs" if name in (PAIRS, DIFFERENTIATION) else "entanglement"
         raise StoreError(f"no {path.name} in {folder}; run `python -m analysis {command}` first")
-    found: xr.Dataset = xr.open_zarr(path).load()
+    try:
+        found: xr.Dataset = xr.open_zarr(checked_store(path, Contents.of(path)), chunks=None).load()
+    except StoreError:
+        raise
+    except Exception as error:  # a decoder fails in its own way
+        raise StoreError(f"{path} is damaged ({error}); run its command again") from error
     return found

@@ -24,6 +24,8 @@ from actstore import scoring
 from actstore.block import BlockRunner, piece_tokens, pieces
 from actstore.extract import ExtractConfig, Job, prepare, write_axes, write_checkpoint_axis
 from actstore.layout import Layout
+from actstore.ledger import Seal
+from actstore.schema import CHECKPOINT
 from actstore.shards import ShardWriter
 from actstore.store import StoreWriter, open_store
 from benchmarks.memory import peak, reset_peak
@@ -115,13 +117,14 @@ def time_reading(folder: Path) -> None:
     layout = Layout(1, (0, 1), 131_072, 1536, 64, "float16")
     array = layout.arrays["preactivation"]
     run = np.random.default_rng(0).standard_normal((array.n_chunks, 1024, array.width), np.float32).astype(np.float16)
-    with StoreWriter(path, {}, {}) as writer:
+    with StoreWriter(path, {}, {"model": "normal numbers"}) as writer:
         writer.declare(array)
-        for shard in range(len(layout.bounds)):
-            file = ShardWriter(array, writer.workspace.data / array.key(0, shard), writer.workspace.scratch / "x")
+        writer.write(CHECKPOINT, np.zeros(1, int))
+        for shard, (start, stop) in enumerate(layout.bounds):
+            file = ShardWriter(array, writer.workspace.data / array.key(0, shard), writer.workspace.scratch / "x", 0, shard)
             for _ in range(layout.shard_tokens // 1024):
                 file.append(run)
-            file.finish()
+            writer.ledger.add(Seal(0, start, stop, "", {array.name: file.finish()}))
         writer.finish()
     files = sorted(file for file in (path / "preactivation" / "c").rglob("*") if file.is_file())
     stored = open_store(path)["preactivation"]

@@ -163,9 +163,14 @@ def test_an_interrupted_run_continues_to_the_same_store(design, whole, tmp_path,
     with pytest.raises(StoreError, match=r"tokens|text"):
         ablate(replace(design, text=replace(SHORT, tokens=400)), path, progress=False)
     n_before = len(reads)
+    data = partial_path(path) / "data"
+    (data / "perplexity" / "c" / "0" / "1").unlink()
+    damaged = data / "ablated_surprisal" / "c" / "0" / "3" / "0"
+    damaged.write_bytes(damaged.read_bytes()[:-20] + bytes(20))
+    (data / "sentence_good" / "c" / "0").write_bytes(b"")
     assert ablate(design, path, progress=False) is Outcome.WRITTEN
     n_cells = open_store(path)["perplexity"].size
-    assert len(reads) - n_before == n_cells - 7, "what was done is not done again"
+    assert len(reads) - n_before == n_cells - 7 + 2, "what was done and is still whole is not done again"
     assert contents(path) == contents(whole)
     assert ablate(design, path, progress=False) is Outcome.ALREADY_COMPLETE
     assert verify(path) == []

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from zarr.codecs import Crc32cCodec
 
-from actstore.layout import ArrayLayout
+from actstore.layout import PLACE_BYTES, ArrayLayout
 from actstore.shards import ShardWriter, problem
 
 
@@ -27,7 +27,7 @@ def write(array, values, folder, cuts=()):
     checksums = []
     for shard, start in enumerate(range(0, array.shape[2], array.shard_tokens)):
         part = values[:, start : start + array.shard_tokens]
-        writer = ShardWriter(array, folder / array.key(0, shard), folder / "scratch" / "x")
+        writer = ShardWriter(array, folder / array.key(0, shard), folder / "scratch" / "x", 7, shard)
         edges = sorted({0, *(cut for cut in cuts if cut < part.shape[1]), part.shape[1]})
         for a, b in itertools.pairwise(edges):
             writer.append(chunked(part[:, a:b], array))
@@ -58,7 +58,7 @@ def test_zarr_reads_what_was_appended(tmp_path_factory, n_layers, n_tokens, n_co
     for shard, checksum in enumerate(checksums):
         path = folder / array.key(0, shard)
         assert path.stat().st_size == array.file_bytes
-        assert problem(array, path, checksum) == ""
+        assert problem(array, path, 7, shard, checksum) == ""
 
 
 def test_zarrs_own_writer_gives_the_same_chunks(tmp_path):
@@ -69,14 +69,20 @@ def test_zarrs_own_writer_gives_the_same_chunks(tmp_path):
     declare(array, tmp_path / "ours")
     write(array, values, tmp_path / "ours")
     theirs, ours = ((tmp_path / name / array.key(0, 0)).read_bytes() for name in ("theirs", "ours"))
-    assert len(theirs) == len(ours) == array.file_bytes
+    assert len(theirs) + PLACE_BYTES == len(ours) == array.file_bytes
     chunk = array.chunk_bytes + 4
     assert {theirs[i * chunk : (i + 1) * chunk] for i in range(4)} == {ours[i * chunk : (i + 1) * chunk] for i in range(4)}
 
 
 @pytest.mark.parametrize(
     ("place", "said"),
-    [(5, "checksum of layer 0, columns from 0"), (-3, "index"), (1024 + 2, "checksum of layer 0, columns from 0")],
+    [
+        (5, "checksum of layer 0, columns from 0"),
+        (1024 + 2, "checksum of layer 0, columns from 0"),
+        (-3, "index"),
+        (2 * 1028, "place that it names is damaged"),
+        (2 * 1028 + 30, "place that it names is damaged"),
+    ],
 )
 def test_every_byte_is_checked(tmp_path, place, said):
     array = ArrayLayout("a", (1, 1, 8, 128), 8, np.dtype("float16"))
@@ -85,7 +91,7 @@ def test_every_byte_is_checked(tmp_path, place, said):
     raw = bytearray(path.read_bytes())
     raw[place] ^= 1
     path.write_bytes(raw)
-    assert said in problem(array, path, checksum)
+    assert said in problem(array, path, 7, 0, checksum)
 
 
 def test_a_short_and_a_missing_file(tmp_path):
@@ -93,9 +99,9 @@ def test_a_short_and_a_missing_file(tmp_path):
     (checksum,) = write(array, np.ones((1, 8, 128), "float16"), tmp_path)
     path = tmp_path / array.key(0, 0)
     path.write_bytes(path.read_bytes()[:-10])
-    assert "bytes, not" in problem(array, path, checksum)
+    assert "bytes, not" in problem(array, path, 7, 0, checksum)
     path.unlink()
-    assert problem(array, path, checksum) == "the file is missing"
+    assert problem(array, path, 7, 0, checksum) == "the file is missing"
 
 
 def test_whole_but_other_values_are_noticed(tmp_path):
@@ -103,4 +109,13 @@ def test_whole_but_other_values_are_noticed(tmp_path):
     array = ArrayLayout("a", (1, 1, 8, 128), 8, np.dtype("float16"))
     (checksum,) = write(array, np.ones((1, 8, 128), "float16"), tmp_path)
     write(array, np.zeros((1, 8, 128), "float16"), tmp_path)
-    assert "ledger" in problem(array, tmp_path / array.key(0, 0), checksum)
+    assert "of another run" in problem(array, tmp_path / array.key(0, 0), 7, 0, checksum)
+
+
+def test_a_shard_that_lies_where_another_belongs_is_noticed(tmp_path):
+    array = ArrayLayout("a", (1, 1, 16, 128), 8, np.dtype("float16"))
+    first, second = write(array, np.random.default_rng(0).standard_normal((1, 16, 128)).astype("float16"), tmp_path)
+    paths = [tmp_path / array.key(0, shard) for shard in (0, 1)]
+    assert problem(array, paths[1], 7, 0, first) == "it belongs elsewhere: a of checkpoint 7, rows 8 to 15"
+    assert problem(array, paths[0], 8, 0, first) == "it belongs elsewhere: a of checkpoint 7, rows 0 to 7"
+    assert problem(array, paths[1], 7, 1, second) == ""

@@ -8,6 +8,7 @@ import xarray as xr
 
 from actstore.errors import StoreError
 from actstore.layout import ArrayLayout
+from actstore.ledger import Seal
 from actstore.shards import ShardWriter
 from actstore.store import StoreWriter, is_complete, open_store, partial_path
 
@@ -20,9 +21,10 @@ def write(path, config=CONFIG):
     with StoreWriter(path, config, {"model": "m"}) as writer:
         writer.declare(array)
         for shard in range(3):
-            file = ShardWriter(array, writer.workspace.data / array.key(0, shard), writer.workspace.scratch / "x")
-            file.append(values[0, :, 4 * shard : 4 * shard + 4])
-            file.finish()
+            start, stop = array.rows(shard)
+            file = ShardWriter(array, writer.workspace.data / array.key(0, shard), writer.workspace.scratch / "x", 3, shard)
+            file.append(values[0, :, start:stop])
+            writer.ledger.add(Seal(3, start, stop, "", {array.name: file.finish()}))
         writer.write("upos", np.array(["DET", ""] * 5))
         writer.write("checkpoint", np.array([3]))
         assert writer.finish()
