@@ -13,7 +13,9 @@ import analysis
 from tests.helpers import NO_TORCH
 
 ROOT = Path(__file__).parent.parent
-TORCH_FREE = {"actstore.schema", "actstore.store", "actstore.errors", "actstore.selection", "actstore.settings"}
+TORCH_FREE = {
+    "actstore.schema", "actstore.store", "actstore.errors", "actstore.selection", "actstore.settings", "actstore.matching",
+}  # fmt: skip
 
 
 def imports_of(file: Path) -> set[str]:
