@@ -47,9 +47,8 @@ def perplexity_table(store: xr.Dataset, seed: int = 0) -> pd.DataFrame:
         ratio = Bootstrap(np.exp(boot.estimate), np.exp(boot.replicates))
         interval = {key: float(value[0]) for key, value in bounds("perplexity_ratio", ratio).items()}
         match = {"target_perplexity": cell.target_perplexity, "tolerance": cell.tolerance}
-        rows.append(
-            {**cell.labels, "perplexity": float(np.exp(values.mean())), **interval, **match, "n_tokens": int(scored.sum())}
-        )
+        measured = {"perplexity": float(np.exp(values.mean())), **interval, **match}
+        rows.append({**cell.labels, **measured, "n_tokens": int(scored.sum())})
     return pd.DataFrame(rows)
 
 

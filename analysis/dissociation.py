@@ -36,7 +36,7 @@ class _Items(NamedTuple):
 
 
 def dissociation(store: xr.Dataset, score: str = "total", correction: str = "holm", margin: float = MARGIN) -> pd.DataFrame:
-    r"""The interaction of readout type with ablation, for every cohort against the intact model and top ones against their controls.
+    r"""The interaction of readout type with ablation, against the intact model and, of top cohorts, their controls.
 
     Parameters
     ----------

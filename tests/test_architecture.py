@@ -14,8 +14,13 @@ from tests.helpers import NO_TORCH
 
 ROOT = Path(__file__).parent.parent
 TORCH_FREE = {
-    "actstore.schema", "actstore.store", "actstore.errors", "actstore.selection", "actstore.settings", "actstore.matching",
-}  # fmt: skip
+    "actstore.schema",
+    "actstore.store",
+    "actstore.errors",
+    "actstore.selection",
+    "actstore.settings",
+    "actstore.matching",
+}
 
 
 def imports_of(file: Path) -> set[str]:

@@ -20,9 +20,15 @@ CONTROLS = ["", "", "", "top", "top-all", "top"]
 RATIO = np.array([1, 1.2, 2, 1.205, 1.5, 1.01])
 LOST = [0, 10, 40, 4, 2, 1]
 COMPARED = {
-    ("top", "intact"): -1, ("top", "matched"): 1, ("top", "random"): -1, ("top-all", "intact"): -1,
-    ("top-all", "matched-all"): 0, ("matched", "intact"): 1, ("matched-all", "intact"): 0, ("random", "intact"): -1,
-}  # fmt: skip
+    ("top", "intact"): -1,
+    ("top", "matched"): 1,
+    ("top", "random"): -1,
+    ("top-all", "intact"): -1,
+    ("top-all", "matched-all"): 0,
+    ("matched", "intact"): 1,
+    ("matched-all", "intact"): 0,
+    ("random", "intact"): -1,
+}
 
 
 def planted(ratio=RATIO, tolerance=0.005):
@@ -39,14 +45,24 @@ def planted(ratio=RATIO, tolerance=0.005):
     store["log_probability_option"][:] = scores
     surprisal = _surprisal(ratio)
     is_matched = [-1, -1, -1, 1, 1, -1]
-    return store.drop_vars("perplexity").assign(
-        ablated_surprisal=((*HEAD, "token"), surprisal), perplexity=(HEAD, np.exp(np.nanmean(surprisal, axis=-1))),
-        is_matched=(HEAD, [is_matched]), target_perplexity=(HEAD, np.where(np.array(is_matched) > 0, 1e3, np.nan)[None]),
-    ).assign_coords(
-        cohort=("condition", COHORTS), rule=("condition", RULES), controls=("condition", CONTROLS),
-        tolerance=("condition", np.where(np.array(RULES) == "perplexity-matched", tolerance, np.nan)),
-        answer=("item", answer), probe=("item", ["facts"] * 60), **_words(surprisal.shape[-1]),
-    )  # fmt: skip
+    return (
+        store.drop_vars("perplexity")
+        .assign(
+            ablated_surprisal=((*HEAD, "token"), surprisal),
+            perplexity=(HEAD, np.exp(np.nanmean(surprisal, axis=-1))),
+            is_matched=(HEAD, [is_matched]),
+            target_perplexity=(HEAD, np.where(np.array(is_matched) > 0, 1e3, np.nan)[None]),
+        )
+        .assign_coords(
+            cohort=("condition", COHORTS),
+            rule=("condition", RULES),
+            controls=("condition", CONTROLS),
+            tolerance=("condition", np.where(np.array(RULES) == "perplexity-matched", tolerance, np.nan)),
+            answer=("item", answer),
+            probe=("item", ["facts"] * 60),
+            **_words(surprisal.shape[-1]),
+        )
+    )
 
 
 def _surprisal(ratio):
@@ -62,10 +78,15 @@ def _words(n):
     types = np.random.default_rng(2).integers(30, size=n)
     upos = np.array(["DET", "NOUN"], dtype=object)[types % 2]
     coords = {
-        "word": np.arange(n), "word_form": np.array([f"w{one}" for one in types], dtype=object), "upos": upos, "deprel": upos,
-        "document": np.arange(n) // 20, "sentence": np.arange(n) // 10, "position": np.arange(n) % 20,
+        "word": np.arange(n),
+        "word_form": np.array([f"w{one}" for one in types], dtype=object),
+        "upos": upos,
+        "deprel": upos,
+        "document": np.arange(n) // 20,
+        "sentence": np.arange(n) // 10,
+        "position": np.arange(n) % 20,
         "is_scored": np.ones(n, bool),
-    }  # fmt: skip
+    }
     return {name: ("token", values) for name, values in coords.items()}
 
 
@@ -126,17 +147,21 @@ def test_a_control_without_its_cohort_is_not_matched():
     found = analysis.perplexity_table(planted().isel(condition=[0, 1, 3, 4])).set_index("cohort")
     assert found["is_matched"].to_dict() == {"none": -1, "top": -1, "matched": 1, "matched-all": 0}
     assert compared(analysis.paired_tests(planted().isel(condition=[0, 3, 4]))).keys() == {
-        ("matched", "intact"), ("matched-all", "intact")
-    }  # fmt: skip
+        ("matched", "intact"),
+        ("matched-all", "intact"),
+    }
 
 
 def test_the_controls_of_a_real_ablation_have_the_perplexity_of_the_cohort_they_are_compared_with(run_folder, tmp_path):
     """At 10% a control over all layers was once matched to a top over all layers, and compared with that of each layer."""
     cohorts = (CohortSpec(fraction=(0.1,)), CohortSpec("perplexity-matched", fraction=(0.1,), scope=("layer", "all")))
     design = Design(
-        "pico-neox", statistics=str(run_folder / "analysis" / "entanglement.zarr"), text=Text(tokens=1500),
-        readouts=Readouts(pairs_per_paradigm=1, probes=("facts",)), cohorts=cohorts,
-    )  # fmt: skip
+        "pico-neox",
+        statistics=str(run_folder / "analysis" / "entanglement.zarr"),
+        text=Text(tokens=1500),
+        readouts=Readouts(pairs_per_paradigm=1, probes=("facts",)),
+        cohorts=cohorts,
+    )
     ablate(design, tmp_path / "a.zarr", progress=False)
     store = open_store(tmp_path / "a.zarr")
     top, *controls = store["cohort"].values[1:].tolist()
@@ -153,5 +178,7 @@ def test_the_controls_of_a_real_ablation_have_the_perplexity_of_the_cohort_they_
     assert compared(tables["paired_tests"]) == compared(tables["dissociation"]) == wanted
     assert tables["perplexity"].set_index("cohort")["is_matched"].to_dict() == {"none": -1, top: -1} | is_matched
     words = analysis.surprisal_table(store)
-    assert sorted(analysis.control_pairs(words)) == sorted((f"negative-zero/{top}", f"negative-zero/{name}") for name in controls)
+    assert sorted(analysis.control_pairs(words)) == sorted(
+        (f"negative-zero/{top}", f"negative-zero/{name}") for name in controls
+    )
     assert words.groupby("cohort", observed=True)["is_matched"].first().to_dict() == {top: -1} | is_matched
