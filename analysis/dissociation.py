@@ -65,8 +65,9 @@ def dissociation(store: xr.Dataset, score: str = "total", correction: str = "hol
           or wrong (`is_separated`).
         - `is_double`: whether the ablation costs grammar (the 95% interval above 0), the control
           costs the rest, each more than the other does, and the interaction holds after correction.
+          Never so where `is_matched` is 0.
         - `is_matched`: 0 where perplexity is not that of the control compared with, though it was to
-          be: such a row is no evidence. 1 where it is, -1 where it was not to be.
+          be. 1 where it is, -1 where it was not to be.
         - `n_pairs`, `n_others`.
 
     Notes
@@ -88,7 +89,7 @@ def dissociation(store: xr.Dataset, score: str = "total", correction: str = "hol
     if table.empty:
         return table
     table["p_adjusted"] = table.groupby("checkpoint")["p"].transform(lambda p: adjusted(p, correction))
-    double = (table["interaction"] > 0) & (table["p_adjusted"] < 0.05)
+    double = (table["interaction"] > 0) & (table["p_adjusted"] < 0.05) & (table["is_matched"] != 0)
     table["is_double"] = double & (table["grammar_cost_lower"] > 0) & (table["other_cost_upper"] < 0)
     return table.assign(correction=correction)
 

@@ -18,7 +18,8 @@ COHORTS = ["none", "top", "top-all", "matched", "matched-all", "random"]
 RULES = ["none", "top", "top", "perplexity-matched", "perplexity-matched", "random"]
 CONTROLS = ["", "", "", "top", "top-all", "top"]
 RATIO = np.array([1, 1.2, 2, 1.205, 1.5, 1.01])
-LOST = [0, 10, 40, 4, 2, 1]
+LOST = [0, 30, 40, 4, 2, 1]
+N_RIGHT = [55, 55, 55, 20, 20, 55]
 COMPARED = {
     ("top", "intact"): -1,
     ("top", "matched"): 1,
@@ -37,7 +38,9 @@ def planted(ratio=RATIO, tolerance=0.005):
     for condition, n_lost in enumerate(LOST):
         margins[condition, :n_lost] = -1
     answer = np.arange(60) % 4
-    scores = np.random.default_rng(1).normal(size=(1, 6, 60, 4))
+    scores = np.zeros((1, 6, 60, 4))
+    for condition, n_right in enumerate(N_RIGHT):
+        scores[0, condition, range(60), (answer + (np.arange(60) >= n_right)) % 4] = 1
     store = pair_store(
         np.ones((4, 100)), ["a", "b"] * 50, ["x"] * 100, log_probability_option=((*HEAD, "item", "option"), scores[:, :4])
     ).isel(condition=[0, 1, 1, 1, 1, 1])
@@ -107,6 +110,7 @@ def test_every_table_compares_a_control_with_its_own_cohort_and_flags_it(tmp_pat
         assert whole.loc[(control, cohort), "delta_accuracy"] == pytest.approx(change)
         row = tables["dissociation"].set_index(["cohort", "against"]).loc[(control, cohort)]
         assert row["grammar_cost"] == pytest.approx(-change)
+        assert row["is_double"] == (cohort == "matched"), "not so against a control that costs the rest but is not matched"
     for name in ("accuracy_by_phenomenon", "probes", "surprisal_by_upos"):
         flags = tables[name].groupby("cohort")["is_matched"].unique().map(list).to_dict()
         assert flags == {name: [flag] for name, flag in zip(COHORTS, [-1, -1, -1, 1, 0, -1], strict=True) if name in flags}
