@@ -25,7 +25,7 @@ from actstore import models, scoring
 from actstore.adapters import adapter_for
 from actstore.builtin.probes import fact_probes, recall_probes
 from actstore.checked import checked_store
-from actstore.design import LAST, PERPLEXITY_MATCHED, SAME, Cohort, Condition, Design, conditions
+from actstore.design import LAST, SAME, Cohort, Condition, Design, conditions
 from actstore.errors import ActstoreError, SelectionError, StoreError, StoreExistsError, UnknownNameError
 from actstore.extract import ExtractConfig, Job, Outcome, prepare, write_checkpoint_axis
 from actstore.hooks import edit
@@ -264,14 +264,10 @@ def _check_choice(state: Condition, statistics: Statistics, step: int, job: Job)
     if cohort.selection is not None:
         chosen = cohort.selection
         _check_model(chosen.model, chosen.n_neurons_per_layer, np.array(list(chosen.neurons)), job)
-    elif cohort.rule == PERPLEXITY_MATCHED:
-        top = _chosen(cohort, "top", statistics, step)
-        if top.n_neurons == top.n_neurons_per_layer * len(top.neurons):
-            raise SelectionError(
-                f"a top of {cohort.fraction:g} leaves no neurons to match perplexity with; take a smaller fraction"
-            )
+    elif cohort.is_perplexity_matched:
+        _Bottom.of(cohort, statistics, step)
     else:
-        _chosen(cohort, cohort.rule, statistics, step)
+        _chosen(cohort, statistics, step)
     if intervention(state.intervention).needs_negative_mean:
         statistics.at("negative_mean", SAME, step)
 
@@ -287,15 +283,49 @@ def _check_model(model: object, n_neurons: int, layers: NDArray[np.integer], job
         )
 
 
-def _chosen(cohort: Cohort, rule: str, statistics: Statistics, step: int, fraction: float | None = None) -> Selection:
+def _ranked(cohort: Cohort, name: str, statistics: Statistics, step: int) -> xr.DataArray:
+    """A statistic (layer, neuron) where a cohort is chosen: at its checkpoint, in its layers."""
+    values = statistics.at(name, cohort.checkpoint, step)
+    return values.sel({LAYER: list(cohort.layers)}) if cohort.layers else values
+
+
+def _chosen(cohort: Cohort, statistics: Statistics, step: int) -> Selection:
     """The neurons of a cohort at a checkpoint, by any rule that needs no model."""
-    values, *covariates = (
-        statistics.at(name, cohort.checkpoint, step)
-        for name in (cohort.statistic, *(cohort.match if rule == "matched" else ()))
-    )
-    if cohort.layers:
-        values, covariates = values.sel({LAYER: list(cohort.layers)}), [c.sel({LAYER: list(cohort.layers)}) for c in covariates]
-    return select(values, fraction or cohort.fraction, rule, seed=cohort.seed, scope=cohort.scope, match=covariates)
+    if cohort.selection is not None:
+        return cohort.selection
+    values, *covariates = (_ranked(cohort, name, statistics, step) for name in (cohort.statistic, *cohort.match))
+    return select(values, cohort.fraction, cohort.rule, seed=cohort.seed, scope=cohort.scope, match=covariates)
+
+
+@dataclass(frozen=True)
+class _Bottom:
+    """The neurons that a perplexity-matched control is taken from, lowest first; never one of its target's."""
+
+    values: xr.DataArray
+    """(layer, neuron); NaN for those that are not to be had."""
+    scope: str
+    largest: int
+    """The most that can be taken: of every layer, or of all."""
+
+    @classmethod
+    def of(cls, cohort: Cohort, statistics: Statistics, step: int) -> _Bottom:
+        assert cohort.target is not None
+        ranked = _ranked(cohort, cohort.statistic, statistics, step)
+        is_edited = _chosen(cohort.target, statistics, step).mask(ranked[LAYER].values)
+        values = ranked.copy(data=np.where(is_edited, np.nan, ranked.values))
+        n_left = values.notnull().sum(NEURON).values
+        largest = int(n_left.min() if cohort.scope == "layer" else n_left.sum())
+        if largest == 0:
+            where, scope = (" in one layer", ' or scope = "all"') if n_left.any() else ("", "")
+            raise SelectionError(
+                f"{cohort.target.label} leaves no neurons to match perplexity with{where}; take a smaller fraction{scope}"
+            )
+        return cls(values, cohort.scope, largest)
+
+    def neurons(self, size: int) -> Neurons:
+        """The lowest `size` of every layer, or of all."""
+        n_ranked = self.values.size if self.scope == "all" else self.values.sizes[NEURON]
+        return select(self.values, size / n_ranked, "bottom", scope=self.scope).neurons
 
 
 def _readouts(design: Design, job: Job) -> list[Readout]:
@@ -335,6 +365,7 @@ def _write_axes(writer: StoreWriter, run: Run) -> None:
     spans = [f"{c.layers[0]}-{c.layers[-1]}" if c and c.layers else "all" if c else "" for c in cohorts]
     writer.write("cohort_layers", np.array(spans))
     writer.write("chosen_at", np.array([c.checkpoint if c else "" for c in cohorts]))
+    writer.write("controls", np.array([c.target.label if c and c.target else "" for c in cohorts]))
     writer.write("selection_seed", np.array([c.seed if c else -1 for c in cohorts]))
     writer.write("tolerance", np.array([c.tolerance or np.nan if c else np.nan for c in cohorts]))
     writer.write(LAYER, np.array(run.job.layout.layers))
@@ -426,9 +457,9 @@ class _State:
         cohort = condition.cohort
         if cohort is None:
             return {}, None
-        if cohort.rule == PERPLEXITY_MATCHED and cohort.selection is None:
+        if cohort.is_perplexity_matched:
             return self._matched(condition.intervention, cohort)
-        chosen = cohort.selection or _chosen(cohort, cohort.rule, self._run.statistics, self._step)
+        chosen = _chosen(cohort, self._run.statistics, self._step)
         if chosen.checkpoint == self._step and chosen.weights_fingerprint != self._fingerprint:
             raise SelectionError(
                 f"the neurons were chosen on other weights of {self._run.job.source.name} step {self._step} (or another "
@@ -437,21 +468,14 @@ class _State:
         return chosen.neurons, None
 
     def _matched(self, name: str, cohort: Cohort) -> tuple[Neurons, Match]:
-        """The bottom neurons that raise perplexity as the top ones do."""
-        top = _chosen(cohort, "top", self._run.statistics, self._step)
-        ranked = self._run.statistics.at(cohort.statistic, cohort.checkpoint, self._step)
-        n_layers = len(cohort.layers) or ranked.sizes[LAYER]
-        n_row = ranked.sizes[NEURON] * (n_layers if cohort.scope == "all" else 1)
-        n_top = round(cohort.fraction * n_row)
-
-        def bottom(size: int) -> Neurons:
-            return _chosen(cohort, "bottom", self._run.statistics, self._step, fraction=size / n_row).neurons
-
+        """The bottom neurons that raise perplexity as those of the target do under the same intervention."""
+        bottom = _Bottom.of(cohort, self._run.statistics, self._step)
+        target, _ = self._choice(Condition(name, cohort.target))
         match = match_perplexity(
-            lambda size: self._perplexity(name, bottom(size)), n_row - n_top, self._perplexity(name, top.neurons),
+            lambda size: self._perplexity(name, bottom.neurons(size)), bottom.largest, self._perplexity(name, target),
             self._perplexity(name, {}), cohort.tolerance,
         )  # fmt: skip
-        return bottom(match.size), match
+        return bottom.neurons(match.size), match
 
     def _perplexity(self, name: str, chosen: Neurons) -> float:
         key = self._key(name, chosen)

@@ -7,7 +7,7 @@ every checkpoint it is one cell of the run.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -22,7 +22,7 @@ from actstore.selection import RULES, SCOPES
 from actstore.settings import build, read_toml
 
 SAME, LAST = "same", "last"
-PERPLEXITY_MATCHED, FILE = "perplexity-matched", "file"
+TOP, PERPLEXITY_MATCHED, FILE = "top", "perplexity-matched", "file"
 _RULES = (*RULES, PERPLEXITY_MATCHED, FILE)
 _GROUPINGS = ("single", "cumulative")
 
@@ -89,12 +89,17 @@ class CohortSpec:
     rule : str
         `top`, `bottom`, `random` (without the top), `matched` (like the top in the covariates
         `match`), `perplexity-matched` (as many of the bottom as raise perplexity like the top), or
-        `file`.
+        `file`. All but `top` are controls: each controls for the top cohort of the same design with
+        the same statistic, fraction, layers, checkpoint and scope, and for none if there is none.
     statistic : str
         Variable that is ranked.
     fraction : tuple of float
     scope : tuple of str
-        `layer` or `all`: ranked layer by layer, or over all layers.
+        `layer` or `all`: ranked layer by layer, or over all layers. Of `perplexity-matched` it says
+        only where its own neurons come from: the bottom of each layer, or of all layers.
+    cohort_scope : str
+        Of `perplexity-matched`: scope of the top cohort that it controls for. Left out, it is the
+        same scope if the design has such a cohort, else the scope of the one that there is.
     seeds : int
         Of `random`: how many draws.
     checkpoint : tuple of str
@@ -105,7 +110,8 @@ class CohortSpec:
         `single`: one group at a time; `cumulative`: a group and all before it.
     match : tuple of str
     tolerance : float
-        Of `perplexity-matched`: relative difference of perplexities.
+        Of `perplexity-matched`: greatest difference to the perplexity of its cohort, relative to it;
+        above 0. The difference must also be within a tenth of the rise that the cohort causes.
     interventions : tuple of str
         Instead of the design's.
     selection : tuple of str
@@ -116,6 +122,7 @@ class CohortSpec:
     statistic: str = "wasserstein_distance"
     fraction: tuple[float, ...] = (0.01,)
     scope: tuple[str, ...] = ("layer",)
+    cohort_scope: str = ""
     seeds: int = 5
     checkpoint: tuple[str, ...] = (SAME,)
     layer_groups: int = 0
@@ -161,6 +168,7 @@ class Cohort:
     """One choice of neurons, up to the checkpoint it is made at.
 
     `layers` is empty for all of them, `selection` the choice itself where it comes from a file.
+    `target` is the top cohort that it controls for; `cohort_scope` the scope asked of it, if any.
     """
 
     rule: str
@@ -172,7 +180,14 @@ class Cohort:
     seed: int = -1
     match: tuple[str, ...] = ()
     tolerance: float = 0.0
+    cohort_scope: str = ""
     selection: Selection | None = None
+    target: Cohort | None = None
+
+    @property
+    def is_perplexity_matched(self) -> bool:
+        """Whether its neurons are chosen by the perplexity of its target."""
+        return self.rule == PERPLEXITY_MATCHED and self.selection is None
 
     @property
     def label(self) -> str:
@@ -180,6 +195,7 @@ class Cohort:
         parts = [self.rule, f"{self.fraction:g}"]
         parts += [self.statistic] if self.statistic != "wasserstein_distance" else []
         parts += [self.scope] if self.scope != "layer" else []
+        parts += [f"for{self.cohort_scope}"] if self.cohort_scope not in ("", self.scope) else []
         parts += [f"layers{self.layers[0]}to{self.layers[-1]}"] if self.layers else []
         parts += [f"at{self.checkpoint}"] if self.checkpoint != SAME else []
         return "-".join(parts)
@@ -239,12 +255,14 @@ def _anchored(design: Design, folder: Path) -> Design:
 
 
 def conditions(design: Design, n_layers: int) -> list[Condition]:
-    """The intact model first, then every intervention on every cohort, each once.
+    """The intact model first, then every intervention on every cohort, each once; controls with their targets.
 
     Raises
     ------
     UnknownNameError, SelectionError
-        If a name is unknown, a selection cannot be read, or two conditions carry the same label.
+        If a name is unknown, a selection cannot be read, two conditions carry the same label, a
+        perplexity-matched cohort has no top cohort to control for, or a control is run under an
+        intervention that its target is not run under.
     """
     found: dict[str, Condition] = {BASELINE: Condition()}
     for spec in design.cohorts:
@@ -255,12 +273,46 @@ def conditions(design: Design, n_layers: int) -> list[Condition]:
                 raise SelectionError(
                     f"two conditions are both {made.label!r}; give each selection its own rule, fraction or seed"
                 )
-    return list(found.values())
+    states = list(found.values())
+    return [replace(state, cohort=_with_target(state, states)) for state in states]
+
+
+def _with_target(state: Condition, states: Sequence[Condition]) -> Cohort | None:
+    """The cohort of a condition, with the top cohort that it controls for."""
+    cohort = state.cohort
+    if cohort is None or cohort.rule == TOP:
+        return cohort
+    tops = [(other.intervention, other.cohort) for other in states if other.cohort and _may_control(cohort, other.cohort)]
+    scopes = {top.scope for _, top in tops}
+    scope = cohort.scope
+    if cohort.is_perplexity_matched:
+        scope = cohort.cohort_scope or (scope if scope in scopes else next(iter(scopes), scope))
+        if scope not in scopes:
+            of_scope = f" and scope {scope!r}" if cohort.cohort_scope else ""
+            raise SelectionError(
+                f"{cohort.label} has no cohort to control for: add one of rule 'top'{of_scope} with the same statistic, fraction, "
+                "layers and checkpoint to [[cohorts]]"
+            )
+    targets = {name: top for name, top in tops if top.scope == scope}
+    if targets and state.intervention not in targets:
+        raise SelectionError(
+            f"{cohort.label} is run under {state.intervention} and {next(iter(targets.values())).label}, which it controls "
+            f"for, is not: add {state.intervention!r} to the interventions of that cohort, or take it from the control's"
+        )
+    return replace(cohort, target=targets.get(state.intervention))
+
+
+def _may_control(control: Cohort, top: Cohort) -> bool:
+    """Whether a cohort is a top that a control may be for, whatever their scopes."""
+    return top.rule == TOP and all(
+        getattr(control, name) == getattr(top, name) for name in ("statistic", "fraction", "layers", "checkpoint")
+    )
 
 
 def _cohorts(spec: CohortSpec, n_layers: int) -> Iterator[Cohort]:
     for kind, names, choices in (
         ("rule", (spec.rule,), _RULES), ("scope", spec.scope, SCOPES), ("grouping", spec.grouping, _GROUPINGS),
+        ("cohort_scope", (spec.cohort_scope or SCOPES[0],), SCOPES),
     ):  # fmt: skip
         for name in names:
             if name not in choices:
@@ -272,13 +324,25 @@ def _cohorts(spec: CohortSpec, n_layers: int) -> Iterator[Cohort]:
             chosen = Selection.load(path)
             yield Cohort(chosen.rule, chosen.statistic, chosen.fraction, chosen.scope, SAME, seed=chosen.seed, selection=chosen)
         return
+    _check_match(spec)
     seeds = range(spec.seeds) if spec.rule == "random" else (-1,)
     match = spec.match if spec.rule == "matched" else ()
     tolerance = spec.tolerance if spec.rule == PERPLEXITY_MATCHED else 0.0
     for fraction, scope, checkpoint, layers, seed in product(
         spec.fraction, spec.scope, spec.checkpoint, _layer_sets(spec, n_layers), seeds
     ):
-        yield Cohort(spec.rule, spec.statistic, fraction, scope, checkpoint, layers, seed, match, tolerance)
+        yield Cohort(spec.rule, spec.statistic, fraction, scope, checkpoint, layers, seed, match, tolerance, spec.cohort_scope)
+
+
+def _check_match(spec: CohortSpec) -> None:
+    """Refuse settings of a perplexity match that say nothing."""
+    if spec.rule == PERPLEXITY_MATCHED:
+        if not spec.tolerance > 0:
+            raise SelectionError(f"tolerance of a perplexity-matched cohort must be above 0, got {spec.tolerance:g}")
+    elif spec.cohort_scope:
+        raise SelectionError(
+            f"cohort_scope is a key of perplexity-matched cohorts alone; leave it out of the {spec.rule} cohort"
+        )
 
 
 def _layer_sets(spec: CohortSpec, n_layers: int) -> list[tuple[int, ...]]:

@@ -18,6 +18,26 @@ class Match:
     is_matched: bool
 
 
+def allowed_difference(target: float, baseline: float, tolerance: float) -> float:
+    r"""Greatest difference to a target perplexity that counts as a match.
+
+    Parameters
+    ----------
+    target, baseline : float
+        Perplexity to reach, and that of the intact model.
+    tolerance : float
+        Greatest difference relative to the target.
+
+    Returns
+    -------
+    float
+        :math:`\min(\text{tolerance} \cdot P, (P - P_0)^+ / 10)` for a target :math:`P` and a baseline
+        :math:`P_0`. A rise as small as the tolerance would otherwise be matched by doing nothing.
+        0 where the target is no rise; NaN where it is NaN.
+    """
+    return min(tolerance * target, 0.1 * max(target - baseline, 0))
+
+
 def match_perplexity(measure: Callable[[int], float], largest: int, target: float, baseline: float, tolerance: float) -> Match:
     """Bisect the size of a control until its perplexity equals a target.
 
@@ -30,9 +50,7 @@ def match_perplexity(measure: Callable[[int], float], largest: int, target: floa
     target, baseline : float
         Perplexity to reach, and without any control.
     tolerance : float
-        Greatest relative difference to the target. To be a match, the control must also be nearer
-        to the target than a tenth of the rise: a rise as small as the tolerance would otherwise be
-        matched by doing nothing.
+        Greatest difference relative to the target; it is a match within `allowed_difference`.
 
     Returns
     -------
@@ -45,7 +63,7 @@ def match_perplexity(measure: Callable[[int], float], largest: int, target: floa
     ActstoreError
         If no control has a finite perplexity.
     """
-    allowed = min(tolerance * target, 0.1 * max(target - baseline, 0))
+    allowed = allowed_difference(target, baseline, tolerance)
     best = Match(0, float("inf"), target, False)
 
     def tried(size: int) -> float:

@@ -34,6 +34,7 @@ from analysis.similarity import N_NEIGHBOURS, N_TOKENS, find_pairs
 from analysis.surprisal import N_REPLICATES, RANDOM, fit_surprisal_model, surprisal_curves, surprisal_effects
 from analysis.words import surprisal_table
 
+_OF_AN_ABLATION = ("is_edited", "cohort_layers", "controls")
 _EPILOG = """examples:
   python -m analysis entanglement --store runs/store.zarr --out runs/analysis
   python -m analysis pairs --store runs/store.zarr --results runs/analysis
@@ -280,7 +281,7 @@ def _select(options: argparse.Namespace) -> None:
 
 def _ablation(options: argparse.Namespace) -> None:
     tables = ablation_tables(
-        _opened(options.store, "ablate", "is_edited", "cohort_layers"), options.score, options.correction, options.margin
+        _opened(options.store, "ablate", *_OF_AN_ABLATION), options.score, options.correction, options.margin
     )
     _save(options.out, tables)
     print(f"{options.out}: {', '.join(tables)}")
@@ -288,13 +289,14 @@ def _ablation(options: argparse.Namespace) -> None:
         if row["rule"] == "top" and row["checkpoint"] == tables["dissociation"]["checkpoint"].max():
             shown = f"{row['interaction']:+.4f} [{row['interaction_lower']:+.4f}, {row['interaction_upper']:+.4f}]"
             verdict = "a double dissociation" if row["is_double"] else f"no effect beyond {row['equivalence_bound']:.4f}"
-            print(f"  {row['intervention']} of {row['cohort']} against {row['against']}: cost of grammar less cost of the rest {shown}, "
+            against = row["against"] + (" (not matched on perplexity)" if row["is_matched"] == 0 else "")
+            print(f"  {row['intervention']} of {row['cohort']} against {against}: cost of grammar less cost of the rest {shown}, "
                   f"p {row['p_adjusted']:.3g} ({row['correction']}){'' if not (row['is_double'] or row['is_equivalent']) else ': ' + verdict}")  # fmt: skip
 
 
 def _surprisal(options: argparse.Namespace) -> None:
     if options.store:
-        table = surprisal_table(_opened(options.store, "ablate", "is_edited", "cohort_layers"))
+        table = surprisal_table(_opened(options.store, "ablate", *_OF_AN_ABLATION))
         _save(options.out, {"surprisal_words": table}, suffix=".csv.gz")
         print(f"{options.out}: {table['word'].nunique():,} words × {table['condition'].nunique()} conditions, "
               f"{table.attrs['n_left_out']} words left out (a piece is not scored)")  # fmt: skip

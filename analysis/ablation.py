@@ -31,8 +31,10 @@ def perplexity_table(store: xr.Dataset, seed: int = 0) -> pd.DataFrame:
     -------
     DataFrame
         One row a (checkpoint, intervention, cohort): `perplexity` (geometric mean over seeds),
-        `perplexity_ratio` with its 95% bounds, `n_tokens`; of a perplexity-matched control
-        `target_perplexity`, and `is_matched` (1, or 0 if it could not be; -1 elsewhere).
+        `perplexity_ratio` with its 95% bounds, `n_tokens`; `controls`, the cohort that it controls
+        for; of a perplexity-matched control `target_perplexity`, which is that cohort's measured one,
+        `tolerance`, and `is_matched`: 1 if the measured perplexities are within the tolerance and within
+        a tenth of the rise of one another, 0 if not; -1 of all others.
     """
     scored = store["is_scored"].values
     _, cluster = np.unique(store["document"].values[scored], return_inverse=True)
@@ -44,12 +46,9 @@ def perplexity_table(store: xr.Dataset, seed: int = 0) -> pd.DataFrame:
         boot = clustered(delta, cluster, np.zeros_like(cluster), 1, seed)
         ratio = Bootstrap(np.exp(boot.estimate), np.exp(boot.replicates))
         interval = {key: float(value[0]) for key, value in bounds("perplexity_ratio", ratio).items()}
-        matched = {
-            name: store[name].values[cell.step, cell.conditions[0]].item() for name in ("target_perplexity", "is_matched")
-        }
-        rows.append(
-            {**cell.labels, "perplexity": float(np.exp(values.mean())), **interval, **matched, "n_tokens": int(scored.sum())}
-        )
+        match = {"target_perplexity": cell.target_perplexity, "tolerance": cell.tolerance}
+        measured = {"perplexity": float(np.exp(values.mean())), **interval, **match}
+        rows.append({**cell.labels, **measured, "n_tokens": int(scored.sum())})
     return pd.DataFrame(rows)
 
 

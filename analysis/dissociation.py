@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from actstore.schema import CHECKPOINT, CONDITION, ITEM, OPTION, SAMPLE
-from analysis.cells import Cell, against, contrasts
+from analysis.cells import Cell, comparison, contrasts
 from analysis.grammar import MARGIN, pair_clusters, pair_margins
 from analysis.kernels.multiplicity import adjusted
 
@@ -36,7 +36,7 @@ class _Items(NamedTuple):
 
 
 def dissociation(store: xr.Dataset, score: str = "total", correction: str = "holm", margin: float = MARGIN) -> pd.DataFrame:
-    r"""The interaction of readout type with ablation, for top cohorts against every control.
+    r"""The interaction of readout type with ablation, against the intact model and, of top cohorts, their controls.
 
     Parameters
     ----------
@@ -65,6 +65,9 @@ def dissociation(store: xr.Dataset, score: str = "total", correction: str = "hol
           or wrong (`is_separated`).
         - `is_double`: whether the ablation costs grammar (the 95% interval above 0), the control
           costs the rest, each more than the other does, and the interaction holds after correction.
+          Never so where `is_matched` is 0.
+        - `is_matched`: 0 where perplexity is not that of the control compared with, though it was to
+          be. 1 where it is, -1 where it was not to be.
         - `n_pairs`, `n_others`.
 
     Notes
@@ -81,12 +84,12 @@ def dissociation(store: xr.Dataset, score: str = "total", correction: str = "hol
     Liang and Zeger (1986); Agresti and Min (2005); Schuirmann (1987).
     """
     items = _items(store, score)
-    rows = [_tested(items, one, other, margin) for one, other in contrasts(store)]
+    rows = [_tested(items, cell, reference, margin) for cell, reference in contrasts(store)]
     table = pd.DataFrame(rows)
     if table.empty:
         return table
     table["p_adjusted"] = table.groupby("checkpoint")["p"].transform(lambda p: adjusted(p, correction))
-    double = (table["interaction"] > 0) & (table["p_adjusted"] < 0.05)
+    double = (table["interaction"] > 0) & (table["p_adjusted"] < 0.05) & (table["is_matched"] != 0)
     table["is_double"] = double & (table["grammar_cost_lower"] > 0) & (table["other_cost_upper"] < 0)
     return table.assign(correction=correction)
 
@@ -114,10 +117,10 @@ def _items(store: xr.Dataset, score: str) -> _Items:
     return _Items(np.concatenate(parts, axis=-1), is_grammar, group, np.concatenate(clusters))
 
 
-def _tested(items: _Items, one: Cell, other: Cell, margin: float) -> dict[str, object]:
-    """A row of the table; the costs are those of `one` against `other`."""
-    now, then = (items.right[cell.step, cell.conditions] for cell in (one, other))
-    row: dict[str, object] = {**one.labels, "against": against(other)}
+def _tested(items: _Items, cell: Cell, reference: Cell, margin: float) -> dict[str, object]:
+    """A row of the table; the costs are those of a cohort against `reference`."""
+    now, then = (items.right[side.step, side.conditions] for side in (cell, reference))
+    row: dict[str, object] = comparison(cell, reference)
     sides = {"grammar_cost": items.is_grammar.astype(float), "other_cost": (~items.is_grammar).astype(float)}
     sides["interaction"] = sides["grammar_cost"] - sides["other_cost"]
     for name, signs in sides.items():

@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 
 from actstore.errors import UnknownNameError
 from actstore.schema import CHECKPOINT, CONDITION, PAIR
-from analysis.cells import N_REPLICATES, against, bounds, cells, contrasts
+from analysis.cells import N_REPLICATES, bounds, cells, comparison, contrasts
 from analysis.kernels.multiplicity import adjusted
 from analysis.kernels.paired import sign_flip_test
 from analysis.kernels.resampling import Bootstrap, cluster_bootstrap
@@ -167,7 +167,8 @@ def paired_tests(
         One row a (checkpoint, intervention, cohort, against, benchmark, `by`): `n_lost` and
         `n_gained` pairs (right only under the other, or only under this; means over seeds),
         `delta_accuracy` (macro-average), `p` and `p_adjusted` with the `correction` by name. `all` is
-        not corrected: it is one test.
+        not corrected: it is one test. `is_matched` is 0 where perplexity is not that of the control
+        compared with, though it was to be; 1 where it is, -1 where it was not to be.
 
     Notes
     -----
@@ -187,10 +188,10 @@ def paired_tests(
         frame = _Paradigms.of(store, places)
         right = _right(margins[..., places])
         groups = {key: weights for key, weights in frame.groups(by).items() if key != "all pairs"}
-        for one, other in contrasts(store):
-            now, then = (right[cell.step, cell.conditions].mean(axis=0) for cell in (one, other))
+        for cell, reference in contrasts(store):
+            now, then = (right[side.step, side.conditions].mean(axis=0) for side in (cell, reference))
             rows = [_compared(now, then, frame, weights, seed) for weights in groups.values()]
-            head = {**one.labels, "against": against(other), "benchmark": name}
+            head = {**comparison(cell, reference), "benchmark": name}
             table = pd.DataFrame({**head, by: list(groups), **pd.DataFrame(rows)})
             single = table[by] != "all"
             table["p_adjusted"] = table["p"]

@@ -26,7 +26,7 @@ N_REPLICATES = 1000
 _FEW_LEVELS = 6
 _COVARIATES = ("log_frequency", "position", "n_pieces")
 _BY = ("upos", "word_class")
-_ALIKE = ("intervention", "fraction", "cohort_layers", "chosen_at")
+_COHORT = ("cohort", "cohort_layers", "controls", "is_matched")
 # Beyond it a fit with slopes takes minutes.
 _MAX_SLOPES = 2000
 
@@ -184,8 +184,9 @@ def surprisal_effects(table: pd.DataFrame, seed: int = 0, n_replicates: int = N_
     -------
     dict of str to DataFrame
         All with `checkpoint`, `intervention` and `by` (upos or word_class). `surprisal_means`: the expected change for every
-        condition and level at the mean word. `surprisal_contrasts`: top cohorts less each control of the
-        same fraction and layers (Holm). `surprisal_tests`: terms that can be left out. `surprisal_effects`,
+        condition and level at the mean word. `surprisal_contrasts`: top cohorts less each of their
+        controls (Holm). Both have `is_matched`, of the condition or the control compared with: 0 where its
+        perplexity was to be that of its cohort and is not, 1 where it is, -1 elsewhere. `surprisal_tests`: terms that can be left out. `surprisal_effects`,
         `surprisal_variances`, `surprisal_fits`; `surprisal_residuals` and `surprisal_spread` for plots.
 
     Notes
@@ -199,12 +200,14 @@ def surprisal_effects(table: pd.DataFrame, seed: int = 0, n_replicates: int = N_
     for intervention in table["intervention"].unique():
         rows = table[table["intervention"] == intervention]
         rows = rows.assign(condition=rows["condition"].astype(str))
+        rules, matched = rows.groupby("condition")["rule"].first(), _match_of(rows, "condition")
         for by in _BY:
             model, note = _fit_with_slopes(rows, by, seed, n_replicates)
             factors = [name for name in ("condition", by) if name in model.design.levels]
             means = model.marginal_means(factors).rename(columns={by: "level"})
+            means = means if "condition" in means else means.assign(condition=rows["condition"].iloc[0])
             tables = {
-                "means": means if "condition" in means else means.assign(condition=rows["condition"].iloc[0]),
+                "means": means.assign(rule=means["condition"].map(rules), is_matched=means["condition"].map(matched)),
                 "tests": model.tests(),
                 "effects": model.fixed_effects(),
                 "variances": model.variance_components(),
@@ -215,7 +218,8 @@ def surprisal_effects(table: pd.DataFrame, seed: int = 0, n_replicates: int = N_
             pairs = control_pairs(rows)
             if pairs:
                 contrasts = model.contrasts("condition", pairs, [by]).rename(columns={"level": "condition"})
-                tables["contrasts"] = contrasts.rename(columns={by: "level"})
+                contrasts = contrasts.rename(columns={by: "level"})
+                tables["contrasts"] = contrasts.assign(is_matched=contrasts["against"].map(matched))
             labels = {"checkpoint": rows["checkpoint"].iloc[0], "intervention": intervention, "by": by}
             for name, part in tables.items():
                 part = part.assign(**labels)
@@ -224,7 +228,7 @@ def surprisal_effects(table: pd.DataFrame, seed: int = 0, n_replicates: int = N_
 
 
 def _check_columns(table: pd.DataFrame) -> None:
-    for name in ("delta", "checkpoint", "intervention", "condition", "rule", *_ALIKE, *RANDOM, *_BY, *_COVARIATES):
+    for name in ("delta", "checkpoint", "intervention", "condition", "rule", *_COHORT, *RANDOM, *_BY, *_COVARIATES):
         if name not in table:
             raise UnknownNameError("column (a table of `surprisal_table` has it)", name, table.columns)
 
@@ -256,7 +260,7 @@ def _covariates(rows: pd.DataFrame) -> str:
 
 
 def control_pairs(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """Top conditions with each control of the same intervention, fraction, layers and choosing checkpoint.
+    """Top conditions with each condition that controls for them, under the same intervention.
 
     Parameters
     ----------
@@ -268,11 +272,17 @@ def control_pairs(table: pd.DataFrame) -> list[tuple[str, str]]:
     list of (condition, condition)
         For `MixedModel.contrasts`.
     """
-    conditions = table[["condition", "rule", *_ALIKE]].astype({"condition": str}).drop_duplicates()
-    joined = conditions[conditions["rule"] == "top"].merge(
-        conditions[conditions["rule"] != "top"], on=list(_ALIKE), suffixes=("", "_against")
+    conditions = table[["condition", "intervention", "cohort", "controls"]].drop_duplicates().astype(str)
+    joined = conditions.merge(
+        conditions, left_on=["intervention", "cohort"], right_on=["intervention", "controls"], suffixes=("", "_against")
     )
     return list(zip(joined["condition"], joined["condition_against"], strict=True))
+
+
+def _match_of(rows: pd.DataFrame, key: str) -> pd.Series:
+    """`is_matched` by the values of a column: that of their rows, and 0 where some rows are not matched."""
+    by_key: pd.Series = rows.groupby(rows[key].astype(str))["is_matched"].min()
+    return by_key
 
 
 def surprisal_curves(table: pd.DataFrame, over: str = "checkpoint", by: str = "word_class", seed: int = 0) -> pd.DataFrame:
@@ -292,8 +302,8 @@ def surprisal_curves(table: pd.DataFrame, over: str = "checkpoint", by: str = "w
     Returns
     -------
     DataFrame
-        One row a cell that occurs: `intervention`, `condition` (the cohort, for layer groups), `by`, `level`,
-        `over`, and the columns of every estimate.
+        One row a cell that occurs: `intervention`, `condition` (the cohort, for layer groups), `rule`, `by`,
+        `level`, `over`, `is_matched` as in `surprisal_effects`, and the columns of every estimate.
 
     Raises
     ------
@@ -314,13 +324,14 @@ def surprisal_curves(table: pd.DataFrame, over: str = "checkpoint", by: str = "w
     for intervention in table["intervention"].unique():
         rows = table[(table["intervention"] == intervention) & table[by].notna()]
         keys = rows[[who, by, over]].astype(str).agg("\t".join, axis=1)
-        cells = rows[[who, by, over]].set_axis(["condition", "level", over], axis=1).assign(cell=keys).drop_duplicates("cell")
         rows = rows.assign(cell=keys)
+        cells = rows[[who, "rule", by, over, "cell"]].drop_duplicates("cell").rename(columns={who: "condition", by: "level"})
+        cells["is_matched"] = cells["cell"].map(_match_of(rows, "cell"))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)
             model = fit_surprisal_model(rows, "delta ~ cell" + _covariates(rows), RANDOM, seed=seed)
         means = cells.merge(model.marginal_means(["cell"]), on="cell").drop(columns="cell")
         frames.append(means.assign(intervention=intervention, by=by, flags="; ".join(model.flags)))
     found: pd.DataFrame = pd.concat(frames, ignore_index=True)
-    leading = ["intervention", "condition", "by", "level", over]
+    leading = ["intervention", "condition", "rule", "is_matched", "by", "level", over]
     return found[leading + [name for name in found if name not in leading]]

@@ -69,7 +69,8 @@ def surprisal_table(store: xr.Dataset) -> pd.DataFrame:
     -------
     DataFrame
         `checkpoint`, `condition` (`intervention/cohort`, as in the store but for the seed), `intervention`, `cohort`, `rule`, `fraction`,
-        `cohort_layers`, `chosen_at`, `n_seeds`; `delta` and `surprisal` in nats a word (mean over the
+        `cohort_layers`, `chosen_at`, `controls` (the cohort that this one controls for, empty for none),
+        `is_matched` (0 where its perplexity was to be that cohort's and is not, 1 where it is, -1 elsewhere), `n_seeds`; `delta` and `surprisal` in nats a word (mean over the
         seeds of a cohort drawn at random), `intact_surprisal`; of the word: `word`, `word_form`,
         `word_type` (the form in lower case), `upos`, `word_class` (scaffolding, content or other),
         `deprel` (these three empty where unknown), `log_frequency` (natural logarithm of the type's share of this text's words),
@@ -107,10 +108,10 @@ def surprisal_table(store: xr.Dataset) -> pd.DataFrame:
     if not frames:
         raise StoreError("the store holds the intact model alone; surprisal can change only in a condition that edits neurons")
     table = pd.concat(frames, ignore_index=True)
-    for name in ("condition", "intervention", "cohort", "rule", "cohort_layers", "chosen_at"):
+    for name in ("condition", "intervention", "cohort", "rule", "cohort_layers", "chosen_at", "controls"):
         table[name] = table[name].astype("category")
-    leading = ["checkpoint", "condition", "intervention", "cohort", "rule", "fraction", "cohort_layers", "chosen_at", "n_seeds",
-               "delta", "surprisal", "intact_surprisal"]  # fmt: skip
+    leading = ["checkpoint", "condition", "intervention", "cohort", "rule", "fraction", "cohort_layers", "chosen_at", "controls",
+               "is_matched", "n_seeds", "delta", "surprisal", "intact_surprisal"]  # fmt: skip
     table = table[leading + [name for name in table if name not in leading]]
     table.attrs = dict(words.attrs)
     return table

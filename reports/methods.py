@@ -6,6 +6,9 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+import pandas as pd
+
+from actstore.design import PERPLEXITY_MATCHED, CohortSpec
 from reports.pipeline import recorded_keys
 from reports.results import Results, Run
 from reports.sentences import listed
@@ -53,10 +56,9 @@ def _ablation(name: str, run: Run, results: Results) -> str:
     cohorts = []
     for spec in design.cohorts:
         shares = listed([f"{100 * share:g}%" for share in spec.fraction])
-        what = {
+        what = _perplexity_matched(spec, run.tables["perplexity"]) if spec.rule == PERPLEXITY_MATCHED else {
             "top": f"the top {shares}", "bottom": f"the bottom {shares}", "random": f"{f'{spec.seeds} random draws' if spec.seeds > 1 else 'a random draw'} of {shares} without the top",
             "matched": f"{shares} matched one to one on {listed(list(spec.match))}",
-            "perplexity-matched": f"as many of the bottom as raise perplexity like the top {shares} (within {100 * spec.tolerance:g}%, {listed([_WHERE[s] for s in spec.scope])})",
             "file": "neurons from selection files",
         }[spec.rule]  # fmt: skip
         extra = f" by {spec.statistic}" if spec.statistic != "wasserstein_distance" else ""
@@ -77,22 +79,34 @@ def _ablation(name: str, run: Run, results: Results) -> str:
     )
 
 
+def _perplexity_matched(spec: CohortSpec, table: pd.DataFrame) -> str:
+    """Where the neurons of a control are from, which cohort it is matched to, and how closely."""
+    rows = table[(table["rule"] == spec.rule) & table["fraction"].isin(spec.fraction)]
+    where = " or of ".join(_WHERE[scope] for scope in spec.scope)
+    return (
+        f"as many of the bottom neurons (of {where}) as raise perplexity like the cohort that they control for, "
+        f"{listed(list(dict.fromkeys(rows['controls'])))} (within {100 * spec.tolerance:g}% of its perplexity and a tenth of its rise; "
+        "matched once, with all these neurons ablated together, not layer by layer)"
+    )
+
+
 def limits(results: Results, missing: list[str]) -> list[str]:
     """What a reader must not take for granted."""
     found = []
     rules = {str(rule) for run in results.ablations.values() for rule in run.tables["perplexity"]["rule"]}
     if rules & {"random", "matched"}:
         found.append(
-            "Random and matched controls have as many neurons of each layer as the top cohort; they are not matched on the perplexity they cost."
+            "Random and matched controls have as many neurons as the top cohort; they are not matched on the perplexity they cost."
         )
     for name, run in results.ablations.items():
         table = run.tables["perplexity"]
-        matched = table[table["rule"] == "perplexity-matched"]
-        for _, row in matched[matched["is_matched"] == 0].iterrows():
+        for _, row in table[table["is_matched"] == 0].iterrows():
             found.append(
-                f"In “{name}” the control {row['cohort']} could not be matched on perplexity within tolerance ({row['perplexity']:.4f}, target "
-                f"{row['target_perplexity']:.4f}): the nearest is shown."
+                f"In “{name}” the control {row['cohort']} under {row['intervention']} is not matched to {row['controls']} on perplexity at checkpoint "
+                f"{row['checkpoint']} ({row['perplexity']:.4f}, not {row['target_perplexity']:.4f}): the nearest is shown and no verdict rests on it."
             )
+    if "perplexity-matched" in rules:
+        found.append("Controls are matched on perplexity over all their layers together, not layer by layer.")
     if rules and "perplexity-matched" not in rules:
         found.append("No control was matched on perplexity.")
     if not rules:

@@ -102,6 +102,13 @@ def ablated(table: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
+def first_top(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the first top cohort."""
+    tops = table[table["rule"] == "top"]
+    rows: pd.DataFrame = tops[tops["cohort"].isin(tops["cohort"].head(1))]
+    return rows
+
+
 def main_intervention(table: pd.DataFrame) -> str:
     """negative-zero where it was run, else the first."""
     names = list(dict.fromkeys(ablated(table)["intervention"]))

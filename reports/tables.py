@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from reports.matching import marked
 from reports.panels.ablation import main_run
 from reports.results import Results, ablated, comparable
 from reports.sentences import interval, number, p_value
@@ -160,6 +161,8 @@ def _made(key: str, caption: str, frame: pd.DataFrame, file: str, columns: Any) 
     shown = frame if len(frame) <= _MOST_ROWS else _fewer(frame)
     if len(shown) < len(frame):
         caption += f" {len(shown)} of {len(frame)} rows are shown; the file has all."
+    if "is_matched" in shown:
+        shown = marked(shown, "cohort" if "cohort" in shown else "condition")
     rows = [[_cell(row, name) for name in columns] for _, row in shown.iterrows()]
     return Table(key, caption, [_WORDS.get(name, name.replace("_", " ")) for name in columns], rows, file)
 

@@ -15,7 +15,10 @@ from tests.helpers import NO_TORCH
 ROOT = Path(__file__).parent.parent
 TORCH_FREE = {
     "actstore",
-    *(f"actstore.{name}" for name in ("checked", "errors", "ledger", "manifest", "schema", "selection", "settings", "store")),
+    *(
+        f"actstore.{name}"
+        for name in ("checked", "errors", "ledger", "manifest", "matching", "schema", "selection", "settings", "store")
+    ),
 }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from reports.matching import NOT_MATCHED
 from reports.style import printable, shortened
 
 
@@ -46,12 +47,18 @@ def interval_plot(
         spread = np.clip(np.array([middle - rows[lower], rows[upper] - middle], dtype=float), 0, None)
         ax.errorbar(middle, y, xerr=spread, fmt="o", markersize=4, capsize=2, elinewidth=1.2, color=colors[level], label=level)
     ax.ticklabel_format(axis="x", useOffset=False)
-    ax.set_yticks(list(place.values()), [shortened(printable(str(name)), 40) for name in place], parse_math=False)
+    ax.set_yticks(list(place.values()), [_shown(str(name)) for name in place], parse_math=False)
     ax.set(xlabel=label, ylim=(-0.6, len(categories) - 0.4))
     ax.grid(axis="y", visible=False)
     if len(present) > 1 and by != category:
         ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=min(len(present), 3), borderaxespad=0.2, fontsize=8.5)
     return ax
+
+
+def _shown(name: str) -> str:
+    """A category's name, cut where it is long, but for the mark of a control that is not matched."""
+    head, mark, _ = name.partition(NOT_MATCHED)
+    return shortened(printable(head), 40) + mark
 
 
 def quantile_plot(table: pd.DataFrame, ax: Axes) -> Axes:

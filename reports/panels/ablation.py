@@ -8,8 +8,9 @@ import pandas as pd
 
 from reports.figures.curves import lines
 from reports.figures.intervals import interval_plot
+from reports.matching import caveat, marked
 from reports.panel import Panel, cohort_colors, drawn, rows_high
-from reports.results import Results, Run, ablated, comparable, main_intervention
+from reports.results import Results, Run, ablated, comparable, first_top, main_intervention
 from reports.sentences import apart, effect, interval, listed, sentence
 
 _RATIO = "perplexity, ratio to the intact model"
@@ -23,6 +24,8 @@ def sweep(results: Results) -> Panel | None:
     table = _last(run)
     table = table[table["intervention"] == main_intervention(table)]
     table = table.assign(who=[_cohort_kind(row) for _, row in table.iterrows()])
+    unmatched = caveat(table)
+    table = marked(table, "who")
     colors = cohort_colors(dict(zip(table["who"], table["rule"], strict=True)))
 
     def draw(ax: Any) -> None:
@@ -43,7 +46,8 @@ def sweep(results: Results) -> Panel | None:
         drawn(draw, (7.5, 4.0)),
         "Lines with bands: perplexity relative to the intact model by share of ablated neurons, for each way of choosing them.",
         sentence(f"at {100 * largest:g}% of each layer the ratio is {listed(shown)}"),
-        f"{main_intervention(table)}; {_tokens(run)} tokens of held-out text. Bands: 95% bootstrap over documents and, where neurons are drawn, seeds.",
+        f"{main_intervention(table)}; {_tokens(run)} tokens of held-out text. Bands: 95% bootstrap over documents and, where neurons are drawn, seeds."
+        + unmatched,
         _source(run),
     )
 
@@ -54,13 +58,12 @@ def perplexity(results: Results) -> Panel | None:
     if run is None:
         return None
     table = comparable(run.tables["perplexity"])
+    note = "Intervals: 95% bootstrap over documents and, where neurons are drawn, seeds." + caveat(table)
+    table = marked(table)
     colors = cohort_colors(dict(zip(table["cohort"], table["rule"], strict=True)))
-    top = table[table["rule"] == "top"].iloc[0]
-    others = [f"{row['cohort']} {interval(row, 'perplexity_ratio', 4)}" for _, row in table.iterrows() if row["rule"] != "top"]
-    unmatched = table[table["is_matched"] == 0]
-    note = "Intervals: 95% bootstrap over documents and, where neurons are drawn, seeds."
-    if len(unmatched):
-        note += f" Not matched within tolerance: {listed(list(unmatched['cohort']))}; the nearest is shown."
+    top = first_top(table).iloc[0]
+    controls = table[table["controls"] == top["cohort"]]
+    shown = [f"{row['cohort']} {interval(row, 'perplexity_ratio', 4)}" for _, row in controls.iterrows()]
     said = effect(top, "perplexity_ratio", 1, "perplexity", f"{top['intervention']} of {top['cohort']}", 4)
     return Panel(
         "perplexity",
@@ -70,7 +73,7 @@ def perplexity(results: Results) -> Panel | None:
             (7.5, rows_high(len(table), 1)),
         ),
         "Dots with intervals: perplexity relative to the intact model, for the selected neurons and every control.",
-        sentence(said + (f"; controls: {listed(others)}" if others else "")),
+        sentence(said + (f"; its controls: {listed(shown)}" if shown else "")),
         f"{_tokens(run)} tokens of held-out text. {note}",
         _source(run),
     )  # fmt: skip
@@ -161,6 +164,8 @@ def relu(results: Results) -> Panel | None:
     if run is None:
         return None
     table = ablated(run.last("perplexity"))
+    note = f"{_tokens(run)} tokens. Intervals: 95% bootstrap over documents.{caveat(table)}"
+    table = marked(table)
     colors = cohort_colors(dict(zip(table["cohort"], table["rule"], strict=True)))
     zero = table[table["intervention"] == "negative-zero"]
     exact = bool(len(zero)) and bool(
@@ -187,7 +192,7 @@ def relu(results: Results) -> Panel | None:
         ),
         "Dots with intervals: perplexity ratio of a ReLU model under each intervention.",
         sentence(said + (f"; for comparison {listed(rest)}" if rest else "")),
-        f"{_tokens(run)} tokens. Intervals: 95% bootstrap over documents.",
+        note,
         _source(run),
     )  # fmt: skip
 

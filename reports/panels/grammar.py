@@ -8,9 +8,10 @@ import pandas as pd
 
 from reports.figures.curves import lines, training_axis
 from reports.figures.intervals import interval_plot
+from reports.matching import caveat, marked
 from reports.panel import Panel, cohort_colors, drawn, rows_high
 from reports.panels.ablation import main_run
-from reports.results import Results, Run, ablated, comparable, main_intervention
+from reports.results import Results, Run, ablated, comparable, first_top, main_intervention
 from reports.sentences import effect, excludes, interval, listed, number, p_value, sentence
 from reports.style import COLORS
 
@@ -25,8 +26,10 @@ def phenomena(results: Results) -> Panel | None:
     table = table.assign(is_whole=table["phenomenon"] == "all")
     if table["benchmark"].nunique() > 1:
         table = table.assign(phenomenon=table["benchmark"] + ": " + table["phenomenon"])
+    unmatched = caveat(table)
+    table = marked(table)
     colors = cohort_colors(dict(zip(table["cohort"], table["rule"], strict=True)))
-    top = table[table["rule"] == "top"]
+    top = first_top(table)
     whole, parts = top[top["is_whole"]], top[~top["is_whole"]]
     hit = parts[(parts["delta_accuracy_lower"] > 0) | (parts["delta_accuracy_upper"] < 0)]
     hit = hit.reindex(hit["delta_accuracy"].abs().sort_values(ascending=False).index)
@@ -48,7 +51,8 @@ def phenomena(results: Results) -> Panel | None:
         "Dots with intervals: change of minimal-pair accuracy against the intact model, by phenomenon and cohort.",
         sentence(said),
         f"{int(whole['n_pairs'].sum()):,} pairs, macro-averaged over paradigms, by total log-probability; {int(whole['n_ties'].sum())} ties. Intervals: 95% "
-        "bootstrap over pairs within paradigms and, where neurons are drawn, seeds; not corrected for the number of phenomena (paired_tests.csv is, by Holm).",
+        "bootstrap over pairs within paradigms and, where neurons are drawn, seeds; not corrected for the number of phenomena (paired_tests.csv is, by Holm)."
+        + unmatched,
         f"ablations/{run.name}/analysis/accuracy_by_phenomenon.csv",
     )  # fmt: skip
 
@@ -63,6 +67,8 @@ def dissociation(results: Results) -> Panel | None:
     if run is None or not run.has("dissociation"):
         return None
     table = comparable(run.tables["dissociation"])
+    unmatched = caveat(table)
+    table = marked(table)
     intact = table[table["against"] == "intact"]
     long = pd.concat([
         intact.assign(what=what, cost=intact[f"{name}_cost"], cost_lower=intact[f"{name}_cost_lower"], cost_upper=intact[f"{name}_cost_upper"])
@@ -70,35 +76,51 @@ def dissociation(results: Results) -> Panel | None:
     ])  # fmt: skip
     versus = table[table["rule"] == "top"]
     colors = {"minimal pairs": COLORS["top"], "other tasks": COLORS["random"]}
+    tops = cohort_colors(dict.fromkeys(versus["cohort"], "none"))
 
     def draw(axes: Any) -> None:
         interval_plot(long, "cohort", "what", "cost", axes[0], colors=colors, label="cost: fall in accuracy", reference=0)
-        interval_plot(versus.assign(one="top"), "against", "one", "interaction", axes[1], colors={"top": COLORS["none"]}, reference=0,
+        interval_plot(versus, "against", "cohort", "interaction", axes[1], colors=tops, reference=0,
                       label="interaction: cost of grammar less cost of the rest,\ntop against…")  # fmt: skip
 
-    double = versus[versus["is_double"].astype(bool)]
-    controls = versus[versus["against"] != "intact"]
-    shown = [
-        f"{row['against']} {interval(row, 'interaction')}, {p_value(row['p_adjusted'])}"
-        + (f" (no effect beyond {number(row['equivalence_bound'])})" if row["is_equivalent"] else "")
-        for _, row in (controls if len(controls) else versus).iterrows()
-    ]
-    verdict = (
-        f"a double dissociation against {listed(list(double['against']))}"
-        if len(double)
-        else "there is no evidence of a double dissociation"
-    )
     n = versus.iloc[0]
     return Panel(
         "dissociation",
         "The double dissociation, tested",
         drawn(draw, (9.5, rows_high(max(intact["cohort"].nunique(), len(versus)), 2) + 0.3), ncols=2),
         "Left: fall in accuracy on minimal pairs and on other tasks by cohort. Right: the interaction of the top cohort against each control.",
-        sentence(f"{verdict}: interaction against {listed(shown)}"),
+        sentence(_dissociated(versus)),
         f"{int(n['n_pairs']):,} pairs and {int(n['n_others']):,} other items. Cluster-robust tests, Holm over all comparisons; 95% intervals. A bound of "
-        "equivalence says how large an effect the data leave possible.",
+        "equivalence says how large an effect the data leave possible." + unmatched,
         f"ablations/{run.name}/analysis/dissociation.csv",
     )
+
+
+def _dissociated(versus: pd.DataFrame) -> str:
+    """Whether the top cohorts show a double dissociation; controls that are not matched are told and decide nothing."""
+    if versus["cohort"].nunique() > 1:
+        versus = versus.assign(against=versus["against"] + " (for " + versus["cohort"] + ")")
+    is_evidence = versus["is_matched"] != 0
+    evidence, rest = versus[is_evidence], versus[~is_evidence]
+    double = evidence[evidence["is_double"].astype(bool)]
+    verdict = (
+        f"a double dissociation against {listed(list(double['against']))}"
+        if len(double)
+        else "there is no evidence of a double dissociation"
+    )
+    controls = evidence[~evidence["against"].str.startswith("intact")]
+    counted = f"{verdict}: interaction against {listed(_interactions(controls if len(controls) else evidence))}"
+    return counted + (
+        f"; not counted, as perplexity is not matched: against {listed(_interactions(rest))}" if len(rest) else ""
+    )
+
+
+def _interactions(rows: pd.DataFrame) -> list[str]:
+    return [
+        f"{row['against']} {interval(row, 'interaction')}, {p_value(row['p_adjusted'])}"
+        + (f" (no effect beyond {number(row['equivalence_bound'])})" if row["is_equivalent"] else "")
+        for _, row in rows.iterrows()
+    ]
 
 
 def layers(results: Results) -> Panel | None:
@@ -111,14 +133,14 @@ def layers(results: Results) -> Panel | None:
     for name, *_ in measures:
         table = _groups(run.last(name))
         table = table[table["phenomenon"] == "all"] if "phenomenon" in table else table
-        tables[name] = table[table["intervention"] == main_intervention(table)]
+        table = table[table["intervention"] == main_intervention(table)]
+        tables[name] = marked(table.assign(who=table["rule"]), "who")
     width = {cell: _width(cell) for cell in tables["perplexity"]["cohort_layers"]}
     single = min(width.values())
     kinds = {"one group at a time": [c for c in width if width[c] == single or not c.startswith("0-")],
              "cumulative, from the first": [c for c in width if c.startswith("0-")]}  # fmt: skip
     kinds = {kind: cells for kind, cells in kinds.items() if len(set(cells)) > 1}
-    rules = dict(zip(tables["perplexity"]["rule"], tables["perplexity"]["rule"], strict=True))
-    colors = cohort_colors(rules)
+    colors = cohort_colors(dict(zip(tables["perplexity"]["who"], tables["perplexity"]["rule"], strict=True)))
 
     def draw(axes: Any) -> None:
         for row, (kind, cells) in enumerate(kinds.items()):
@@ -128,7 +150,7 @@ def layers(results: Results) -> Panel | None:
                     "cohort_layers", key=lambda c: c.map(_ends)
                 )
                 ax = axes[row][column]
-                interval_plot(part, "group", "rule", value, ax, colors=colors, label=label, reference=reference)
+                interval_plot(part, "group", "who", value, ax, colors=colors, label=label, reference=reference)
                 ax.set_title(kind, loc="left", fontsize=9)
                 if ax.get_legend() and (row or column):
                     ax.get_legend().remove()
@@ -143,7 +165,7 @@ def layers(results: Results) -> Panel | None:
         drawn(draw, (9.5, height), nrows=len(kinds), ncols=len(measures), squeeze=False),
         "Dots with intervals: perplexity ratio and change of accuracy when the neurons of some layers are ablated, one group at a time and cumulatively.",
         sentence("; ".join(said)) if alone else "No ablation of one group was run.",
-        f"{main_intervention(tables['perplexity'])}, {100 * tops['fraction'].iloc[0]:g}% of each layer. Intervals: 95% bootstrap.",
+        f"{main_intervention(tables['perplexity'])}, {100 * tops['fraction'].iloc[0]:g}% of each layer. Intervals: 95% bootstrap.{caveat(tables['perplexity'])}",
         listed([f"ablations/{run.name}/analysis/{name}.csv" for name, *_ in measures]),
     )
 
@@ -199,9 +221,8 @@ def over_training(results: Results) -> Panel | None:
         table = table[table["phenomenon"] == "all"] if "phenomenon" in table else table
         table = table[table["intervention"] == main_intervention(table)]
         chosen = {"same": "at the same step", "last": "at the end"}
-        tables[name] = table.assign(
-            who=[f"{row['rule']}, chosen {chosen.get(row['chosen_at'], row['chosen_at'])}" for _, row in table.iterrows()]
-        )
+        who = [f"{row['rule']}, chosen {chosen.get(row['chosen_at'], row['chosen_at'])}" for _, row in table.iterrows()]
+        tables[name] = marked(table.assign(who=who), "who")
     colors = cohort_colors(dict(zip(tables["perplexity"]["who"], tables["perplexity"]["rule"], strict=True)))
 
     def draw(axes: Any) -> None:
@@ -232,6 +253,7 @@ def over_training(results: Results) -> Panel | None:
         drawn(draw, (9.5, 3.9), ncols=len(measures), squeeze=False),
         "Lines with bands: perplexity ratio and change of accuracy under the ablation over training steps, by cohort.",
         sentence(f"{label} at the last step: {listed(shown)}; {where}"),
-        f"{main_intervention(rows)}, {100 * rows['fraction'].iloc[0]:g}% of each layer. Bands: 95% bootstrap, not corrected for the number of steps.",
+        f"{main_intervention(rows)}, {100 * rows['fraction'].iloc[0]:g}% of each layer. Bands: 95% bootstrap, not corrected for the number of steps."
+        + caveat(tables["perplexity"]),
         listed([f"ablations/{run.name}/analysis/{name}.csv" for name, *_ in measures]),
     )

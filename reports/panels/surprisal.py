@@ -8,6 +8,7 @@ import pandas as pd
 
 from reports.figures.curves import lines, training_axis
 from reports.figures.intervals import interval_plot, quantile_plot, spread_plot
+from reports.matching import caveat, marked
 from reports.panel import Panel, cohort_colors, drawn, rows_high
 from reports.results import Results, Run, main_intervention
 from reports.sentences import interval, listed, number, p_value, sentence
@@ -22,8 +23,11 @@ def upos(results: Results) -> Panel | None:
     if run is None:
         return None
     table = _of_main(run, "surprisal_means", "upos")
-    colors = _colors(table["condition"])
-    top = table[table["condition"].str.startswith("top")]
+    unmatched = caveat(table, "condition")
+    table = marked(table, "condition")
+    colors = _colors(table)
+    top = table[table["rule"] == "top"]
+    top = top[top["condition"].isin(top["condition"].head(1))]
     hit = top[(top["robust_lower"] > 0) | (top["robust_upper"] < 0)]
     hit = hit.reindex(hit["estimate"].abs().sort_values(ascending=False).index)
     named = [f"{row['level']} {interval(row, 'estimate', 3, _ROBUST)}" for _, row in hit.head(4).iterrows()]
@@ -40,7 +44,8 @@ def upos(results: Results) -> Panel | None:
         "Dots with intervals: expected change of a word's surprisal by universal part of speech and cohort, at the mean word.",
         sentence(said),
         f"{_fit(run, 'upos')} Marginal means of a mixed model with log frequency, position, number of pieces and crossed random effects of word type and "
-        "document. Intervals: 95%, cluster-robust (documents and word types); not corrected for the number of classes.",
+        "document. Intervals: 95%, cluster-robust (documents and word types); not corrected for the number of classes."
+        + unmatched,
         f"ablations/{run.name}/analysis/surprisal_means.csv",
     )  # fmt: skip
 
@@ -55,19 +60,8 @@ def contrasts(results: Results) -> Panel | None:
     if table.empty:
         return None
     colors = {"scaffolding": "#d55e00", "content": "#0072b2"}
-    parts = []
-    for against, rows in table.groupby("against", sort=False):
-        shown = [
-            f"{row['level']} {interval(row, 'estimate', 3, _ROBUST)} ({p_value(row['robust_p_adjusted'])})"
-            for _, row in rows.iterrows()
-        ]
-        parts.append(f"against {against}: {listed(shown)}")
-    beyond = table[(table["level"] == "scaffolding") & (table["robust_lower"] > 0) & (table["robust_p_adjusted"] < 0.05)]
-    verdict = (
-        f"scaffolding words suffer more than under {len(beyond)} of {table['against'].nunique()} controls"
-        if len(beyond)
-        else "there is no evidence that scaffolding words suffer more than under any control"
-    )
+    unmatched = caveat(table, "condition")
+    table = marked(table, "condition")
     return Panel(
         "surprisal-contrasts",
         "Scaffolding and content words: the top cohort less its controls",
@@ -79,10 +73,39 @@ def contrasts(results: Results) -> Panel | None:
             (7.5, rows_high(table["against"].nunique(), 2) + 0.2),
         ),
         "Dots with intervals: change of surprisal under the top cohort less that under each control, for scaffolding and content words.",
-        sentence(f"{verdict}; {'; '.join(parts)}"),
-        f"{_fit(run, 'word_class')} Scaffolding: DET, ADP, AUX, PART, PRON, CCONJ, SCONJ, PUNCT. p-values are cluster-robust, Holm over all rows.",
+        sentence(_scaffolding(table)),
+        f"{_fit(run, 'word_class')} Scaffolding: DET, ADP, AUX, PART, PRON, CCONJ, SCONJ, PUNCT. p-values are cluster-robust, Holm over all rows."
+        + unmatched,
         f"ablations/{run.name}/analysis/surprisal_contrasts.csv",
     )  # fmt: skip
+
+
+def _scaffolding(table: pd.DataFrame) -> str:
+    """Under how many controls scaffolding words suffer less; controls that are not matched are told and not counted."""
+    is_evidence = table["is_matched"] != 0
+    evidence, rest = table[is_evidence], table[~is_evidence]
+    n_controls = evidence["against"].nunique()
+    is_worse = (evidence["level"] == "scaffolding") & (evidence["robust_lower"] > 0) & (evidence["robust_p_adjusted"] < 0.05)
+    if n_controls == 0:
+        verdict = "no control is matched, so nothing is said of scaffolding words"
+    elif is_worse.any():
+        verdict = f"scaffolding words suffer more than under {int(is_worse.sum())} of {n_controls} controls"
+    else:
+        verdict = "there is no evidence that scaffolding words suffer more than under any control"
+    counted = "; ".join([verdict, *_against(evidence)])
+    return counted + (f"; not counted, as perplexity is not matched: {'; '.join(_against(rest))}" if len(rest) else "")
+
+
+def _against(table: pd.DataFrame) -> list[str]:
+    """The differences against every control."""
+    parts = []
+    for against, rows in table.groupby("against", sort=False):
+        shown = [
+            f"{row['level']} {interval(row, 'estimate', 3, _ROBUST)} ({p_value(row['robust_p_adjusted'])})"
+            for _, row in rows.iterrows()
+        ]
+        parts.append(f"against {against}: {listed(shown)}")
+    return parts
 
 
 def curves(results: Results) -> Panel | None:
@@ -92,7 +115,9 @@ def curves(results: Results) -> Panel | None:
         return None
     table = run.tables["surprisal_over_checkpoint"]
     table = _short(table[(table["intervention"] == main_intervention(table)) & table["level"].isin(["scaffolding", "content"])])
-    colors = _colors(table["condition"])
+    unmatched = caveat(table, "condition")
+    table = marked(table, "condition")
+    colors = _colors(table)
     levels = list(dict.fromkeys(table["level"]))
 
     def draw(axes: Any) -> None:
@@ -113,7 +138,7 @@ def curves(results: Results) -> Panel | None:
         axes[0].get_legend().remove()
 
     last = table[table["checkpoint"] == table["checkpoint"].max()]
-    tops = last[last["condition"].str.startswith("top")]
+    tops = last[last["rule"] == "top"]
     shown = [f"{row['level']}, {row['condition']}: {interval(row, 'estimate', 3, _ROBUST)}" for _, row in tops.iterrows()]
     return Panel(
         "surprisal-over-training",
@@ -121,7 +146,8 @@ def curves(results: Results) -> Panel | None:
         drawn(draw, (9.5, 3.9), ncols=len(levels), sharey=True),
         "Lines with bands: expected change of surprisal over training steps by cohort, one panel for scaffolding and one for content words.",
         sentence(f"at the last step {'; '.join(shown)}"),
-        "One mixed model with a mean for every cell. Bands: 95%, cluster-robust; not corrected for the number of steps.",
+        "One mixed model with a mean for every cell. Bands: 95%, cluster-robust; not corrected for the number of steps."
+        + unmatched,
         f"ablations/{run.name}/analysis/surprisal_over_checkpoint.csv",
     )
 
@@ -173,13 +199,8 @@ def _name(condition: str) -> str:
     return f"{cohort}, chosen at {'the end' if chosen == 'last' else f'step {chosen}'}" if chosen else cohort
 
 
-def _colors(conditions: pd.Series) -> dict[str, str]:
-    rules = {}
-    for condition in dict.fromkeys(conditions):
-        found = (
-            rule for rule in ("perplexity-matched", "matched", "random", "bottom", "top") if str(condition).startswith(rule)
-        )
-        rules[str(condition)] = next(found, "file")
+def _colors(table: pd.DataFrame) -> dict[str, str]:
+    rules = dict(zip(table["condition"], table["rule"], strict=True))
     order = sorted(rules, key=lambda name: rules[name] != "top")
     return cohort_colors({name: rules[name] for name in order})
 

@@ -123,9 +123,13 @@ def test_the_means_of_mean_ablation_are_the_stores(store, statistics):
 
 
 def test_a_matched_control_reaches_the_perplexity_of_its_target(statistics, tmp_path):
+    matched = CohortSpec(
+        "perplexity-matched", fraction=(0.2,), scope=("layer", "all"), tolerance=0.01, interventions=("both-zero",)
+    )
     cohorts = (
-        CohortSpec(fraction=(0.2,), interventions=("both-zero",)),
-        CohortSpec("perplexity-matched", fraction=(0.2,), scope=("layer", "all"), tolerance=0.01, interventions=("both-zero",)),
+        CohortSpec(fraction=(0.2,), scope=("layer", "all"), interventions=("both-zero",)),
+        matched,
+        replace(matched, scope=("all",), cohort_scope="layer"),
     )
     ablate(
         Design("pico-neox", statistics=statistics, text=SHORT, readouts=NOTHING, cohorts=cohorts),
@@ -133,17 +137,39 @@ def test_a_matched_control_reaches_the_perplexity_of_its_target(statistics, tmp_
         progress=False,
     )
     found = open_store(tmp_path / "a").isel(checkpoint=0)
-    top, by_layer, of_all = (found.isel(condition=j) for j in (1, 2, 3))
-    assert found["is_matched"].values.tolist() == [-1, -1, 1, 0]
-    assert float(by_layer["target_perplexity"]) == pytest.approx(float(top["perplexity"]), rel=1e-9)
-    assert float(by_layer["perplexity"]) == pytest.approx(float(top["perplexity"]), rel=0.01)
+    _, top, top_of_all, by_layer, of_all, of_all_for_layer = (found.isel(condition=j) for j in range(6))
+    names = ["top-0.2", "top-0.2-all"]
+    assert found["controls"].values.tolist() == ["", "", "", *names, names[0]]
+    assert found["is_matched"].values.tolist() == [-1, -1, -1, 1, 0, 1]
+    for control, target in ((by_layer, top), (of_all, top_of_all), (of_all_for_layer, top)):
+        assert float(control["target_perplexity"]) == pytest.approx(float(target["perplexity"]), rel=1e-9)
+        assert not (control["is_edited"] & target["is_edited"]).any()
+    for control in (by_layer, of_all_for_layer):
+        assert float(control["perplexity"]) == pytest.approx(float(top["perplexity"]), rel=0.01)
     counts = by_layer["is_edited"].sum("neuron").values
     assert len(set(counts.tolist())) == 1, "as many of each layer"
     assert counts[0] > 0.2 * 512
-    assert not (by_layer["is_edited"] & top["is_edited"]).any()
+    assert len(set(of_all_for_layer["is_edited"].sum("neuron").values.tolist())) > 1, "ranked over all layers"
     # The top of all layers together empties one layer: all the others together do less, and the store says so.
     assert float(of_all["perplexity"]) < 0.5 * float(of_all["target_perplexity"])
     assert int(of_all["is_edited"].sum()) == 2048 - round(0.2 * 2048)
+
+
+def test_a_control_takes_the_lowest_neurons_that_its_target_leaves(statistics, tmp_path):
+    """Its scope says where they come from: here the bottom over all layers, without the top of each layer."""
+    cohorts = (CohortSpec(fraction=(0.1,)), CohortSpec("perplexity-matched", fraction=(0.1,), scope=("all",), tolerance=0.01))
+    ablate(
+        Design("pico-neox", statistics=statistics, text=SHORT, readouts=NOTHING, cohorts=cohorts),
+        tmp_path / "a",
+        progress=False,
+    )
+    _, top, control = open_store(tmp_path / "a")["is_edited"].values[0]
+    distance = xr.open_zarr(statistics)["wasserstein_distance"].sel(checkpoint=4000).values
+    assert distance[control].max() < distance[~control & ~top].min()
+
+
+def test_controls_of_selection_files_are_for_the_selected(ablation):
+    assert ablation["controls"].values.tolist() == ["", "top-0.01", "top-0.01", ""]
 
 
 def test_an_interrupted_run_continues_to_the_same_store(design, whole, tmp_path, monkeypatch):
@@ -253,7 +279,15 @@ def test_selections_that_do_not_fit(tmp_path, change, said):
         ({"cohorts": (CohortSpec(checkpoint=("65",)),)}, "'65'"),
         ({"cohorts": (CohortSpec(fraction=(0.0001,)),)}, "rounds to none"),
         ({"cohorts": (CohortSpec(fraction=(2.0,)),)}, "a fraction lies in"),
-        ({"cohorts": (CohortSpec("perplexity-matched", fraction=(1.0,)),)}, "leaves no neurons to match"),
+        (
+            {"cohorts": (CohortSpec(fraction=(1.0,)), CohortSpec("perplexity-matched", fraction=(1.0,)))},
+            "top-1 leaves no neurons to match perplexity with; take a smaller fraction",
+        ),
+        (
+            {"cohorts": (CohortSpec(fraction=(0.998,), scope=("all",)), CohortSpec("perplexity-matched", fraction=(0.998,)))},
+            'top-0.998-all leaves no neurons .* in one layer; take a smaller fraction or scope = "all"',
+        ),
+        ({"cohorts": (CohortSpec("perplexity-matched"),)}, "has no cohort to control for"),
         ({"cohorts": (CohortSpec("file"),)}, "needs selection"),
         ({"cohorts": (CohortSpec(interventions=("negativ-zero",)),)}, "did you mean 'negative-zero'"),
         ({"readouts": Readouts(probes=("fact",))}, "did you mean 'facts'"),

@@ -41,6 +41,80 @@ def test_cohorts_may_have_their_own_interventions_statistics_and_checkpoints():
     ]
 
 
+def targets(*specs, **options):
+    states = conditions(Design("m", cohorts=specs, **options), 8)
+    return {
+        state.label.removeprefix("negative-zero/"): state.cohort.target and state.cohort.target.label for state in states[1:]
+    }
+
+
+MATCHED = "perplexity-matched"
+BOTH = ("layer", "all")
+
+
+def test_a_control_is_for_the_top_cohort_of_its_own_scope():
+    specs = (CohortSpec(scope=BOTH), CohortSpec("random", scope=BOTH, seeds=1), CohortSpec(MATCHED, scope=BOTH))
+    assert targets(*specs) == {
+        "top-0.01": None,
+        "top-0.01-all": None,
+        "random-0.01-s0": "top-0.01",
+        "random-0.01-all-s0": "top-0.01-all",
+        "perplexity-matched-0.01": "top-0.01",
+        "perplexity-matched-0.01-all": "top-0.01-all",
+    }
+
+
+@pytest.mark.parametrize(("scope", "target"), [("layer", "top-0.01"), ("all", "top-0.01-all")])
+def test_a_perplexity_matched_control_is_for_the_only_top_whatever_its_own_scope(scope, target):
+    found = targets(CohortSpec(scope=(scope,)), CohortSpec(MATCHED, scope=BOTH), CohortSpec("bottom", scope=BOTH))
+    assert found["perplexity-matched-0.01"] == found["perplexity-matched-0.01-all"] == target
+    suffixes = {"layer": "", "all": "-all"}
+    assert {name: found[f"bottom-0.01{suffix}"] for name, suffix in suffixes.items()} == {
+        name: target if name == scope else None for name in suffixes
+    }
+
+
+def test_cohort_scope_decides_and_the_label_tells():
+    found = targets(
+        CohortSpec(scope=BOTH), CohortSpec(MATCHED, scope=BOTH), CohortSpec(MATCHED, scope=("all",), cohort_scope="layer")
+    )
+    assert found["perplexity-matched-0.01-all"] == "top-0.01-all"
+    assert found["perplexity-matched-0.01-all-forlayer"] == "top-0.01"
+
+
+def test_controls_are_for_the_same_fraction_layers_statistic_and_checkpoint():
+    specs = (
+        CohortSpec(fraction=(0.01, 0.02), layer_groups=2, checkpoint=("same", "last")),
+        CohortSpec(statistic="std"),
+        CohortSpec("random", fraction=(0.02,), layer_groups=2, checkpoint=("last",), seeds=1),
+        CohortSpec("bottom"),
+    )
+    found = targets(*specs)
+    assert found["random-0.02-layers0to3-atlast-s0"] == "top-0.02-layers0to3-atlast"
+    assert found["random-0.02-layers4to7-atlast-s0"] == "top-0.02-layers4to7-atlast"
+    assert found["bottom-0.01"] is None, "there is no such top over all layers"
+
+
+@pytest.mark.parametrize(
+    ("specs", "said"),
+    [
+        ((CohortSpec(MATCHED),), "perplexity-matched-0.01 has no cohort to control for: add one of rule 'top' with the same"),
+        ((CohortSpec(fraction=(0.02,)), CohortSpec(MATCHED)), "no cohort to control for"),
+        ((CohortSpec(), CohortSpec(MATCHED, cohort_scope="all")), "add one of rule 'top' and scope 'all' with the same"),
+        (
+            (CohortSpec(interventions=("both-zero",)), CohortSpec("random")),
+            "random-0.01 is run under negative-zero and top-0.01",
+        ),
+        ((CohortSpec(interventions=("both-zero",)), CohortSpec(MATCHED)), "add 'negative-zero' to the interventions of that"),
+        ((CohortSpec(), CohortSpec("random", cohort_scope="all")), "leave it out of the random cohort"),
+        ((CohortSpec(), CohortSpec(MATCHED, tolerance=0.0)), "must be above 0, got 0"),
+    ],
+)
+def test_controls_that_could_not_be_compared_are_refused(specs, said):
+    with pytest.raises(SelectionError, match=said):
+        targets(*specs)
+
+
 def test_layers_are_cut_into_groups_single_and_cumulative():
     states = conditions(Design("m", cohorts=(CohortSpec(layer_groups=3, grouping=("single", "cumulative")),)), 8)
     layers = [state.cohort.layers for state in states[1:]]
@@ -59,6 +133,7 @@ def test_a_condition_is_there_once():
     [
         (CohortSpec("tops"), "rule of a cohort 'tops': did you mean 'top'"),
         (CohortSpec(scope=("layers",)), "scope of a cohort"),
+        (CohortSpec("perplexity-matched", cohort_scope="layers"), "cohort_scope of a cohort 'layers': did you mean 'layer'"),
         (CohortSpec(grouping=("cumulated",)), "did you mean 'cumulative'"),
         (CohortSpec(interventions=("negativezero",)), "did you mean 'negative-zero'"),
     ],

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actstore.errors import ActstoreError
-from actstore.matching import match_perplexity
+from actstore.matching import allowed_difference, match_perplexity
 
 
 @given(st.integers(1, 3000), st.floats(0.001, 0.5), st.integers(1, 3000))
@@ -41,6 +41,17 @@ def test_a_small_rise_is_not_matched_by_doing_nothing():
     match = match_perplexity(lambda size: 10 + size / 1000, 1000, 10.02, 10.0, 0.01)
     assert match.is_matched
     assert match.perplexity == pytest.approx(10.02, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    ("target", "tolerance", "allowed"), [(20.0, 0.01, 0.2), (10.5, 0.01, 0.05), (10.0, 0.01, 0.0), (9.0, 0.01, 0.0)]
+)
+def test_the_allowed_difference_is_the_tolerance_or_a_tenth_of_the_rise(target, tolerance, allowed):
+    assert allowed_difference(target, 10.0, tolerance) == pytest.approx(allowed)
+
+
+def test_an_unknown_target_allows_nothing():
+    assert math.isnan(allowed_difference(math.nan, 10.0, 0.01))
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ def pair_store(margins, paradigm, phenomenon, benchmark=None, **extra):
         "intervention": ["none", *["negative-zero"] * 3], "cohort": ["none", "top", "random", "random"],
         "rule": ["none", "top", "random", "random"], "fraction": [0, 0.5, 0.5, 0.5],
         "cohort_layers": ["", "all", "all", "all"], "chosen_at": ["", "same", "same", "same"],
+        "controls": ["", "", "top", "top"], "tolerance": [np.nan] * 4,
     }  # fmt: skip
     values = {f"{kind}log_probability_bad": np.full((1, *margins.shape), -20.0) for kind in ("", "critical_")}
     values |= {"log_probability_good": margins[None] - 20, "critical_log_probability_good": 2 * margins[None] - 20}
@@ -29,7 +30,8 @@ def pair_store(margins, paradigm, phenomenon, benchmark=None, **extra):
     }  # fmt: skip
     return xr.Dataset(
         {name: ((*HEAD, "pair"), array) for name, array in values.items()}
-        | {"is_edited": ((*HEAD, "layer", "neuron"), np.zeros((1, 4, 1, 2), bool)), **extra},
+        | {"is_edited": ((*HEAD, "layer", "neuron"), np.zeros((1, 4, 1, 2), bool)), "perplexity": (HEAD, np.full((1, 4), 9.0))}
+        | extra,
         coords={"checkpoint": [7], "layer": [0]}
         | {name: ("condition", array) for name, array in condition.items()}
         | {name: ("pair", array) for name, array in pair.items()},

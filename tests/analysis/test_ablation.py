@@ -15,6 +15,8 @@ CONDITIONS = {
     "fraction": [0, 0.5, 0.5, 0.5],
     "cohort_layers": ["", "all", "all", "all"],
     "chosen_at": ["", "same", "same", "same"],
+    "controls": ["", "", "top", "top"],
+    "tolerance": [np.nan] * 4,
 }
 EDITED = np.array([[[[0, 0, 0, 0]], [[1, 1, 0, 0]], [[0, 0, 1, 1]], [[0, 1, 1, 0]]]], dtype=bool)
 
@@ -33,8 +35,7 @@ def made(surprisal, **extra):
     variables = {
         "ablated_surprisal": (("checkpoint", "condition", "token"), surprisal),
         "is_edited": (("checkpoint", "condition", "layer", "neuron"), EDITED),
-        "target_perplexity": (("checkpoint", "condition"), np.full((1, 4), np.nan)),
-        "is_matched": (("checkpoint", "condition"), np.full((1, 4), -1)),
+        "perplexity": (("checkpoint", "condition"), np.exp(np.nanmean(surprisal, axis=-1))),
     }
     return xr.Dataset(variables | extra, coords=coords)
 

@@ -201,7 +201,7 @@ def ablation_table():
     word_class = np.where(table["upos"] == "DET", "scaffolding", "content")
     return table.assign(
         condition="negative-zero " + table["condition"], intervention="negative-zero", fraction=0.01, cohort_layers="all",
-        chosen_at="same", word_class=word_class,
+        chosen_at="same", word_class=word_class, controls=np.where(table["rule"] == "top", "", "top"), is_matched=-1,
     )  # fmt: skip
 
 
@@ -226,14 +226,33 @@ def test_one_condition_alone_is_modelled_without_contrasts():
     assert (found["surprisal_fits"]["slopes"] == "none: one condition").all()
 
 
-def test_controls_are_matched_on_what_they_share():
+def test_a_cohort_is_compared_with_those_that_control_for_it():
     table = ablation_table()
     assert sorted(control_pairs(table)) == [
         ("negative-zero top", "negative-zero bottom"), ("negative-zero top", "negative-zero random")
     ]  # fmt: skip
-    assert control_pairs(table.assign(fraction=np.where(table["rule"] == "random", 0.02, 0.01))) == [
-        ("negative-zero top", "negative-zero bottom")
+    assert control_pairs(table.assign(controls=np.where(table["rule"] == "random", "top", ""))) == [
+        ("negative-zero top", "negative-zero random")
     ]
+    elsewhere = table.assign(intervention=np.where(table["rule"] == "random", "both-zero", "negative-zero"))
+    assert control_pairs(elsewhere) == [("negative-zero top", "negative-zero bottom")]
+
+
+def test_an_unmatched_control_is_flagged_in_means_contrasts_and_curves():
+    """Matched at step 10 and not at step 20: the last checkpoint decides, in the curve each step for itself."""
+    table = ablation_table()
+    is_random = table["rule"] == "random"
+    table["is_matched"] = np.where(is_random, (table["checkpoint"] == 10).astype(int), -1)
+    tables = surprisal_effects(table, n_replicates=200)
+    wanted = {"negative-zero top": -1, "negative-zero random": 0, "negative-zero bottom": -1}
+    for name, column in (("surprisal_means", "condition"), ("surprisal_contrasts", "against")):
+        flags = tables[name].groupby(column)["is_matched"].unique().map(list).to_dict()
+        assert flags == {key: [flag] for key, flag in wanted.items() if key in flags}
+    curves = surprisal_curves(table)
+    flags = curves[curves["rule"] == "random"].groupby("checkpoint")["is_matched"].unique().map(list).to_dict()
+    assert flags == {10: [1], 20: [0]}
+    pooled = surprisal_curves(table, "cohort_layers")
+    assert (pooled.loc[pooled["rule"] == "random", "is_matched"] == 0).all(), "over both steps it is not matched"
 
 
 def test_curves_follow_the_checkpoints_and_may_miss_cells():

@@ -31,6 +31,15 @@ def test_dots_and_whiskers_are_at_their_places(ax):
     assert ax.get_legend() is not None
 
 
+def test_a_long_name_is_cut_but_for_its_mark(ax):
+    names = {"DET": "perplexity-matched-0.01-all-layers0to1-atlast (not matched)", "NOUN": "x" * 50}
+    table = TABLE.replace({"upos": names})
+    interval_plot(table, "upos", "who", "d", ax, colors={"top": "red"}, label="", reference=0)
+    cut, marked = (text.get_text() for text in ax.get_yticklabels())
+    assert marked == "perplexity-matched-0.01-all-layers0to1-a… (not matched)"
+    assert cut == "x" * 40 + "…"
+
+
 def test_other_bounds_may_be_named(ax):
     table = TABLE.assign(low=TABLE["d"] - 1, high=TABLE["d"] + 1)
     interval_plot(table, "upos", "who", "d", ax, colors={"top": "red"}, label="", reference=0, bounds=("low", "high"))

@@ -5,11 +5,24 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from actstore.design import CohortSpec, Design
+from actstore.schema import Selection
+from reports.methods import limits, methods
 from reports.panels import ablation, grammar, pairs, sections, surprisal, training
 from reports.results import Results, Run
-from reports.study import Study
+from reports.study import AblationStudy, Study
+from reports.tables import page_tables
 
-LABELS = {"checkpoint": 5, "fraction": 0.01, "cohort_layers": "all", "chosen_at": "same", "n_neurons": 4, "n_seeds": 1}
+LABELS = {
+    "checkpoint": 5,
+    "fraction": 0.01,
+    "cohort_layers": "all",
+    "chosen_at": "same",
+    "controls": "",
+    "is_matched": -1,
+    "n_neurons": 4,
+    "n_seeds": 1,
+}
 
 
 def conditions(**value):
@@ -27,10 +40,11 @@ def conditions(**value):
         }
     ]
     for (intervention, cohort), (estimate, lower, upper) in rows.items():
-        rule = cohort.rsplit("-", 1)[0]
+        rule = cohort.partition("-0")[0]
         found.append(
             {
                 **LABELS,
+                "controls": "" if rule == "top" else "top-0.01",
                 "intervention": intervention,
                 "cohort": cohort,
                 "rule": rule,
@@ -43,7 +57,7 @@ def conditions(**value):
 
 
 def perplexity(rows):
-    return conditions(perplexity_ratio=rows).assign(perplexity=9.0, target_perplexity=9.0, is_matched=-1, n_tokens=1000)
+    return conditions(perplexity_ratio=rows).assign(perplexity=9.0, target_perplexity=9.5, n_tokens=1000)
 
 
 def made(ablations=None, nonlinearity="gelu", **tables):
@@ -60,18 +74,74 @@ TOP, RANDOM = ("negative-zero", "top-0.01"), ("negative-zero", "random-0.01")
 def test_perplexity_names_the_effect_and_the_controls():
     results = made({"a": {"perplexity": perplexity({TOP: (1.2, 1.1, 1.3), RANDOM: (1.0, 0.99, 1.01)})}})
     assert ablation.perplexity(results).finding == (
-        "Negative-zero of top-0.01 raises perplexity: 1.2000 [1.1000, 1.3000]; controls: random-0.01 1.0000 [0.9900, 1.0100]."
+        "Negative-zero of top-0.01 raises perplexity: 1.2000 [1.1000, 1.3000]; its controls: random-0.01 1.0000 [0.9900, 1.0100]."
     )
     results = made({"a": {"perplexity": perplexity({TOP: (1.001, 0.99, 1.01)})}})
     assert ablation.perplexity(results).finding.startswith("There is no evidence that perplexity changes")
 
 
-def test_an_unmatched_control_is_named():
-    table = perplexity({TOP: (1.2, 1.1, 1.3), ("negative-zero", "perplexity-matched-0.01"): (1.1, 1.0, 1.2)})
-    table.loc[table["rule"] == "perplexity-matched", "is_matched"] = 0
-    assert (
-        "Not matched within tolerance: perplexity-matched-0.01" in ablation.perplexity(made({"a": {"perplexity": table}})).note
+MATCHED, UNMATCHED = "perplexity-matched-0.01", "perplexity-matched-0.01-all"
+
+
+def flagged(table, column="cohort"):
+    """With the second of two perplexity-matched controls not matched."""
+    flags = table[column].str.rpartition("/")[2].map({MATCHED: 1, UNMATCHED: 0}).fillna(-1)
+    return table.assign(is_matched=flags.astype(int))
+
+
+def names_of(panel, axes=0):
+    """Names of the categories and of the legend of a figure."""
+    ax = panel.figure.axes[axes]
+    legend = ax.get_legend()
+    return {label.get_text() for label in (*ax.get_yticklabels(), *(legend.get_texts() if legend else ()))}
+
+
+CONTROLLED = {TOP: (1.2, 1.1, 1.3), ("negative-zero", MATCHED): (1.2, 1.1, 1.3), ("negative-zero", UNMATCHED): (1.1, 1.0, 1.2)}
+CAVEAT = f"Not matched within tolerance: {UNMATCHED}; the nearest is shown and no verdict rests on it."
+
+
+def test_an_unmatched_control_is_marked_in_the_figure_the_sentence_and_the_caption():
+    panel = ablation.perplexity(made({"a": {"perplexity": flagged(perplexity(CONTROLLED))}}))
+    assert panel.finding.endswith(
+        f"its controls: {MATCHED} 1.2000 [1.1000, 1.3000] and {UNMATCHED} (not matched) 1.1000 [1.0000, 1.2000]."
     )
+    assert panel.note.endswith(CAVEAT)
+    assert {MATCHED, f"{UNMATCHED} (not matched)"} <= names_of(panel)
+
+
+def test_a_cohort_is_told_with_its_own_controls_alone():
+    rows = {**CONTROLLED, ("negative-zero", "top-0.01-all"): (2.0, 1.9, 2.1)}
+    table = perplexity(rows).assign(is_matched=-1)
+    table.loc[table["cohort"] == UNMATCHED, "controls"] = "top-0.01-all"
+    panel = ablation.perplexity(made({"a": {"perplexity": table}}))
+    assert panel.finding.startswith("Negative-zero of top-0.01 raises perplexity: 1.2000")
+    assert panel.finding.endswith(f"its controls: {MATCHED} 1.2000 [1.1000, 1.3000].")
+    assert "top-0.01-all" in names_of(panel)
+
+
+def test_limits_and_methods_tell_what_a_control_is_matched_to():
+    table = flagged(perplexity(CONTROLLED))
+    results = made({"a": {"perplexity": table}})
+    assert (
+        f"In “a” the control {UNMATCHED} under negative-zero is not matched to top-0.01 on perplexity at checkpoint 5 (9.0000, not 9.5000): "
+        "the nearest is shown and no verdict rests on it."
+    ) in limits(results, [])
+    assert "Controls are matched on perplexity over all their layers together, not layer by layer." in limits(results, [])
+    cohorts = (CohortSpec(), CohortSpec("perplexity-matched", scope=("layer", "all")))
+    run = Run(
+        "a",
+        {"perplexity": table},
+        {"model": "m", "corpus": "c", "checkpoints": "5"},
+        {"token": 9, "checkpoint": 1, "condition": 4},
+    )
+    study = AblationStudy("a", Design("m", cohorts=cohorts))
+    text = methods(
+        Results(Study("s", ("m",)), {}, {"a": run}, Selection({0: (1,)}, "top", "d", 0.01, "m", "", 5, 9), {"a": study})
+    )[-2]
+    assert (
+        "as many of the bottom neurons (of each layer or of all layers together) as raise perplexity like the cohort that they control for, top-0.01 "
+        "(within 0.5% of its perplexity and a tenth of its rise; matched once, with all these neurons ablated together, not layer by layer)"
+    ) in text
 
 
 def test_a_relu_model_that_changes_is_an_alarm():
@@ -103,9 +173,9 @@ def test_the_sweep_needs_several_shares():
     assert panel.finding == "At 5% of each layer the ratio is top 1.100 [1.000, 1.200]."
 
 
-def dissociation_table(is_double, p):
+def dissociation_table(is_double, p, compared=("intact", "random-0.01")):
     rows = []
-    for against in ("intact", "random-0.01"):
+    for against in compared:
         rows.append({
             **LABELS, "intervention": "negative-zero", "cohort": "top-0.01", "rule": "top", "against": against, "grammar_cost": 0.2,
             "grammar_cost_lower": 0.1, "grammar_cost_upper": 0.3, "other_cost": 0.0, "other_cost_lower": -0.1, "other_cost_upper": 0.1,
@@ -129,6 +199,30 @@ def test_the_dissociation_is_claimed_only_where_it_was_found(is_double, said):
     assert "random-0.01 +0.200 [+0.100, +0.300], p = 0.001" in panel.finding
 
 
+@pytest.mark.parametrize("is_double", [True, False])
+def test_no_dissociation_rests_on_an_unmatched_control(is_double):
+    table = flagged(dissociation_table(is_double, 0.001, (MATCHED, UNMATCHED)), "against")
+    table["is_double"] = is_double & (table["against"] == UNMATCHED)
+    panel = grammar.dissociation(made({"a": {"perplexity": perplexity(CONTROLLED), "dissociation": table}}))
+    assert panel.finding == (
+        f"There is no evidence of a double dissociation: interaction against {MATCHED} +0.200 [+0.100, +0.300], p = 0.001; not counted, as "
+        f"perplexity is not matched: against {UNMATCHED} (not matched) +0.200 [+0.100, +0.300], p = 0.001."
+    )
+    assert panel.note.endswith(CAVEAT)
+    assert names_of(panel, 1) == {MATCHED, f"{UNMATCHED} (not matched)"}
+
+
+def test_the_cost_of_an_unmatched_control_is_marked():
+    """Against the intact model the cohort itself is the control."""
+    table = pd.concat(
+        [dissociation_table(False, 0.5, ("intact",)).assign(cohort=name) for name in ("top-0.01", MATCHED, UNMATCHED)]
+    )
+    table = flagged(table.assign(rule=table["cohort"].str.partition("-0")[0]))
+    panel = grammar.dissociation(made({"a": {"perplexity": perplexity(CONTROLLED), "dissociation": table}}))
+    assert {"top-0.01", MATCHED, f"{UNMATCHED} (not matched)"} <= names_of(panel)
+    assert panel.note.endswith(CAVEAT)
+
+
 def phenomena_table(estimate, lower, upper):
     table = conditions(delta_accuracy={TOP: (estimate, lower, upper)}).assign(benchmark="b", n_pairs=50, n_ties=0)
     return pd.concat([table.assign(phenomenon=name) for name in ("binding", "all")], ignore_index=True)
@@ -147,6 +241,63 @@ def test_phenomena_count_the_intervals_without_zero():
     assert "1 of 2 phenomena" in found
     tables["accuracy_by_phenomenon"] = phenomena_table(-0.2, -0.3, 0.1)
     assert "0 of 1 phenomena" in grammar.phenomena(made({"a": tables})).finding
+
+
+def test_unmatched_controls_are_marked_by_phenomenon_and_in_the_tables_of_the_page():
+    rows = dict.fromkeys(CONTROLLED, (-0.2, -0.3, -0.1))
+    accuracy = flagged(
+        conditions(delta_accuracy=rows).assign(benchmark="b", n_pairs=50, n_ties=0, phenomenon="binding", accuracy=0.5)
+    )
+    accuracy = pd.concat([accuracy, accuracy.assign(phenomenon="all")], ignore_index=True)
+    tests = flagged(dissociation_table(False, 0.5, (MATCHED, UNMATCHED)), "against")
+    tables = {
+        "perplexity": flagged(perplexity(CONTROLLED)),
+        "accuracy_by_phenomenon": accuracy,
+        "dissociation": tests,
+        "paired_tests": tests.assign(benchmark="b", phenomenon="all", n_lost=1, n_gained=1, delta_accuracy=0.1, p=0.5),
+        "probes": accuracy.assign(probe="facts", n_items=9, chance=0.25),
+    }
+    panel = grammar.phenomena(made({"a": tables}))
+    assert panel.note.endswith(CAVEAT)
+    assert f"{UNMATCHED} (not matched)" in names_of(panel)
+    neurons = pd.DataFrame({"layer": [0], "neuron": [1], "wasserstein_distance": [0.2], "selected": [True]})
+    surprising = {
+        name: flagged(table, "against")
+        for name, table in surprisal_tables((0.2, 0.1, 0.3), 0.01, UNMATCHED).items()
+        if "against" in table
+    }
+    shown = {table.key: table for table in page_tables(made({"a": tables | surprising}, neurons=neurons))}
+    for key in ("perplexity", "phenomena", "dissociation", "paired-tests", "probes", "surprisal-contrasts"):
+        texts = {cell.text.rpartition("/")[2] for row in shown[key].rows for cell in row}
+        assert f"{UNMATCHED} (not matched)" in texts, key
+        assert UNMATCHED not in texts, key
+
+
+@pytest.mark.parametrize("is_layers", [True, False])
+def test_curves_and_layer_groups_mark_unmatched_controls(is_layers):
+    table = perplexity({TOP: (1.2, 1.1, 1.3), ("negative-zero", MATCHED): (1.2, 1.1, 1.3)})
+    name = "cohort_layers" if is_layers else "checkpoint"
+    parts = [table.assign(**{name: value}) for value in (("0-1", "2-3") if is_layers else (5, 6))]
+    if is_layers:
+        parts = [part.assign(cohort=part["cohort"] + f"-layers{index}") for index, part in enumerate(parts)]
+    parts[0].loc[parts[0]["rule"] == "perplexity-matched", "is_matched"] = 1
+    parts[1].loc[parts[1]["rule"] == "perplexity-matched", "is_matched"] = 0
+    results = made({"a": {"perplexity": pd.concat(parts, ignore_index=True)}})
+    panel = grammar.layers(results) if is_layers else grammar.over_training(results)
+    who = "perplexity-matched" + ("" if is_layers else ", chosen at the same step")
+    assert {who, f"{who} (not matched)"} <= names_of(panel)
+    assert f"Not matched within tolerance: {MATCHED}{'-layers1' if is_layers else ''};" in panel.note
+
+
+def test_the_sweep_marks_the_shares_that_are_not_matched():
+    table = flagged(perplexity(CONTROLLED))
+    many = [
+        table.assign(fraction=share, cohort=table["cohort"].str.replace("0.01", f"{share:g}")) for share in (0.01, 0.02, 0.05)
+    ]
+    panel = ablation.sweep(made({"a": {"perplexity": pd.concat(many, ignore_index=True)}}))
+    assert {"perplexity-matched", "perplexity-matched-all (not matched)"} <= names_of(panel)
+    assert "perplexity-matched-all (not matched) 1.100" in panel.finding
+    assert "Not matched within tolerance: perplexity-matched-0.01-all, perplexity-matched-0.02-all and" in panel.note
 
 
 def signs_table(top, rest):
@@ -194,7 +345,7 @@ def test_smooth_and_relu_compare_models():
     assert pairs.smooth_and_relu(made(pair_signs=smooth.tables["pair_signs"])) is None
 
 
-def surprisal_tables(scaffolding, p):
+def surprisal_tables(scaffolding, p, against="random-0.01"):
     fits = pd.DataFrame([
         {"checkpoint": 5, "intervention": "negative-zero", "by": by, "n_rows": 9, "slopes": "none", "flags": "", "residual_excess_kurtosis": 9.0, "n_disagreeing": 1, "n_effects": 4}
         for by in ("upos", "word_class")
@@ -204,10 +355,12 @@ def surprisal_tables(scaffolding, p):
         "checkpoint": 5,
         "intervention": "negative-zero",
         "condition": "negative-zero/top-0.01",
-        "against": "negative-zero/random-0.01",
+        "against": f"negative-zero/{against}",
+        "is_matched": -1,
     }
     bounds = {"estimate": estimate, "robust_lower": lower, "robust_upper": upper, "robust_p_adjusted": p}
     contrasts = pd.DataFrame([{**row, **bounds, "by": "word_class", "level": level} for level in ("scaffolding", "content")])
+    row = {key: value for key, value in row.items() if key != "against"} | {"rule": "top"}
     means = pd.DataFrame([{**row, **bounds, "by": "upos", "level": level} for level in ("DET", "NOUN")])
     return {
         "perplexity": perplexity({TOP: (1, 1, 1)}),
@@ -226,6 +379,49 @@ def test_scaffolding_words_suffer_only_where_the_corrected_test_says_so():
     assert found.startswith("There is no evidence that scaffolding words suffer more")
     found = surprisal.upos(made({"a": surprisal_tables((0.2, 0.1, 0.3), 0.01)})).finding
     assert found.startswith("Under the top cohort 2 of 2 parts of speech have an interval without 0; largest DET +0.200")
+
+
+def test_scaffolding_is_not_said_to_suffer_on_an_unmatched_control():
+    tables = surprisal_tables((0.2, 0.1, 0.3), 0.01, UNMATCHED)
+    unmatched = flagged(tables["surprisal_contrasts"], "against")
+    panel = surprisal.contrasts(made({"a": tables | {"surprisal_contrasts": unmatched}}))
+    told = "scaffolding +0.200 [+0.100, +0.300] (p = 0.010) and content +0.200 [+0.100, +0.300] (p = 0.010)"
+    assert panel.finding == (
+        "No control is matched, so nothing is said of scaffolding words; not counted, as perplexity is not matched: against "
+        f"{UNMATCHED} (not matched): {told}."
+    )
+    assert panel.note.endswith(CAVEAT)
+    assert f"{UNMATCHED} (not matched)" in names_of(panel)
+    matched = flagged(surprisal_tables((0.2, -0.1, 0.3), 0.4, MATCHED)["surprisal_contrasts"], "against")
+    both = tables | {"surprisal_contrasts": pd.concat([matched, unmatched], ignore_index=True)}
+    finding = surprisal.contrasts(made({"a": both})).finding
+    assert finding.startswith(
+        f"There is no evidence that scaffolding words suffer more than under any control; against {MATCHED}: scaffolding"
+    )
+    assert finding.endswith(f"not counted, as perplexity is not matched: against {UNMATCHED} (not matched): {told}.")
+
+
+def test_means_and_curves_of_surprisal_mark_unmatched_controls():
+    tables = surprisal_tables((0.2, 0.1, 0.3), 0.01)
+    means = tables["surprisal_means"]
+    means = pd.concat(
+        [means, *(means.assign(condition=f"negative-zero/{name}", rule="perplexity-matched") for name in (MATCHED, UNMATCHED))]
+    )
+    means = flagged(means, "condition")
+    steps = pd.concat([means.assign(checkpoint=step, level="scaffolding") for step in (5, 6)], ignore_index=True)
+    steps = pd.concat([steps, steps.assign(level="content")], ignore_index=True)
+    results = made(
+        {
+            "a": tables
+            | {
+                "surprisal_means": means,
+                "surprisal_over_checkpoint": steps.drop_duplicates(["condition", "level", "checkpoint"]),
+            }
+        }
+    )
+    for panel, axes in ((surprisal.upos(results), 0), (surprisal.curves(results), 1)):
+        assert panel.note.endswith(CAVEAT)
+        assert {"top-0.01", MATCHED, f"{UNMATCHED} (not matched)"} <= names_of(panel, axes)
 
 
 def test_panels_without_their_tables_are_left_out_and_named():
