@@ -2,8 +2,10 @@
 
 Owns the steps, their order and their keys. Every step is a command line run in a process of its
 own, so memory is given back, and nothing here imports torch. A step's key is a digest of its
-command, the code that it runs and the keys of the steps before it; a step whose key is recorded
-and whose outputs exist is not run again.
+command, the modules that it imports and the keys of the steps before it; a step whose key is
+recorded and whose outputs exist is not run again. A store is written under a name that has the
+key in it, so that what is unfinished is gone on with by the same code alone, and takes the place
+of the one before only when it is whole.
 """
 
 from __future__ import annotations
@@ -23,14 +25,14 @@ from typing import Any
 
 import tomli_w
 
+from actstore.builtin import MODELS_FOLDER
 from actstore.errors import ActstoreError
+from reports.imports import imported_files
 from reports.study import AblationStudy, Study, design_table
 
 _ROOT = Path(__file__).parent.parent
 _PYTHON = (sys.executable, "-m")
-_ANALYSIS = ("analysis", "actstore/schema.py", "actstore/store.py", "actstore/selection.py")
 _LIBRARIES = ("numpy", "scipy", "torch", "transformers", "xarray", "zarr", "pandas", "statsmodels", "matplotlib")
-_TEXT_SUFFIXES = {".txt", ".conllu", ".jsonl", ".gz"}
 
 
 @dataclass(frozen=True)
@@ -40,15 +42,17 @@ class Step:
     name: str
     command: tuple[str, ...]
     code: tuple[str, ...]
-    """Packages or files of this project whose source the result depends on."""
+    """Modules of this project, and other files, whose source the result depends on; with all that the modules import."""
     outputs: tuple[Path, ...]
     after: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
-    """Names that may be files of the user's (model, corpus, pairs); their contents enter the key."""
+    """Names that may be an embedded model or files of the user's (model, corpus, pairs); their contents enter the key."""
     work: str = ""
     """How much there is to do, in words."""
     file: tuple[Path, str] | None = None
     """A file to write first, and its text."""
+    store: Path | None = None
+    """Of the command's arguments the store that it writes; the one that is there is replaced by a finished one alone."""
 
 
 def steps_of(study: Study, study_file: Path, folder: Path) -> list[Step]:
@@ -59,7 +63,7 @@ def steps_of(study: Study, study_file: Path, folder: Path) -> list[Step]:
     return [*steps, Step(
         "report",
         (*_PYTHON, "reports.build", "--study", str(study_file), "--runs", str(folder), "--out", str(folder / "report")),
-        ("reports", *_ANALYSIS, str(study_file)),
+        ("reports.build", "reports/templates", str(study_file)),
         (folder / "report" / "index.html", folder / "report" / "results.json"),
         tuple(step.name for step in steps),
     )]  # fmt: skip
@@ -94,10 +98,11 @@ def _model_steps(study: Study, model: str, is_first: bool, folder: Path) -> Iter
             str(study.window), "--seed", str(study.seed), "--device", study.device, "--compute-dtype", study.compute_dtype,
             "--store", str(store),
         ),
-        ("actstore",),
+        ("actstore.extract",),
         (store,),
         data=(model, study.corpus),
         work=f"{study.tokens or 'all'} tokens × checkpoints {checkpoints}",
+        store=store,
     )  # fmt: skip
     tables = ("neurons", "trajectory", "negative_trajectory", "histogram", "rank_correlations", "explained_by_shape")
     yield Step(
@@ -106,7 +111,7 @@ def _model_steps(study: Study, model: str, is_first: bool, folder: Path) -> Iter
             *_PYTHON, "analysis", "entanglement", "--store", str(store), "--out", str(results), "--fraction",
             str(study.selection.fraction), "--random-seeds", str(study.selection.random_seeds),
         ),
-        _ANALYSIS,
+        ("analysis.__main__",),
         (results / "entanglement.zarr", *selections, *_csv(results, tables)),
         (f"extract {name}",),
     )  # fmt: skip
@@ -117,7 +122,7 @@ def _model_steps(study: Study, model: str, is_first: bool, folder: Path) -> Iter
             *_PYTHON, "analysis", "pairs", *shared, "--pair-tokens", str(study.pairs.tokens), "--neighbours",
             str(study.pairs.neighbours), "--top", str(study.pairs.top),
         ),
-        _ANALYSIS,
+        ("analysis.__main__",),
         (results / "pairs.zarr", *_csv(results, ("pair_signs", "pair_labels"))),
         (f"entanglement {name}",),
     )  # fmt: skip
@@ -125,7 +130,7 @@ def _model_steps(study: Study, model: str, is_first: bool, folder: Path) -> Iter
         yield Step(
             f"atlas {name}",
             (*_PYTHON, "analysis", "atlas", *shared),
-            _ANALYSIS,
+            ("analysis.__main__",),
             _csv(results, ("atlas", "neuron_histograms", "neuron_pairs", "neuron_story")),
             (f"pairs {name}",),
         )
@@ -133,7 +138,7 @@ def _model_steps(study: Study, model: str, is_first: bool, folder: Path) -> Iter
         yield Step(
             f"dynamics {name}",
             (*_PYTHON, "analysis", "dynamics", *shared, "--fraction", str(study.selection.fraction)),
-            _ANALYSIS,
+            ("analysis.__main__",),
             _csv(results, ("emergence", "cohorts", "weights", "overlap")),
             (f"entanglement {name}",),
         )
@@ -146,18 +151,19 @@ def _ablation_steps(ablation: AblationStudy, folder: Path) -> Iterator[Step]:
     yield Step(
         f"ablate {ablation.name}",
         (*_PYTHON, "actstore.cli", "ablate", str(place / "design.toml"), "--store", str(store)),
-        ("actstore",),
+        ("actstore.ablate",),
         (store,),
         (f"entanglement {slug(design.model)}",),
         (design.model, design.text.corpus, *design.readouts.pairs),
         work=f"{ablation.n_conditions()} conditions × checkpoints {design.checkpoints}",
         file=(place / "design.toml", tomli_w.dumps(design_table(ablation, statistics))),
+        store=store,
     )
     options = ("--store", str(store), "--out", str(results))
     yield Step(
         f"tables of {ablation.name}",
         (*_PYTHON, "analysis", "ablation", *options),
-        _ANALYSIS,
+        ("analysis.__main__",),
         _csv(results, ("perplexity", "edited_by_layer")),
         (f"ablate {ablation.name}",),
     )
@@ -165,7 +171,7 @@ def _ablation_steps(ablation: AblationStudy, folder: Path) -> Iterator[Step]:
         yield Step(
             f"surprisal of {ablation.name}",
             (*_PYTHON, "analysis", "surprisal", *options),
-            _ANALYSIS,
+            ("analysis.__main__",),
             _csv(results, ("surprisal_means", "surprisal_fits")),
             (f"ablate {ablation.name}",),
         )
@@ -186,19 +192,32 @@ def keys_of(steps: Sequence[Step]) -> dict[str, str]:
         digest = hashlib.blake2b(digest_size=16)
         digest.update(repr([sys.version_info[:2], *((name, version(name)) for name in _LIBRARIES)]).encode())
         digest.update(repr((step.command[1:], step.file and step.file[1])).encode())
-        for path in (*step.code, *step.data):
-            _add_path(digest, path)
+        for name in step.code:
+            _add_code(digest, name)
+        for name in step.data:
+            _add_path(digest, MODELS_FOLDER / name if name and (MODELS_FOLDER / name).is_dir() else Path(name))
         for before in step.after:
             digest.update(keys[before].encode())
         keys[step.name] = digest.hexdigest()
     return keys
 
 
-def _add_path(digest: Any, name: str) -> None:
-    path = _ROOT / name if (_ROOT / name).exists() else Path(name)
+def _add_code(digest: Any, name: str) -> None:
+    """A module with all that it imports, or a file or folder below the project's root or elsewhere."""
+    try:
+        files = imported_files(name)
+    except ModuleNotFoundError:
+        _add_path(digest, _ROOT / name if (_ROOT / name).exists() else Path(name))
+        return
+    for file in files:
+        digest.update(str(file.relative_to(_ROOT)).encode())
+        digest.update(file.read_bytes())
+
+
+def _add_path(digest: Any, path: Path) -> None:
     files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
     for file in files:
-        if file.suffix == ".pyc" or not file.is_file():
+        if not file.is_file():
             continue
         digest.update(str(file.relative_to(path.parent)).encode())
         if file.suffix in {".safetensors", ".bin", ".gguf"} and file.stat().st_size > 2**26:
@@ -236,19 +255,40 @@ def run(study: Study, study_file: Path, folder: Path, *, dry: bool = False) -> l
             continue
         print(f"{title} …", flush=True)
         ledger.forget(step.name)
-        for path in step.outputs:
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-        if step.file:
-            step.file[0].parent.mkdir(parents=True, exist_ok=True)
-            step.file[0].write_text(step.file[1], encoding="utf-8")
         began = time.monotonic()
-        if subprocess.run(step.command, check=False).returncode:
-            raise ActstoreError(
-                f"step {step.name!r} failed; its message is above. Mend it and run again: finished steps are kept"
-            )
+        _carry_out(step, keys[step.name])
         ledger.record(step.name, keys[step.name], time.monotonic() - began)
         print(f"{title}: {time.monotonic() - began:.1f} s", flush=True)
     return ran
+
+
+def _carry_out(step: Step, key: str) -> None:
+    """Run a step's command, and put in place what it leaves."""
+    command, fresh = step.command, None
+    if step.store is None:
+        for path in step.outputs:
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    else:
+        fresh = step.store.with_name(f"{step.store.stem}-{key[:12]}{step.store.suffix}")
+        command = tuple(str(fresh) if part == str(step.store) else part for part in command)
+        _remove_stores(step.store, keep=fresh)
+    if step.file:
+        step.file[0].parent.mkdir(parents=True, exist_ok=True)
+        step.file[0].write_text(step.file[1], encoding="utf-8")
+    if subprocess.run(command, check=False).returncode:
+        raise ActstoreError(f"step {step.name!r} failed; its message is above. Mend it and run again: finished steps are kept")
+    if step.store is not None and fresh is not None:
+        if step.store.exists():
+            step.store.rename(step.store.with_name(f"{step.store.stem}-before{step.store.suffix}"))
+        fresh.rename(step.store)
+        _remove_stores(step.store, keep=step.store)
+
+
+def _remove_stores(store: Path, keep: Path) -> None:
+    """Remove the stores, finished or not, that earlier keys of a step left beside its own."""
+    for path in store.parent.glob(f"{store.stem}-*{store.suffix}*"):
+        if path.name.removesuffix(".partial") != keep.name:
+            shutil.rmtree(path)
 
 
 class _Ledger:

@@ -82,6 +82,65 @@ def test_a_dry_run_tells_what_is_done_and_what_it_took(chain, capsys):
     assert "[2/3] b: to run, took 0 s last time" in out or "[2/3] b: to run, not run yet" in out
 
 
+STORE = """
+import pathlib, sys
+store = pathlib.Path(sys.argv[1])
+partial = pathlib.Path(f"{store}.partial")
+partial.mkdir(parents=True, exist_ok=True)
+block = partial / f"block-{len(list(partial.iterdir()))}"
+block.write_text(CODE)
+if len(list(partial.iterdir())) < 3:
+    sys.exit(2)
+partial.rename(store)
+"""
+
+
+@pytest.fixture
+def storing(tmp_path, monkeypatch):
+    """A step that writes one block of three a run, and says in each which code wrote it."""
+    code = tmp_path / "code.py"
+    store = tmp_path / "runs" / "store.zarr"
+
+    def steps(*_):
+        script = STORE.replace("CODE", repr(code.read_text()))
+        return [Step("s", (sys.executable, "-c", script, str(store)), (str(code),), (store,), store=store)]
+
+    monkeypatch.setattr(pipeline, "steps_of", steps)
+
+    def again() -> bool:
+        try:
+            return run(STUDY, Path("s.toml"), tmp_path / "runs") == ["s"]
+        except ActstoreError:
+            return False
+
+    return code, store, again
+
+
+def blocks(store):
+    return {file.read_text() for file in store.iterdir()}
+
+
+def test_an_unfinished_store_is_not_gone_on_with_by_other_code(storing):
+    code, store, again = storing
+    code.write_text("old")
+    assert [again(), again()] == [False, False]
+    code.write_text("new")
+    assert [again(), again(), again()] == [False, False, True]
+    assert blocks(store) == {"new"}
+    assert list(store.parent.glob("store*")) == [store]
+
+
+def test_a_store_is_replaced_by_a_finished_one_alone(storing):
+    code, store, again = storing
+    code.write_text("old")
+    assert [again(), again(), again()] == [False, False, True]
+    code.write_text("new")
+    assert not again()
+    assert blocks(store) == {"old"}, "it is there while the new one is not whole"
+    assert [again(), again()] == [False, True]
+    assert blocks(store) == {"new"}
+
+
 def test_keys_follow_the_study(tmp_path):
     def keys(study):
         return keys_of(steps_of(study, tmp_path / "s.toml", tmp_path))

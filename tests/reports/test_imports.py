@@ -1,0 +1,44 @@
+"""What a step's key follows: the modules that its command imports, and no others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reports.imports import imported_files
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def names(module):
+    return {file.relative_to(ROOT).as_posix() for file in imported_files(module)}
+
+
+def test_extraction_depends_on_neither_the_command_line_nor_ablation():
+    assert {"actstore/extract.py", "actstore/block.py", "actstore/__init__.py", "actstore/builtin/grammar.py"} <= names(
+        "actstore.extract"
+    )
+    assert not names("actstore.extract") & {
+        "actstore/cli.py",
+        "actstore/ablate.py",
+        "actstore/builtin/pairs.py",
+        "actstore/plan.py",
+    }
+
+
+@pytest.mark.parametrize("module", ["actstore.extract", "actstore.ablate", "reports.build"])
+def test_all_that_python_loads_is_among_them(module):
+    """By a second route: what is in memory after an import."""
+    code = f"import sys, {module}; print([m.__file__ for n, m in sys.modules.items() if n.split('.')[0] in ('actstore', 'analysis', 'reports')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = {Path(file) for file in eval(done.stdout)}
+    assert loaded <= set(imported_files(module))
+    assert len(loaded) > 10
+
+
+def test_an_unknown_module_is_an_error():
+    with pytest.raises(ModuleNotFoundError, match=r"no module 'analysis\.nothing'"):
+        imported_files("analysis.nothing")
