@@ -55,8 +55,11 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument("store", type=Path)
     info.add_argument("--json", action="store_true", help="for programs")
     info.set_defaults(run=_info)
-    verify = _subcommand(commands, "verify", "recompute every checksum of a store", "actstore verify runs/store.zarr")
-    verify.add_argument("store", type=Path)
+    verify = _subcommand(
+        commands, "verify", "recompute every checksum of a store or of analysis results",
+        "actstore verify runs/store.zarr\n  actstore verify runs/analysis",
+    )  # fmt: skip
+    verify.add_argument("store", type=Path, help="a store, a .zarr of analysis results, or a whole results folder")
     verify.set_defaults(run=_verify)
     return parser
 
@@ -351,7 +354,7 @@ def _verify(options: argparse.Namespace) -> None:
     wrong = verify(options.store)
     if wrong:
         shown = "; ".join(wrong[:10]) + (f"; and {len(wrong) - 10} more" if len(wrong) > 10 else "")
-        raise StoreError(f"{options.store} is damaged: {shown}. Extract it again")
+        raise StoreError(f"{options.store} is damaged: {shown}. Make it again by its own command")
     print(f"{options.store}: all checksums agree")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from actstore import manifest
 from actstore.errors import StoreError
 from actstore.schema import BASELINE, Selection
 from actstore.store import open_store
@@ -84,6 +85,8 @@ def load_results(study: Study, folder: Path) -> Results:
 def _run(place: Path) -> Run:
     if not (place / "analysis").is_dir():
         raise StoreError(f"no results in {place / 'analysis'}; run the study first (`python -m reports STUDY`)")
+    if wrong := manifest.damaged(place / "analysis"):
+        raise StoreError(f"{place / 'analysis'} is damaged: {'; '.join(wrong[:3])}. Remove the folder and run the study again")
     files = sorted((place / "analysis").glob("*.csv"))
     tables = {file.stem: load_table(file) for file in files if file.stem not in _LEFT_OUT and file.stat().st_size > 1}
     store = open_store(place / "store.zarr")
