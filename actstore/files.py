@@ -1,14 +1,25 @@
-"""The user's file system: names that may be paths, bytes that must last, and what it says when something cannot be done."""
+"""The user's file system: names that may be paths, bytes that must last, folders that are ours, and what it says when it refuses."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
-from actstore.errors import StoreError
+from actstore.errors import ActstoreError, StoreError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+MARKER = ".actstore"
+"""In a folder that this package made, and may remove."""
+_NAME = re.compile(r"\w[\w.-]{0,99}")
 
 
 def existing(name: str) -> Path | None:
@@ -45,6 +56,82 @@ def write_synced(path: Path, text: str) -> None:
         sync(file.fileno())
     partial.replace(path)
     sync_path(path.parent)
+
+
+def checked_name(name: str, what: str) -> str:
+    """A name that becomes a folder's: letters, digits, `_`, `.` and `-`, beginning with none of the last two.
+
+    Raises
+    ------
+    ActstoreError
+        If it is none, such as a path.
+    """
+    if _NAME.fullmatch(name) is None:
+        raise ActstoreError(
+            f"{what} must be at most 100 letters, digits, '.', '_' or '-', and begin with none of '.' and '-'; got {name!r}"
+        )
+    return name
+
+
+def claim(folder: Path) -> None:
+    """Make a folder ours: a new or empty one, or one that was.
+
+    Raises
+    ------
+    StoreError
+        If it holds what this package did not write.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        refuse_foreign(folder)
+    (folder / MARKER).touch()
+
+
+def refuse_foreign(path: Path) -> None:
+    """Leave a folder alone that is not ours.
+
+    Raises
+    ------
+    StoreError
+        If this package did not write it.
+    """
+    if not ((path / MARKER).exists() or (path / "ledger" / "zarr.json").exists()):
+        raise StoreError(f"{path} is in the way and was not written by actstore; move it away, or choose another path")
+
+
+def lock(file: IO[str], *, shared: bool = False, wait: bool = False) -> bool:
+    """Hold an open file until it is closed; the system frees it if this process dies. Whether it could be had.
+
+    Raises
+    ------
+    StoreError
+        On a system that has no such locks.
+    """
+    if fcntl is None:
+        raise StoreError("this system has no file locks (Windows): stores can be read here, and must be written elsewhere")
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Work in a folder that is made if need be, and in which no other process of ours works meanwhile.
+
+    Raises
+    ------
+    StoreError
+        If one does, or the folder cannot be written.
+    """
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("w")
+    with file:
+        if fcntl is not None and not lock(file):
+            raise StoreError(f"{folder} is being written by another process; wait for it, or choose another folder")
+        yield
 
 
 @contextmanager

@@ -7,7 +7,6 @@ file of that is known by its checksum from then on. Imports neither torch nor tr
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -27,7 +26,7 @@ from zarr.errors import ZarrUserWarning
 
 from actstore.checked import checked_store, compressors, damaged_files, every_chunk
 from actstore.errors import StoreError, StoreExistsError
-from actstore.files import disk_errors, existing, sync_path, write_synced
+from actstore.files import claim, disk_errors, existing, lock, sync_path, write_synced
 from actstore.layout import ArrayLayout
 from actstore.ledger import LEDGER, Contents, Ledger, Seal, digests_below, file_digest
 from actstore.manifest import MANIFEST, damaged
@@ -138,7 +137,7 @@ class StoreWriter:
         self.workspace = Workspace(self.partial / "data", self.partial / "ledger", self.partial / "scratch")
         self.ledger = Ledger(self.workspace.ledger)
         with disk_errors(self.partial):
-            self.partial.mkdir(parents=True, exist_ok=True)
+            claim(self.partial)
             self._lock_file = (self.partial / "lock").open("w")
             try:
                 self._lock(shared)
@@ -150,16 +149,14 @@ class StoreWriter:
 
     def _lock(self, shared: bool) -> None:
         """Hold the lock file while writing; the system frees it if this process dies."""
-        try:
-            fcntl.flock(self._lock_file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(f"{self.path} is being written by another process; wait for it or choose another path") from None
+        if not lock(self._lock_file, shared=shared):
+            raise StoreError(f"{self.path} is being written by another process; wait for it or choose another path")
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Set-up and finish are done by one of several workers, while the others wait."""
         with (self.partial / "setup").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock(file, wait=True)
             yield
 
     def _open(

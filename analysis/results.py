@@ -19,6 +19,7 @@ from zarr.errors import ZarrUserWarning
 from actstore import manifest
 from actstore.checked import checked_store, compressors, every_chunk, seal_group
 from actstore.errors import StoreError
+from actstore.files import claim, disk_errors, refuse_foreign
 from actstore.ledger import Contents
 
 ENTANGLEMENT, PAIRS, DIFFERENTIATION = "entanglement", "pairs", "differentiation"
@@ -27,14 +28,12 @@ ENTANGLEMENT, PAIRS, DIFFERENTIATION = "entanglement", "pairs", "differentiation
 def save_table(table: pd.DataFrame, path: Path) -> None:
     """Write a tidy table under its final name only when whole."""
     partial = path.with_name(path.name + ".partial")
-    try:
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         table.to_csv(partial, index=False, float_format="%.10g", compression="gzip" if path.suffix == ".gz" else None)
         manifest.forget(path)
         partial.replace(path)
         manifest.record(path)
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}; make space or choose another folder") from None
 
 
 def load_table(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -56,21 +55,24 @@ def load_table(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 def save_dataset(data: xr.Dataset, folder: Path, name: str) -> None:
     """Write `NAME.zarr` into a results folder, under its final name only when whole."""
-    path, partial = folder / f"{name}.zarr", folder / f"{name}.zarr.partial"
+    path, scratch = folder / f"{name}.zarr", folder / ".partial"
     # Strings of fixed length have no place in the Zarr v3 specification.
     data = data.assign_coords({key: coord.astype(object) for key, coord in data.coords.items() if coord.dtype.kind == "U"})
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        with warnings.catch_warnings():
+    with disk_errors(path):
+        claim(scratch)
+        partial, before = scratch / path.name, scratch / f"before-{path.name}"
+        for old in (partial, before):
+            shutil.rmtree(old, ignore_errors=True)
+        with warnings.catch_warnings(), every_chunk():
             warnings.simplefilter("ignore", ZarrUserWarning)  # consolidated metadata is not in the v3 specification yet
             encoding: dict[str, Any] = {str(key): {"compressors": compressors()} for key in data.variables}
-            with every_chunk():
-                data.drop_encoding().to_zarr(partial, zarr_format=3, consolidated=True, encoding=encoding)
+            data.drop_encoding().to_zarr(partial, zarr_format=3, consolidated=True, encoding=encoding)
         seal_group(partial)
-        shutil.rmtree(path, ignore_errors=True)
-        partial.replace(path)
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}; make space or choose another folder") from None
+        if path.exists():
+            refuse_foreign(path)
+            path.rename(before)
+        partial.rename(path)
+        shutil.rmtree(scratch)
 
 
 def load_dataset(folder: str | os.PathLike[str], name: str) -> xr.Dataset:

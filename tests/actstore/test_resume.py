@@ -23,6 +23,7 @@ from actstore.builtin import MODELS_FOLDER
 from actstore.cli import main
 from actstore.errors import StoreError
 from actstore.extract import ExtractConfig, Outcome, RunOptions, extract
+from actstore.files import claim
 from actstore.ledger import Ledger, Seal, checksum
 from actstore.store import StoreWriter, open_store, partial_path, verify
 from tests.helpers import QUIET
@@ -253,11 +254,21 @@ def test_another_configuration_does_not_take_over_an_unfinished_store(tmp_path, 
 
 def test_a_store_that_someone_else_writes_is_left_alone(tmp_path):
     path = tmp_path / "s.zarr"
-    partial_path(path).mkdir()
+    claim(partial_path(path))
     with (partial_path(path) / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(StoreError, match="being written by another process"):
             extract(CONFIG, path, QUIET)
+
+
+def test_a_folder_of_someone_else_s_is_left_alone(tmp_path):
+    """Neither overwritten nor removed, though its name is that of an unfinished store."""
+    path = tmp_path / "s.zarr"
+    partial_path(path).mkdir()
+    (partial_path(path) / "thesis.txt").write_text("years of work")
+    with pytest.raises(StoreError, match="was not written by actstore"):
+        extract(CONFIG, path, QUIET)
+    assert contents(tmp_path) == {"s.zarr.partial/thesis.txt": b"years of work"}
 
 
 def test_verify_names_what_is_damaged_and_what_is_missing(whole, tmp_path, capsys):
