@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -27,11 +29,12 @@ import tomli_w
 
 from actstore.builtin import MODELS_FOLDER
 from actstore.errors import ActstoreError
+from actstore.files import alone, refuse_foreign, write_synced
 from reports.imports import imported_files
 from reports.study import AblationStudy, Study, design_table
 
 _ROOT = Path(__file__).parent.parent
-_PYTHON = (sys.executable, "-m")
+_PYTHON = (sys.executable, "-P", "-m")  # -P: what lies in the user's folder must not take the place of our modules
 _LIBRARIES = ("numpy", "scipy", "torch", "transformers", "xarray", "zarr", "pandas", "statsmodels", "matplotlib")
 
 
@@ -234,7 +237,11 @@ def run(study: Study, study_file: Path, folder: Path, *, dry: bool = False) -> l
     ActstoreError
         If a step fails; its own message is already on stderr.
     """
-    steps = steps_of(study, study_file, folder)
+    with nullcontext() if dry else alone(folder):
+        return _run(steps_of(study, study_file, folder), folder, dry)
+
+
+def _run(steps: Sequence[Step], folder: Path, dry: bool) -> list[str]:
     keys = keys_of(steps)
     ledger = _Ledger(folder / "steps.json")
     ran: list[str] = []
@@ -275,7 +282,7 @@ def _carry_out(step: Step, key: str) -> None:
     if step.file:
         step.file[0].parent.mkdir(parents=True, exist_ok=True)
         step.file[0].write_text(step.file[1], encoding="utf-8")
-    if subprocess.run(command, check=False).returncode:
+    if subprocess.run(command, check=False, env=_environment()).returncode:
         raise ActstoreError(f"step {step.name!r} failed; its message is above. Mend it and run again: finished steps are kept")
     if step.store is not None and fresh is not None:
         if step.store.exists():
@@ -284,26 +291,40 @@ def _carry_out(step: Step, key: str) -> None:
         _remove_stores(step.store, keep=step.store)
 
 
+def _environment() -> dict[str, str]:
+    """Of a step: it finds the modules of this project that its key follows."""
+    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
 def _remove_stores(store: Path, keep: Path) -> None:
     """Remove the stores, finished or not, that earlier keys of a step left beside its own."""
     for path in store.parent.glob(f"{store.stem}-*{store.suffix}*"):
         if path.name.removesuffix(".partial") != keep.name:
+            refuse_foreign(path)
             shutil.rmtree(path)
 
 
 class _Ledger:
-    """Which steps were finished with which key, and how long each took."""
+    """Which steps were finished with which key, and how long each took; kept twice, so that damage to one file costs nothing."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
-        self._steps: dict[str, dict[str, Any]] = {}
-        try:
-            read = json.loads(file.read_text(encoding="utf-8"))
-            self._steps = {name: {"key": str(step["key"]), "seconds": float(step["seconds"])} for name, step in read.items()}
-        except FileNotFoundError:
-            pass
-        except (ValueError, TypeError, KeyError, AttributeError):
+        self._files = (file, file.with_name(f"{file.stem}-copy{file.suffix}"))
+        self._steps: dict[str, dict[str, Any]] = next(filter(None, map(self._read, self._files)), {})
+        if not self._steps and any(path.exists() for path in self._files):
             print(f"{file} cannot be read: every step is run again", file=sys.stderr)
+
+    @staticmethod
+    def _read(file: Path) -> dict[str, dict[str, Any]]:
+        """The steps; none if the file is not there or damaged."""
+        try:
+            listed = json.loads(file.read_text(encoding="utf-8"))
+            steps = {
+                name: {"key": str(step["key"]), "seconds": float(step["seconds"])} for name, step in listed["steps"].items()
+            }
+            return steps if listed["digest"] == _digest(steps) else {}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return {}
 
     def key(self, name: str) -> str:
         return str(self._steps.get(name, {}).get("key", ""))
@@ -323,8 +344,13 @@ class _Ledger:
 
     def _write(self, steps: dict[str, dict[str, Any]]) -> None:
         self._steps = steps
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._file.write_text(json.dumps(steps, indent=1) + "\n", encoding="utf-8")
+        self._files[0].parent.mkdir(parents=True, exist_ok=True)
+        for file in self._files:
+            write_synced(file, json.dumps({"steps": steps, "digest": _digest(steps)}, indent=1) + "\n")
+
+
+def _digest(steps: dict[str, dict[str, Any]]) -> str:
+    return hashlib.blake2b(json.dumps(steps, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def recorded_keys(folder: Path) -> dict[str, str]:

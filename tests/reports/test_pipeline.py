@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from actstore.design import CohortSpec, Design, Readouts, load_design
-from actstore.errors import ActstoreError
+from actstore.errors import ActstoreError, StoreError
+from actstore.files import alone
 from reports import pipeline
 from reports.pipeline import Step, keys_of, run, steps_of
 from reports.study import AblationStudy, Study, load_study
@@ -59,13 +60,46 @@ def test_a_failed_step_stops_the_run_and_is_tried_again(chain, monkeypatch, tmp_
     assert run(STUDY, Path("s.toml"), folder) == ["b", "c"]
 
 
-def test_a_broken_ledger_is_forgotten(chain, capsys):
+@pytest.mark.parametrize("damage", ['{"a": 3', "", "[]", None])
+def test_damage_to_the_list_of_steps_costs_no_work(chain, damage):
     _, folder = chain
     run(STUDY, Path("s.toml"), folder)
-    (folder / "steps.json").write_text('{"a": 3')
+    for name in ("steps.json", "steps-copy.json"):
+        file = folder / name
+        text = file.read_text()
+        file.write_text(text.replace('"seconds": 0', '"seconds": 1', 1) if damage is None else damage)
+        assert run(STUDY, Path("s.toml"), folder) == []
+        file.write_text(text)
+
+
+def test_where_the_list_of_steps_and_its_copy_are_lost_every_step_is_run_again(chain, capsys):
+    _, folder = chain
+    run(STUDY, Path("s.toml"), folder)
+    for name in ("steps.json", "steps-copy.json"):
+        (folder / name).write_text("{")
     assert run(STUDY, Path("s.toml"), folder) == ["a", "b", "c"]
     assert "every step is run again" in capsys.readouterr().err
     assert run(STUDY, Path("s.toml"), folder) == []
+
+
+def test_one_study_at_a_time_runs_in_a_folder(chain):
+    _, folder = chain
+    with alone(folder), pytest.raises(StoreError, match="being written by another process"):
+        run(STUDY, Path("s.toml"), folder)
+    assert run(STUDY, Path("s.toml"), folder) == ["a", "b", "c"]
+
+
+def test_modules_of_the_user_s_do_not_take_the_place_of_ours(tmp_path, monkeypatch):
+    """As in a folder where somebody keeps an analysis.py and a reports/ of their own."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("analysis.py", "reports/__init__.py", "actstore/__init__.py", "numpy.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise SystemExit('the wrong module')")
+    out = tmp_path / "runs" / "help.txt"
+    step = Step("help", (*pipeline._PYTHON, "analysis", "--help"), ("analysis.labels",), (out,))
+    out.parent.mkdir()
+    monkeypatch.setattr(pipeline, "steps_of", lambda *_: [step])
+    assert run(STUDY, Path("s.toml"), tmp_path / "runs") == ["help"]
 
 
 def test_a_dry_run_tells_what_is_done_and_what_it_took(chain, capsys):
@@ -87,9 +121,10 @@ import pathlib, sys
 store = pathlib.Path(sys.argv[1])
 partial = pathlib.Path(f"{store}.partial")
 partial.mkdir(parents=True, exist_ok=True)
+(partial / ".actstore").touch()
 block = partial / f"block-{len(list(partial.iterdir()))}"
 block.write_text(CODE)
-if len(list(partial.iterdir())) < 3:
+if len(list(partial.iterdir())) < 4:
     sys.exit(2)
 partial.rename(store)
 """
@@ -117,7 +152,7 @@ def storing(tmp_path, monkeypatch):
 
 
 def blocks(store):
-    return {file.read_text() for file in store.iterdir()}
+    return {file.read_text() for file in store.glob("block-*")}
 
 
 def test_an_unfinished_store_is_not_gone_on_with_by_other_code(storing):
