@@ -10,7 +10,7 @@ import contextlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -67,21 +67,21 @@ def applied(
     Raises
     ------
     ActstoreError
-        If one of the neurons is already under an intervention, or the family's modules are not known.
+        If one of the neurons is already under an intervention, there is no such layer or neuron, or
+        the family's modules are not known.
     """
     adapter = adapter_for(model, site)
-    means = {}
-    if change.needs_negative_mean:
-        if negative_mean is None:
-            raise SelectionError(
-                f"{change.name} needs every neuron's mean negative pre-activation; name the design's statistics"
-            )
-        # A neuron that was never negative has no mean: there, 0 is the nearest that is not positive.
-        known = torch.from_numpy(np.nan_to_num(negative_mean)).to(model.device, model.dtype)
-        means = {layer: known[layer, list(chosen)] for layer, chosen in neurons.items()}
+    if change.needs_negative_mean and negative_mean is None:
+        raise SelectionError(f"{change.name} needs every neuron's mean negative pre-activation; name the design's statistics")
+    # A neuron that was never negative has no mean: there, 0 is the nearest that is not positive.
+    known = None if negative_mean is None else torch.from_numpy(np.nan_to_num(negative_mean)).to(model.device, model.dtype)
+
+    @cache
+    def means(layer: int) -> tuple[torch.Tensor, ...]:
+        return () if known is None or not change.needs_negative_mean else (known[layer, list(neurons[layer])],)
 
     def changed(layer: int, *values: torch.Tensor) -> torch.Tensor:
-        return change.change(*values, *([means[layer]] if means else []))
+        return change.change(*values, *means(layer))
 
     activations = adapter.activations(model) if change.edits_activation else None
     with edit(adapter.modules(model), neurons, changed, activations):

@@ -18,7 +18,8 @@ import numpy as np
 from actstore.errors import SelectionError, UnknownNameError
 from actstore.interventions import intervention
 from actstore.schema import BASELINE, Selection
-from actstore.selection import RULES, SCOPES
+from actstore.selection import RULES
+from actstore.selection_record import SCOPES
 from actstore.settings import build, read_toml
 
 SAME, LAST = "same", "last"

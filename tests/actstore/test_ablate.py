@@ -27,10 +27,11 @@ from tests.actstore.test_resume import contents
 EVERY = {layer: tuple(range(512)) for layer in range(4)}
 SHORT = Text(corpus="builtin", tokens=300)
 NOTHING = Readouts(pairs=(), probes=())
+NEOX_SITE = "gpt_neox.layers.{layer}.mlp.dense_h_to_4h"
 
 
 def saved(path, **change):
-    chosen = Selection(EVERY, "top", "wasserstein_distance", 1.0, "pico-neox", "", -1, 512)
+    chosen = Selection(EVERY, "top", "wasserstein_distance", 1.0, "pico-neox", NEOX_SITE, "", -1, 512)
     return str(replace(chosen, **change).save(path))
 
 
