@@ -21,8 +21,8 @@ from actstore.schema import BASELINE, Selection
 from actstore.selection import RULES
 from actstore.selection_record import SCOPES
 from actstore.settings import build, read_toml
+from actstore.statistics import SAME
 
-SAME, LAST = "same", "last"
 TOP, PERPLEXITY_MATCHED, FILE = "top", "perplexity-matched", "file"
 _RULES = (*RULES, PERPLEXITY_MATCHED, FILE)
 _GROUPINGS = ("single", "cumulative")

@@ -98,7 +98,7 @@ def edit(
             edited -= wanted
 
 
-def _check_places(neurons: Mapping[int, Sequence[int]], n_layers: int) -> None:
+def _check_places(neurons: Mapping[Any, Sequence[Any]], n_layers: int) -> None:
     """Refuse what is no layer or neuron: a negative one would count from the end."""
     for layer, chosen in neurons.items():
         for value in (layer, *chosen):
