@@ -17,7 +17,7 @@ TORCH_FREE = {
     "actstore",
     *(
         f"actstore.{name}"
-        for name in ("checked", "errors", "ledger", "manifest", "matching", "schema", "selection", "settings", "store")
+        for name in ("checked", "errors", "ledger", "manifest", "matching", "schema", "selection", "settings", "statistics", "store")
     ),
 }
 

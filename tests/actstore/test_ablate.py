@@ -359,7 +359,7 @@ def test_options_beside_a_design_are_refused_by_name(tmp_path, capsys):
         assert main([*command, option, *values]) == 2
         assert f"{option}: not beside a design file; write it into {tmp_path / 'd.toml'}" in capsys.readouterr().err
     assert main([*command, "--seed", "0", "--corpus", "builtin"]) == 2
-    assert "--corpus, --seed: not beside" in capsys.readouterr().err
+    assert "--seed, --corpus: not beside" in capsys.readouterr().err
     assert not (tmp_path / "a.zarr").exists()
 
 
