@@ -24,7 +24,7 @@ from actstore.errors import CorpusError, UnknownNameError
 from actstore.files import existing
 
 DEFAULT_PER_PARADIGM = 50
-BLIMP = "blimp"
+BUILTIN, BLIMP = "builtin", "blimp"
 _BLIMP_REPO = "nyu-mll/blimp"
 _SUFFIXES = (".jsonl", ".jsonl.gz", ".pickle", ".pkl")
 
@@ -74,21 +74,36 @@ def read_pairs(name: str, per_paradigm: int | None = None, seed: int = 0, *, ski
     ----------
     Warstadt et al. (2020), "BLiMP: The Benchmark of Linguistic Minimal Pairs for English".
     """
-    if name == "builtin":
+    if name == BUILTIN:
         from actstore.builtin.pairs import minimal_pairs
 
         return [_pair(record, "", name) for record in minimal_pairs(per_paradigm or DEFAULT_PER_PARADIGM, seed)]
-    if name == BLIMP:
+    path = locate_pairs(name)
+    if path is None:
         found = list(_hub_blimp())
-    elif (path := existing(name)) is not None:
+    else:
         files = [p for p in sorted(path.rglob("*")) if p.name.endswith(_SUFFIXES)] if path.is_dir() else [path]
         found = [pair for file in files for pair in _file(file, path.name.partition(".")[0], skip_bad)]
-    else:
-        raise UnknownNameError("minimal pairs", name, ["builtin", BLIMP, "a path to .jsonl files in BLiMP's form"])
     if not found:
         raise CorpusError(f"{name} holds no minimal pair; expected .jsonl files in BLiMP's form")
     _check_phenomena(found, name)
     return list(_sampled(found, per_paradigm, seed))
+
+
+def locate_pairs(name: str) -> Path | None:
+    """The path of minimal pairs that have no name of their own; None for those that have.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is nothing there.
+    """
+    if name in (BUILTIN, BLIMP):
+        return None
+    path = existing(name)
+    if path is None:
+        raise UnknownNameError("minimal pairs", name, [BUILTIN, BLIMP, "a path to .jsonl files in BLiMP's form"])
+    return path
 
 
 def _check_phenomena(pairs: list[MinimalPair], source: str) -> None:
@@ -206,7 +221,7 @@ def _pair(record: Any, file: str, benchmark: str) -> MinimalPair:
         sentences.append(record[key])
     phenomenon = _named(record, "linguistics_term", "phenomenon")
     paradigm = _named(record, "UID", "paradigm") or (f"{file}/{phenomenon}" if phenomenon else file)
-    return MinimalPair(*sentences, phenomenon or paradigm, paradigm, benchmark)
+    return MinimalPair(sentences[0], sentences[1], phenomenon or paradigm, paradigm, benchmark)
 
 
 def _named(record: Mapping[str, Any], *keys: str) -> str:

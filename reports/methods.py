@@ -23,7 +23,7 @@ def methods(results: Results) -> list[str]:
     for index, run in enumerate(results.models.values()):
         about = run.attributes
         text = (
-            f"{about['model']} ({about['family']}, {about['nonlinearity']}; {run.sizes['layer']} layers of {run.sizes['neuron']} neurons) read "
+            f"{results.called(run)} ({about['family']}, {about['nonlinearity']}; {run.sizes['layer']} layers of {run.sizes['neuron']} neurons) read "
             f"{run.sizes['token']:,} tokens of {Path(about['corpus']).name} in windows of {about.get('window', study.window)}, at "
             f"{'checkpoints ' if run.sizes['checkpoint'] > 1 else 'checkpoint '}{about['checkpoints']}. Pre-activations are those of {about['site']}, "
             f"computed in {about['compute_dtype']}."
@@ -74,7 +74,7 @@ def _ablation(name: str, run: Run, results: Results) -> str:
         asked.append(f"{run.sizes['item']:,} probe items")
     steps = "checkpoints" if run.sizes["checkpoint"] > 1 else "checkpoint"
     return (
-        f"Ablation “{name}” of {about['model']}: {'; '.join(cohorts)}. At {steps} {about['checkpoints']}: {run.sizes['condition']} conditions, read out by "
+        f"Ablation “{name}” of {results.called(run)}: {'; '.join(cohorts)}. At {steps} {about['checkpoints']}: {run.sizes['condition']} conditions, read out by "
         f"{listed(asked)}."
     )
 

@@ -185,7 +185,7 @@ def relu(results: Results) -> Panel | None:
     ]
     return Panel(
         "relu",
-        f"The null control: {run.attributes['model']}, a ReLU model",
+        f"The null control: {results.called(run)}, a ReLU model",
         drawn(
             lambda ax: interval_plot(table, "intervention", "cohort", "perplexity_ratio", ax, colors=colors, label=_RATIO, reference=1),
             (7.5, rows_high(table["intervention"].nunique(), table["cohort"].nunique()) + 0.3),
@@ -199,8 +199,7 @@ def relu(results: Results) -> Panel | None:
 
 def main_run(results: Results) -> Run | None:
     """The ablation with most cohorts beside the top under one intervention on all layers."""
-    runs = [run for run in results.ablations.values() if run.attributes["model"] == results.main.attributes["model"]]
-    return max(runs, key=lambda run: len(comparable(run.tables["perplexity"])), default=None)
+    return max(results.of_main(), key=lambda run: len(comparable(run.tables["perplexity"])), default=None)
 
 
 def _last(run: Run) -> pd.DataFrame:
