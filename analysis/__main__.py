@@ -30,6 +30,7 @@ from analysis.grammar import MARGIN
 from analysis.labels import at_checkpoint
 from analysis.mixed_model import FitWarning
 from analysis.neurons import histogram, neuron_statistics, neuron_table
+from analysis.overlap import text_overlap
 from analysis.profiles import neuron_histograms, neuron_story, pairs_in_context
 from analysis.results import DIFFERENTIATION, ENTANGLEMENT, PAIRS, load_dataset, load_table, save_dataset, save_table
 from analysis.similarity import N_NEIGHBOURS, N_TOKENS, find_pairs
@@ -114,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--score", default="total", help="of minimal pairs: total (default), mean a token, or critical region")
     command.add_argument("--correction", default="holm", help="for many tests: holm (default) or bh")
     command.add_argument("--margin", type=_fraction, default=MARGIN, help=f"change of accuracy that counts as none ({MARGIN})")
+    command.add_argument("--extraction", type=Path, help="the store that neurons were chosen on, to compare its text")
     command.add_argument("--out", type=Path, required=True, help="results folder to write")
     command.set_defaults(run=_ablation)
 
@@ -310,7 +312,8 @@ def _select(options: argparse.Namespace) -> None:
 def _ablation(options: argparse.Namespace) -> None:
     store = _opened(options.store, "ablate", *_OF_AN_ABLATION)
     _check_folder(options, store)
-    tables = ablation_tables(store, options.score, options.correction, options.margin)
+    overlap = {"text_overlap": _overlap(options, store)} if options.extraction else {}
+    tables = overlap | ablation_tables(store, options.score, options.correction, options.margin)
     _save(options.out, tables)
     print(f"{options.out}: {', '.join(tables)}")
     for _, row in tables.get("dissociation", pd.DataFrame()).iterrows():
@@ -320,6 +323,13 @@ def _ablation(options: argparse.Namespace) -> None:
             against = row["against"] + (" (not matched on perplexity)" if row["is_matched"] == 0 else "")
             print(f"  {row['intervention']} of {row['cohort']} against {against}: cost of grammar less cost of the rest {shown}, "
                   f"p {row['p_adjusted']:.3g} ({row['correction']}){'' if not (row['is_double'] or row['is_equivalent']) else ': ' + verdict}")  # fmt: skip
+
+
+def _overlap(options: argparse.Namespace, store: xr.Dataset) -> pd.DataFrame:
+    """How much of the ablation's text the extraction saw."""
+    extraction = _opened(options.extraction, "extract", "preactivation")
+    check_belonging(origin_of(extraction, str(options.extraction)), origin_of(store, str(options.store), other_text=True))
+    return text_overlap(extraction, store)
 
 
 def _surprisal(options: argparse.Namespace) -> None:

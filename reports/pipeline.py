@@ -158,7 +158,7 @@ def _ablation_steps(ablation: AblationStudy, model: str, folder: Path) -> Iterat
     options = ("--store", str(store), "--out", str(results))
     yield Step(
         f"tables of {ablation.name}",
-        (*_PYTHON, "analysis", "ablation", *options),
+        (*_PYTHON, "analysis", "ablation", *options, "--extraction", str(model_folder(folder, model) / "store.zarr")),
         ("analysis.__main__",),
         _csv(results, ("perplexity", "edited_by_layer")),
         (f"ablate {ablation.name}",),

@@ -17,7 +17,18 @@ TORCH_FREE = {
     "actstore",
     *(
         f"actstore.{name}"
-        for name in ("checked", "errors", "ledger", "manifest", "matching", "schema", "selection", "settings", "statistics", "store")
+        for name in (
+            "checked",
+            "errors",
+            "ledger",
+            "manifest",
+            "matching",
+            "schema",
+            "selection",
+            "settings",
+            "statistics",
+            "store",
+        )
     ),
 }
 
