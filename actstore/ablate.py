@@ -376,6 +376,14 @@ class _State:
     def __init__(self, run: Run, model: PreTrainedModel, step: int, fingerprint: str) -> None:
         self._run, self._model, self._step, self._fingerprint = run, model, step, fingerprint
         self._known: dict[Any, float] = {}
+        self._refuse_other_weights(run.statistics.weights_at(step))
+
+    def _refuse_other_weights(self, chosen_on: str | None) -> None:
+        if chosen_on not in (None, self._fingerprint):
+            raise SelectionError(
+                f"the neurons were chosen on other weights of {self._run.job.source.name} step {self._step} (or another "
+                "--compute-dtype); extract and select again"
+            )
 
     def read(self, condition: Condition) -> dict[str, Any]:
         """The values of every array of a cell."""
@@ -418,11 +426,8 @@ class _State:
         if cohort.is_perplexity_matched:
             return self._matched(condition.intervention, cohort)
         chosen = _chosen(cohort, self._run.statistics, self._step)
-        if chosen.checkpoint == self._step and chosen.weights_fingerprint != self._fingerprint:
-            raise SelectionError(
-                f"the neurons were chosen on other weights of {self._run.job.source.name} step {self._step} (or another "
-                "--compute-dtype); extract and select again"
-            )
+        if chosen.checkpoint == self._step:
+            self._refuse_other_weights(chosen.weights_fingerprint)
         return chosen.neurons, None
 
     def _matched(self, name: str, cohort: Cohort) -> tuple[Neurons, Match]:

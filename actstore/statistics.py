@@ -122,6 +122,12 @@ class Statistics:
             raise UnknownNameError(f"checkpoint in {self._path}", wanted, known)
         return ranked[name].sel({CHECKPOINT: int(wanted)})
 
+    def weights_at(self, step: int) -> str | None:
+        """Fingerprint of the weights of a checkpoint; None where the statistics do not have it."""
+        if self.data is None or step not in self.data[CHECKPOINT].values:
+            return None
+        return str(self.data["weights_fingerprint"].sel({CHECKPOINT: step}).item())
+
     def negative_mean(self, step: int, n_layers: int) -> NDArray[np.float64] | None:
         """(layer, neuron) of the whole model, NaN where it is not known; None without statistics."""
         if self.data is None:

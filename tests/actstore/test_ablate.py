@@ -395,6 +395,19 @@ def test_statistics_of_another_site_are_refused(statistics, tmp_path):
         ablate(design, tmp_path / "a", progress=False)
 
 
+@pytest.mark.parametrize("cohort", [CohortSpec(), CohortSpec("perplexity-matched"), CohortSpec(checkpoint=("64",))])
+def test_statistics_of_other_weights_are_refused(statistics, tmp_path, cohort):
+    data = load_dataset(Path(statistics).parent, "entanglement")
+    fingerprints = data["weights_fingerprint"].astype(object)
+    fingerprints[-1] = "0" * 32
+    save_dataset(data.assign_coords(weights_fingerprint=fingerprints), tmp_path, "entanglement")
+    design = Design(
+        "pico-neox", statistics=str(tmp_path / "entanglement.zarr"), text=SHORT, readouts=NOTHING, cohorts=(cohort,)
+    )
+    with pytest.raises(SelectionError, match="chosen on other weights of pico-neox step 4000"):
+        ablate(design, tmp_path / "a", progress=False)
+
+
 def test_unknown_intervention_of_the_command(tmp_path, capsys):
     chosen = saved(tmp_path / "s.json", neurons={0: (1,)})
     options = ["--intervention", "negativezero", "--store", str(tmp_path / "b.zarr")]

@@ -38,6 +38,7 @@ def test_a_whole_file_gives_its_statistics(tmp_path):
     assert read.at("mean", SAME, 0).values.tolist() == VALUES[0].tolist()
     assert read.at("mean", LAST, 0).values.tolist() == VALUES[1].tolist()
     assert read.at("mean", "0", 7).attrs == {"model": "m", "site": "s"}
+    assert [read.weights_at(step) for step in (0, 7, 8)] == ["a", "b", None]
     assert read.negative_mean(7, 3).tolist() == (-VALUES[1]).tolist()
     assert np.isnan(Statistics(saved(tmp_path, lambda data: data.isel(layer=[2]))).negative_mean(0, 3)[:2]).all()
 
