@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from actstore.errors import StoreError, UnknownNameError, run_reporting
+from actstore.errors import SelectionError, StoreError, UnknownNameError, run_reporting
 from actstore.schema import CHECKPOINT, LAYER, NEURON, NOT_A_DUPLICATE, Selection
 from actstore.selection import RULES, select
 from actstore.statistics import check_statistics
@@ -260,6 +260,11 @@ def _selected(options: argparse.Namespace, *results: str) -> tuple[xr.Dataset, S
     """The store and the selection of a command, held to each other and to the results of the folder."""
     path = options.selection or options.results / "selections" / "top.json"
     store, chosen = _opened(options.store, "extract", "preactivation"), Selection.load(path)
+    if chosen.n_neurons_per_layer != store.sizes[NEURON]:
+        raise SelectionError(
+            f"{path} is for layers of {chosen.n_neurons_per_layer} neurons, {options.store} has {store.sizes[NEURON]}; "
+            "select neurons on the same store"
+        )
     of_results = [origin_of_results(options.results, name) for name in (ENTANGLEMENT, *results)]
     check_belonging(origin_of(store, str(options.store)), *of_results, origin_of_selection(chosen, path))
     return store, chosen
@@ -274,7 +279,7 @@ def _check_folder(options: argparse.Namespace, store: xr.Dataset, *, replaces: b
             return
         raise
     if statistics is not None:
-        origin = origin_of(store, str(options.store), other_text=True)
+        origin = origin_of(store, str(options.store), has_own_text=True)
         check_belonging(statistics, origin._replace(weights={}) if replaces else origin)
 
 
@@ -328,7 +333,7 @@ def _ablation(options: argparse.Namespace) -> None:
 def _overlap(options: argparse.Namespace, store: xr.Dataset) -> pd.DataFrame:
     """How much of the ablation's text the extraction saw."""
     extraction = _opened(options.extraction, "extract", "preactivation")
-    check_belonging(origin_of(extraction, str(options.extraction)), origin_of(store, str(options.store), other_text=True))
+    check_belonging(origin_of(extraction, str(options.extraction)), origin_of(store, str(options.store), has_own_text=True))
     return text_overlap(extraction, store)
 
 

@@ -34,7 +34,7 @@ class Origin(NamedTuple):
     """Whether its checkpoints must be those of what it belongs to."""
 
 
-def origin_of(data: xr.Dataset, name: str, *, other_text: bool = False) -> Origin:
+def origin_of(data: xr.Dataset, name: str, *, has_own_text: bool = False) -> Origin:
     """What a store, or results of one, are of.
 
     Parameters
@@ -43,7 +43,7 @@ def origin_of(data: xr.Dataset, name: str, *, other_text: bool = False) -> Origi
         With the attributes `IDENTITY`, and `checkpoint` and `weights_fingerprint` as coordinates.
     name : str
         How a message calls it.
-    other_text : bool
+    has_own_text : bool
         Whether its text and checkpoints may be others, as an ablation's are.
 
     Raises
@@ -57,7 +57,7 @@ def origin_of(data: xr.Dataset, name: str, *, other_text: bool = False) -> Origi
         raise StoreError(f"{name} does not say its {missing}; make it again with this version")
     steps, weights = (np.atleast_1d(data[key].values).tolist() for key in (CHECKPOINT, "weights_fingerprint"))
     model, site, text = (str(data.attrs[key]) for key in IDENTITY)
-    return Origin(name, model, site, "" if other_text else text, dict(zip(steps, weights, strict=True)), not other_text)
+    return Origin(name, model, site, "" if has_own_text else text, dict(zip(steps, weights, strict=True)), not has_own_text)
 
 
 def origin_of_results(folder: Path, name: str) -> Origin | None:
@@ -87,14 +87,14 @@ def origin_of_selection(selection: Selection, path: Path) -> Origin:
     return Origin(str(path), selection.model, selection.site, text, weights, is_whole=False)
 
 
-def check_belonging(store: Origin, *others: Origin | None) -> None:
+def check_belonging(store: Origin, *parts: Origin | None) -> None:
     """Refuse what is not of the same model, site, text and weights.
 
     Parameters
     ----------
     store : Origin
-        What the others are held to.
-    *others : Origin, optional
+        What the parts are held to.
+    *parts : Origin, optional
         What is not there is left out.
 
     Raises
@@ -102,22 +102,22 @@ def check_belonging(store: Origin, *others: Origin | None) -> None:
     StoreError
         If one of them differs; the message names both.
     """
-    for each in filter(None, others):
-        for what, theirs, ours in (("model", each.model, store.model), ("site", each.site, store.site)):
+    for part in filter(None, parts):
+        for what, theirs, ours in (("model", part.model, store.model), ("site", part.site, store.site)):
             if theirs != ours:
-                raise StoreError(f"{each.name} is of the {what} {theirs}, {store.name} of {ours}; name two of one {what}")
-        if each.text and store.text and each.text != store.text:
+                raise StoreError(f"{part.name} is of the {what} {theirs}, {store.name} of {ours}; name two of one {what}")
+        if part.text and store.text and part.text != store.text:
             raise StoreError(
-                f"{each.name} is of another text than {store.name} (fingerprints {each.text} and {store.text}); "
+                f"{part.name} is of another text than {store.name} (fingerprints {part.text} and {store.text}); "
                 "compute it again on this text, or name two of one text"
             )
-        shared = each.weights.keys() & store.weights.keys()
-        changed = next((step for step in sorted(shared) if each.weights[step] != store.weights[step]), None)
+        shared = part.weights.keys() & store.weights.keys()
+        changed = next((step for step in sorted(shared) if part.weights[step] != store.weights[step]), None)
         if changed is not None:
             raise StoreError(
-                f"checkpoint {changed} of {each.name} has other weights than that of {store.name} "
-                f"({each.weights[changed]} and {store.weights[changed]}); compute it again, or name two of one model"
+                f"checkpoint {changed} of {part.name} has other weights than that of {store.name} "
+                f"({part.weights[changed]} and {store.weights[changed]}); compute it again, or name two of one model"
             )
-        absent = sorted(each.weights.keys() - store.weights.keys())
-        if each.is_whole and absent:
-            raise StoreError(f"{each.name} has the checkpoint {absent[0]}, {store.name} does not; compute it again")
+        absent = sorted(part.weights.keys() - store.weights.keys())
+        if part.is_whole and absent:
+            raise StoreError(f"{part.name} has the checkpoint {absent[0]}, {store.name} does not; compute it again")

@@ -47,12 +47,12 @@ def text_overlap(extraction: xr.Dataset, readout: xr.Dataset, run_length: int = 
     """
     if extraction.attrs["tokenizer_fingerprint"] != readout.attrs["tokenizer_fingerprint"]:
         raise StoreError("the extraction and the readout have two tokenizers; name the extraction of the ablated model")
-    (ids, document), (other_ids, other_document) = _tokens(readout), _tokens(extraction)
-    is_seen = shared_runs(ids, document, other_ids, other_document, run_length)
+    (ids, document), (reference_ids, reference_document) = _tokens(readout), _tokens(extraction)
+    is_seen = shared_runs(ids, document, reference_ids, reference_document, run_length)
     row = {
         "extraction_corpus": extraction.attrs["corpus"],
         "extraction_seed": extraction.attrs["seed"],
-        "extraction_documents": len(np.unique(other_document)),
+        "extraction_documents": len(np.unique(reference_document)),
         "readout_corpus": readout.attrs["corpus"],
         "readout_seed": readout.attrs["seed"],
         "n_documents": len(np.unique(document)),

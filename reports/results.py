@@ -122,7 +122,7 @@ def _run(place: Path, model: str) -> Run:
     for name in ("checkpoint", "condition"):
         if name in store.coords:
             attributes[f"{name}s"] = ", ".join(map(str, store[name].values))
-    origin = origin_of(store, str(place / "store.zarr"), other_text="condition" in store.dims)
+    origin = origin_of(store, str(place / "store.zarr"), has_own_text="condition" in store.dims)
     if "weights_fingerprint" in store.coords:
         attributes["weights"] = ", ".join(map(str, store["weights_fingerprint"].values))
     return Run(place.name, tables, attributes, {str(name): size for name, size in store.sizes.items()}, model, origin)

@@ -15,17 +15,17 @@ _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 def shared_runs(
     ids: NDArray[np.int64],
     document: NDArray[np.int64],
-    other_ids: NDArray[np.int64],
-    other_document: NDArray[np.int64],
+    reference_ids: NDArray[np.int64],
+    reference_document: NDArray[np.int64],
     length: int,
 ) -> NDArray[np.bool_]:
     """Which tokens of a text lie in a run that occurs in another text.
 
     Parameters
     ----------
-    ids, other_ids : array (token,)
+    ids, reference_ids : array (token,)
         Vocabulary indices of the two texts.
-    document, other_document : array (token,)
+    document, reference_document : array (token,)
         Document of each token; a document's tokens are neighbours. A run lies in one document.
     length : int
         Tokens in a run. A document of fewer tokens is one run.
@@ -46,7 +46,7 @@ def shared_runs(
     for each in np.unique(run_length):
         inside = np.flatnonzero(run_length == each)
         starts, hashes = _hashed(ids[inside], document[inside], int(each))
-        starts = starts[np.isin(hashes, _hashed(other_ids, other_document, int(each))[1])]
+        starts = starts[np.isin(hashes, _hashed(reference_ids, reference_document, int(each))[1])]
         covered = np.zeros(len(inside) + 1, np.int64)
         np.add.at(covered, starts, 1)
         np.add.at(covered, starts + each, -1)

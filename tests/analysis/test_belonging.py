@@ -34,7 +34,7 @@ def test_what_is_of_one_store_is_taken():
         STORE,
         origin_of(data(), "results"),
         origin_of(data().isel(checkpoint=-1), "pairs of the last checkpoint"),
-        origin_of(data((7, 9), ("b", "c"), corpus_fingerprint="u"), "an ablation, of a text of its own", other_text=True),
+        origin_of(data((7, 9), ("b", "c"), corpus_fingerprint="u"), "an ablation, of a text of its own", has_own_text=True),
         origin_of_selection(selection(provenance={"corpus_fingerprint": "t"}), Path("top.json")),
         origin_of_selection(selection(checkpoint=3, weights_fingerprint="x"), Path("of a checkpoint that the store lacks")),
         None,
@@ -75,7 +75,7 @@ def test_each_difference_of_a_selection_names_both(change, said):
 def test_an_ablation_is_held_to_model_site_and_weights():
     for change, said in (({"model": "n"}, "model n"), ({"site": "r"}, "site r"), ({"weights": ("a", "x")}, "other weights")):
         with pytest.raises(StoreError, match=said):
-            check_belonging(STORE, origin_of(data(**change), "ablation", other_text=True))
+            check_belonging(STORE, origin_of(data(**change), "ablation", has_own_text=True))
 
 
 @pytest.mark.parametrize("name", [*IDENTITY, "weights_fingerprint"])

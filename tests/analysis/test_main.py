@@ -144,6 +144,7 @@ def test_a_store_of_another_model_or_text_is_refused(results, run_folder, strang
     [
         ({"model": "pico-llama"}, "is of the model pico-llama, "),
         ({"site": "layers.{layer}.up"}, "is of the site layers.{layer}.up, "),
+        ({"n_neurons_per_layer": 600, "neurons": {0: (599,)}}, "is for layers of 600 neurons, "),
         ({"weights_fingerprint": "0" * 32}, "checkpoint 4000 of "),
         ({"provenance": {"corpus_fingerprint": "0" * 32}}, "is of another text than"),
     ],

@@ -11,7 +11,7 @@ from analysis.kernels.runs import shared_runs
 RNG = np.random.default_rng(0)
 
 
-def by_hand(ids, document, other_ids, other_document, length):
+def by_hand(ids, document, reference_ids, reference_document, length):
     """The same by comparing every run with every other."""
 
     def runs(ids, document, size):
@@ -21,7 +21,7 @@ def by_hand(ids, document, other_ids, other_document, length):
     for number in set(document):
         inside = [i for i, d in enumerate(document) if d == number]
         size = min(len(inside), length)
-        known = set(runs(other_ids, other_document, size).values())
+        known = set(runs(reference_ids, reference_document, size).values())
         for start, run in runs(ids, document, size).items():
             if document[start] == number and run in known:
                 shared[start : start + size] = True
@@ -56,9 +56,9 @@ def test_a_short_document_is_one_run():
     st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=0, max_size=25),
     st.integers(1, 5),
 )
-def test_it_equals_comparing_every_run_with_every_other(rows, other_rows, length):
+def test_it_equals_comparing_every_run_with_every_other(rows, reference_rows, length):
     def arrays(rows):
         return np.array([i for i, _ in rows], np.int64), np.cumsum([new for _, new in rows]).astype(np.int64)
 
-    texts = (*arrays(rows), *arrays(other_rows))
+    texts = (*arrays(rows), *arrays(reference_rows))
     np.testing.assert_array_equal(shared_runs(*texts, length), by_hand(*texts, length))
