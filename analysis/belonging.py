@@ -12,7 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from actstore.checked import checked_store
 from actstore.errors import StoreError
+from actstore.ledger import Contents
 from actstore.schema import CHECKPOINT, Selection
 
 IDENTITY = ("model", "site", "corpus_fingerprint")
@@ -72,7 +74,7 @@ def origin_of_results(folder: Path, name: str) -> Origin | None:
     if not path.exists():
         return None
     try:
-        data = xr.open_zarr(path, chunks=None)
+        data = xr.open_zarr(checked_store(path, Contents.of(path)), chunks=None)
         return origin_of(data, str(path))
     except StoreError:
         raise

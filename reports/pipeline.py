@@ -144,13 +144,15 @@ def _ablation_steps(ablation: AblationStudy, model: str, folder: Path) -> Iterat
     place, design = ablation_folder(folder, ablation.name), ablation.design
     store, results = place / "store.zarr", place / "analysis"
     statistics = model_folder(folder, model) / "analysis" / "entanglement.zarr"
+    selections = [name for spec in design.cohorts for name in spec.selection]
+    folders = filter(None, [design.readouts.task_folder])
     yield Step(
         f"ablate {ablation.name}",
         (*_PYTHON, "actstore.cli", "ablate", str(place / "design.toml"), "--store", str(store)),
         ("actstore.ablate",),
         (store,),
         (f"entanglement {model}",),
-        (design.model, design.text.corpus, *design.readouts.pairs),
+        (design.model, design.text.corpus, *design.readouts.pairs, *selections, *folders),
         work=f"{ablation.n_conditions()} conditions × checkpoints {design.checkpoints}",
         file=(place / "design.toml", tomli_w.dumps(design_table(ablation, statistics))),
         store=store,
@@ -160,7 +162,7 @@ def _ablation_steps(ablation: AblationStudy, model: str, folder: Path) -> Iterat
         f"tables of {ablation.name}",
         (*_PYTHON, "analysis", "ablation", *options, "--extraction", str(model_folder(folder, model) / "store.zarr")),
         ("analysis.__main__",),
-        _csv(results, ("perplexity", "edited_by_layer")),
+        _csv(results, ("perplexity", "edited_by_layer", "text_overlap")),
         (f"ablate {ablation.name}",),
     )
     if ablation.surprisal:

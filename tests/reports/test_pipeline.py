@@ -12,6 +12,7 @@ from actstore.builtin import MODELS_FOLDER
 from actstore.cli import main as actstore_main
 from actstore.design import CohortSpec, Design, Readouts, load_design
 from actstore.errors import ActstoreError
+from actstore.schema import Selection
 from actstore.store import open_store
 from reports import pipeline
 from reports.pipeline import Step, keys_of, run, steps_of
@@ -171,6 +172,26 @@ def test_steps_are_those_that_the_study_needs(tmp_path):
         "extract pico-neox", "entanglement pico-neox", "pairs pico-neox", "atlas pico-neox", "dynamics pico-neox",
         "extract Model_1B", "entanglement Model_1B", "pairs Model_1B", "ablate a", "tables of a", "surprisal of a", "report",
     ]  # fmt: skip
+
+
+def test_a_users_selections_and_tasks_enter_the_key_of_an_ablation(tmp_path):
+    chosen = Selection({0: (1,)}, "mine", "by hand", 0.5, "pico-neox", "site", "", 0, 2)
+    file, folder = chosen.save(tmp_path / "mine.json"), tmp_path / "tasks"
+    folder.mkdir()
+    design = Design(
+        "pico-neox", readouts=Readouts(task_folder=str(folder)), cohorts=(CohortSpec("file", selection=(str(file),)),)
+    )
+    study = replace(STUDY, ablations=(AblationStudy("a", design),))
+
+    def key():
+        return keys_of(steps_of(study, tmp_path / "s.toml", tmp_path))["ablate a"]
+
+    keys = [key()]
+    replace(chosen, neurons={0: (0,)}).save(file)
+    keys.append(key())
+    (folder / "task.yaml").write_text("task: mine")
+    keys.append(key())
+    assert len(set(keys)) == 3
 
 
 def test_two_models_of_one_base_name_share_nothing(tmp_path):
