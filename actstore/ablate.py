@@ -10,7 +10,7 @@ import contextlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +24,18 @@ from transformers import PreTrainedModel
 from actstore import models, scoring
 from actstore.adapters import adapter_for
 from actstore.builtin.probes import fact_probes, recall_probes
-from actstore.checked import checked_store
-from actstore.design import LAST, SAME, Cohort, Condition, Design, conditions
+from actstore.design import Cohort, Condition, Design, conditions
 from actstore.errors import ActstoreError, SelectionError, StoreError, StoreExistsError, UnknownNameError
 from actstore.extract import ExtractConfig, Job, Outcome, prepare, write_checkpoint_axis
 from actstore.hooks import edit
 from actstore.interventions import Intervention, intervention
-from actstore.ledger import Contents, Seal, checksum
+from actstore.ledger import Seal
 from actstore.matching import Match, match_perplexity
 from actstore.pairs import read_pairs
 from actstore.readouts import ChoiceReadout, PairReadout, Readout, TextReadout
-from actstore.schema import BASELINE, CHECKPOINT, CONDITION, LAYER, NEURON, Selection
+from actstore.schema import BASELINE, CONDITION, LAYER, NEURON, Selection
 from actstore.selection import select
+from actstore.statistics import SAME, Statistics
 from actstore.store import StoreWriter, is_complete
 
 _PROBES = {"facts": fact_probes, "recall": recall_probes}
@@ -67,21 +67,21 @@ def applied(
     Raises
     ------
     ActstoreError
-        If one of the neurons is already under an intervention, or the family's modules are not known.
+        If one of the neurons is already under an intervention, there is no such layer or neuron, or
+        the family's modules are not known.
     """
     adapter = adapter_for(model, site)
-    means = {}
-    if change.needs_negative_mean:
-        if negative_mean is None:
-            raise SelectionError(
-                f"{change.name} needs every neuron's mean negative pre-activation; name the design's statistics"
-            )
-        # A neuron that was never negative has no mean: there, 0 is the nearest that is not positive.
-        known = torch.from_numpy(np.nan_to_num(negative_mean)).to(model.device, model.dtype)
-        means = {layer: known[layer, list(chosen)] for layer, chosen in neurons.items()}
+    if change.needs_negative_mean and negative_mean is None:
+        raise SelectionError(f"{change.name} needs every neuron's mean negative pre-activation; name the design's statistics")
+    # A neuron that was never negative has no mean: there, 0 is the nearest that is not positive.
+    known = None if negative_mean is None else torch.from_numpy(np.nan_to_num(negative_mean)).to(model.device, model.dtype)
+
+    @cache
+    def means(layer: int) -> tuple[torch.Tensor, ...]:
+        return () if known is None or not change.needs_negative_mean else (known[layer, list(neurons[layer])],)
 
     def changed(layer: int, *values: torch.Tensor) -> torch.Tensor:
-        return change.change(*values, *([means[layer]] if means else []))
+        return change.change(*values, *means(layer))
 
     activations = adapter.activations(model) if change.edits_activation else None
     with edit(adapter.modules(model), neurons, changed, activations):
@@ -96,61 +96,6 @@ class Cell:
     condition: int
     step: int
     state: Condition
-
-
-class Statistics:
-    """What neurons are chosen by: a file of `python -m analysis entanglement`, or none.
-
-    Raises
-    ------
-    SelectionError
-        If the file cannot be read or is of another model.
-    """
-
-    def __init__(self, path: str, job: Job) -> None:
-        self._path, self._found = path, None
-        if not path:
-            return
-        try:
-            self._found = xr.open_zarr(checked_store(Path(path), Contents.of(Path(path)))).load()
-        except (OSError, ValueError, KeyError) as error:
-            raise SelectionError(
-                f"cannot read the statistics {path} ({error}); make them by `python -m analysis entanglement`"
-            ) from None
-        _check_model(self._found.attrs.get("model"), len(self._found[NEURON]), self._found[LAYER].values, job)
-
-    @property
-    def digest(self) -> str:
-        """Digest of all values; empty without statistics."""
-        return "" if self._found is None else checksum(np.stack([self._found[name].values for name in self._ranked()]))
-
-    def _ranked(self) -> list[str]:
-        assert self._found is not None
-        return [str(key) for key, array in self._found.data_vars.items() if array.dims == (CHECKPOINT, LAYER, NEURON)]
-
-    def at(self, name: str, cohort_step: str, step: int) -> xr.DataArray:
-        """One statistic (layer, neuron) of the checkpoint that a cohort is chosen at."""
-        if self._found is None:
-            raise SelectionError(
-                f"choosing neurons by {name} needs statistics; name those of `python -m analysis entanglement`"
-            )
-        if name not in self._ranked():
-            raise UnknownNameError(f"statistic in {self._path}", name, self._ranked())
-        known = self._found[CHECKPOINT].values.tolist()
-        wanted = {SAME: str(step), LAST: str(max(known))}.get(cohort_step, cohort_step)
-        if wanted not in map(str, known):
-            raise UnknownNameError(f"checkpoint in {self._path}", wanted, known)
-        values: xr.DataArray = self._found[name].sel({CHECKPOINT: int(wanted)})
-        return values
-
-    def negative_mean(self, step: int, job: Job) -> NDArray[np.float64] | None:
-        """(layer, neuron) of the whole model, NaN where it is not known; None without statistics."""
-        if self._found is None:
-            return None
-        found = self.at("negative_mean", SAME, step)
-        values = np.full((len(job.layout.layers), job.layout.n_neurons), np.nan)
-        values[found[LAYER].values] = found.values
-        return values
 
 
 @dataclass(frozen=True)
@@ -250,7 +195,10 @@ def concrete(design: Design) -> Run:
         documents=text.documents, spacy=text.spacy, site=design.site, device=design.device, compute_dtype=design.compute_dtype,
     ))  # fmt: skip
     states = conditions(design, len(job.layout.layers))
-    statistics = Statistics(design.statistics, job)
+    statistics = Statistics(design.statistics)
+    if (data := statistics.data) is not None:
+        what = f"the statistics {design.statistics}"
+        _check_origin(what, data.attrs["model"], data.attrs["site"], data.sizes[NEURON], data[LAYER].values.tolist(), job)
     for state, step in itertools.product(states, job.steps):
         if state.cohort is not None:
             _check_choice(state, statistics, step, job)
@@ -263,7 +211,7 @@ def _check_choice(state: Condition, statistics: Statistics, step: int, job: Job)
     assert cohort is not None
     if cohort.selection is not None:
         chosen = cohort.selection
-        _check_model(chosen.model, chosen.n_neurons_per_layer, np.array(list(chosen.neurons)), job)
+        _check_origin("the selection", chosen.model, chosen.site, chosen.n_neurons_per_layer, list(chosen.neurons), job)
     elif cohort.is_perplexity_matched:
         _Bottom.of(cohort, statistics, step)
     else:
@@ -272,13 +220,19 @@ def _check_choice(state: Condition, statistics: Statistics, step: int, job: Job)
         statistics.at("negative_mean", SAME, step)
 
 
-def _check_model(model: object, n_neurons: int, layers: NDArray[np.integer], job: Job) -> None:
+def _check_origin(what: str, model: str, site: str, n_neurons: int, layers: Sequence[int], job: Job) -> None:
+    """Refuse neurons of another model or site, or of layers that this one does not have."""
     name, layout = job.source.name, job.layout
     if model != name:
-        raise SelectionError(f"the selection was made on {model}, this is {name}; select neurons on a store of {name}")
-    if n_neurons != layout.n_neurons or layers.max() >= len(layout.layers):
+        raise SelectionError(f"{what} was made on {model}, this is {name}; select neurons on a store of {name}")
+    if site != job.attrs["site"]:
         raise SelectionError(
-            f"the selection is for layers of {n_neurons} neurons up to layer {layers.max()}, "
+            f"{what} was made at the site {site}, the design's is {job.attrs['site']}; "
+            "name the same site in the design (--site), or select neurons on a store of the design's"
+        )
+    if n_neurons != layout.n_neurons or max(layers) >= len(layout.layers):
+        raise SelectionError(
+            f"{what} is for layers of {n_neurons} neurons up to layer {max(layers)}, "
             f"{name} has {len(layout.layers)} layers of {layout.n_neurons}"
         )
 
@@ -422,6 +376,14 @@ class _State:
     def __init__(self, run: Run, model: PreTrainedModel, step: int, fingerprint: str) -> None:
         self._run, self._model, self._step, self._fingerprint = run, model, step, fingerprint
         self._known: dict[Any, float] = {}
+        self._refuse_other_weights(run.statistics.weights_at(step))
+
+    def _refuse_other_weights(self, chosen_on: str | None) -> None:
+        if chosen_on not in (None, self._fingerprint):
+            raise SelectionError(
+                f"the neurons were chosen on other weights of {self._run.job.source.name} step {self._step} (or another "
+                "--compute-dtype); extract and select again"
+            )
 
     def read(self, condition: Condition) -> dict[str, Any]:
         """The values of every array of a cell."""
@@ -449,7 +411,11 @@ class _State:
         if not chosen:
             return contextlib.nullcontext(self._model)
         change = intervention(name)
-        means = self._run.statistics.negative_mean(self._step, self._run.job) if change.needs_negative_mean else None
+        means = (
+            self._run.statistics.negative_mean(self._step, len(self._run.job.layout.layers))
+            if change.needs_negative_mean
+            else None
+        )
         return applied(self._model, change, chosen, negative_mean=means, site=self._run.design.site)
 
     def _choice(self, condition: Condition) -> tuple[Neurons, Match | None]:
@@ -460,11 +426,8 @@ class _State:
         if cohort.is_perplexity_matched:
             return self._matched(condition.intervention, cohort)
         chosen = _chosen(cohort, self._run.statistics, self._step)
-        if chosen.checkpoint == self._step and chosen.weights_fingerprint != self._fingerprint:
-            raise SelectionError(
-                f"the neurons were chosen on other weights of {self._run.job.source.name} step {self._step} (or another "
-                "--compute-dtype); extract and select again"
-            )
+        if chosen.checkpoint == self._step:
+            self._refuse_other_weights(chosen.weights_fingerprint)
         return chosen.neurons, None
 
     def _matched(self, name: str, cohort: Cohort) -> tuple[Neurons, Match]:

@@ -191,25 +191,30 @@ def _add_ablate(commands: _Commands) -> None:
     parser.add_argument("--store", type=Path, required=True, help="the Zarr store of results to write")
     parser.add_argument("--worker", type=_worker, metavar="i/n", help="compute the i-th of n shares, beside other processes")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    alone = parser.add_argument_group("without a design file")
-    alone.add_argument("--model", help="name (see `actstore models`), hub repository, local folder or .gguf file")
-    alone.add_argument("--selection", nargs="+", help="selection files (`python -m analysis select`)")
-    alone.add_argument("--statistics", help="entanglement.zarr of `python -m analysis entanglement` (for mean-ablate-negative)")
-    alone.add_argument("--checkpoints", help="as in actstore extract (default main)")
-    alone.add_argument("--intervention", nargs="+", help="edits to apply (default negative-zero)")
-    alone.add_argument("--corpus", help="text of perplexity and surprisal (default builtin-evaluation)")
-    alone.add_argument("--tokens", type=_token_count, default=16_384, help="up to N tokens of it; all (default 16384)")
-    alone.add_argument("--window", type=_window, default=128, help="tokens in a window, BOS included (default 128)")
-    alone.add_argument("--seed", type=_natural, default=0, help="seed of all that is drawn (default 0)")
-    alone.add_argument(
-        "--pairs", nargs="+", default=["builtin"], help="minimal pairs: builtin, blimp, none, or paths (default builtin)"
-    )
-    alone.add_argument("--pairs-per-paradigm", type=_positive, default=0, help="at most N pairs of a paradigm, drawn by seed")
-    alone.add_argument("--probes", nargs="+", default=["facts", "recall"], help="facts, recall, or none (default both)")
-    alone.add_argument("--device", help="where the model runs: cpu (default), cuda, cuda:1")
-    alone.add_argument("--compute-dtype", choices=("float32", "bfloat16", "float16"), help="dtype of the model's arithmetic")
+    _add_alone(parser)
     parser.add_argument("--skip-bad", action="store_true", help="leave malformed minimal pairs out, and count them")
     parser.set_defaults(run=_ablate)
+
+
+def _add_alone(parser: argparse.ArgumentParser) -> None:
+    """Options that stand for a design; one that is not used is no attribute of the result."""
+    group = parser.add_argument_group("without a design file", argument_default=argparse.SUPPRESS)
+    group.add_argument("--model", help="name (see `actstore models`), hub repository, local folder or .gguf file")
+    group.add_argument("--selection", nargs="+", help="selection files (`python -m analysis select`)")
+    group.add_argument("--statistics", help="entanglement.zarr of `python -m analysis entanglement` (for mean-ablate-negative)")
+    group.add_argument("--checkpoints", help="as in actstore extract (default main)")
+    group.add_argument("--site", help="the module whose outputs are edited, as in actstore extract (default the family's own)")
+    group.add_argument("--intervention", nargs="+", help="edits to apply (default negative-zero)")
+    group.add_argument("--corpus", help="text of perplexity and surprisal (default builtin-evaluation)")
+    group.add_argument("--tokens", type=_token_count, help="up to N tokens of it; all (default 16384)")
+    group.add_argument("--window", type=_window, help="tokens in a window, BOS included (default 128)")
+    group.add_argument("--seed", type=_natural, help="seed of all that is drawn (default 0)")
+    group.add_argument("--pairs", nargs="+", help="minimal pairs: builtin, blimp, none, or paths (default builtin)")
+    group.add_argument("--pairs-per-paradigm", type=_positive, help="at most N pairs of a paradigm, drawn by seed")
+    group.add_argument("--probes", nargs="+", help="facts, recall, or none (default both)")
+    group.add_argument("--device", help="where the model runs: cpu (default), cuda, cuda:1")
+    group.add_argument("--compute-dtype", choices=("float32", "bfloat16", "float16"), help="dtype of the model's arithmetic")
+    parser.set_defaults(alone=tuple(action.dest for action in group._group_actions))
 
 
 def _extract_config(options: argparse.Namespace) -> ExtractConfig:
@@ -273,32 +278,40 @@ def _ablate(options: argparse.Namespace) -> None:
     from actstore.ablate import ablate
     from actstore.design import load_design
 
-    if (options.design is None) == (options.selection is None) or (options.design is None and options.model is None):
+    alone = {name: value for name, value in vars(options).items() if name in options.alone}
+    if options.design is not None and alone:
+        names = ", ".join("--" + name.replace("_", "-") for name in alone)
+        raise ActstoreError(f"{names}: not beside a design file; write it into {options.design}, or leave the design out")
+    if options.design is None and not {"model", "selection"} <= set(alone):
         raise ActstoreError("name a design file, or --model and --selection")
-    design = _design_of(options) if options.design is None else load_design(options.design)
+    design = _design_of(alone) if options.design is None else load_design(options.design)
     if options.skip_bad:
         design = replace(design, readouts=replace(design.readouts, skip_bad=True))
     outcome = ablate(design, options.store, worker=options.worker, progress=not options.quiet)
     print(f"{options.store}: {outcome.value}")
 
 
-def _design_of(options: argparse.Namespace) -> Design:
+def _design_of(alone: dict[str, Any]) -> Design:
+    """A design from the options that stand for one; defaults are those of a design file."""
     from actstore.design import FILE, CohortSpec, Design, Readouts, Text
 
-    def some(names: list[str]) -> tuple[str, ...]:
-        return () if names == ["none"] else tuple(names)
+    def chosen(*names: str) -> dict[str, Any]:
+        return {name: alone[name] for name in names if name in alone}
 
-    text: dict[str, Any] = {"corpus": options.corpus} if options.corpus else {}
-    given = {name: getattr(options, name) for name in ("checkpoints", "statistics", "device", "compute_dtype")}
-    named: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if options.intervention:
-        named["interventions"] = tuple(options.intervention)
+    readouts = chosen("pairs_per_paradigm", "seed")
+    for name in ("pairs", "probes"):
+        if name in alone:
+            readouts[name] = () if alone[name] == ["none"] else tuple(alone[name])
+    text = chosen("corpus", "window", "seed") | ({"tokens": alone["tokens"] or 0} if "tokens" in alone else {})
+    general = chosen("checkpoints", "statistics", "site", "device", "compute_dtype")
+    if "intervention" in alone:
+        general["interventions"] = tuple(alone["intervention"])
     return Design(
-        options.model,
-        text=Text(**text, tokens=options.tokens or 0, window=options.window, seed=options.seed),
-        readouts=Readouts(some(options.pairs), options.pairs_per_paradigm, some(options.probes), seed=options.seed),
-        cohorts=(CohortSpec(FILE, selection=tuple(options.selection)),),
-        **named,
+        alone["model"],
+        text=Text(**text),
+        readouts=Readouts(**readouts),
+        cohorts=(CohortSpec(FILE, selection=tuple(alone["selection"])),),
+        **general,
     )
 
 

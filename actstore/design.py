@@ -18,10 +18,11 @@ import numpy as np
 from actstore.errors import SelectionError, UnknownNameError
 from actstore.interventions import intervention
 from actstore.schema import BASELINE, Selection
-from actstore.selection import RULES, SCOPES
+from actstore.selection import RULES
+from actstore.selection_record import SCOPES
 from actstore.settings import build, read_toml
+from actstore.statistics import SAME
 
-SAME, LAST = "same", "last"
 TOP, PERPLEXITY_MATCHED, FILE = "top", "perplexity-matched", "file"
 _RULES = (*RULES, PERPLEXITY_MATCHED, FILE)
 _GROUPINGS = ("single", "cumulative")

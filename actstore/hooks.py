@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 import torch
 from torch.nn import Module
 
-from actstore.errors import ActstoreError
+from actstore.errors import ActstoreError, SelectionError
 
 Change = Callable[..., torch.Tensor]
 Receive = Callable[[int, torch.Tensor, torch.Tensor], None]
@@ -70,8 +71,10 @@ def edit(
     Raises
     ------
     ActstoreError
-        If one of the neurons is already being edited.
+        If one of the neurons is already being edited, or there is no such layer or neuron; a neuron
+        beyond the last is refused in the first forward pass, where the site's width is known.
     """
+    _check_places(neurons, len(sites))
     handles: list[Any] = []
     marked: list[tuple[set[int], set[int]]] = []
     try:
@@ -95,9 +98,23 @@ def edit(
             edited -= wanted
 
 
+def _check_places(neurons: Mapping[Any, Sequence[Any]], n_layers: int) -> None:
+    """Refuse what is no layer or neuron: a negative one would count from the end."""
+    for layer, chosen in neurons.items():
+        for value in (layer, *chosen):
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+                raise SelectionError(f"layers and neurons are whole numbers from 0, got {value!r}; name those to edit")
+        if layer >= n_layers:
+            raise SelectionError(f"there is no layer {layer}: the model has layers 0 to {n_layers - 1}")
+
+
 def _edit_hook(layer: int, index: torch.Tensor, change: Change, of_activation: bool) -> Callable[..., torch.Tensor]:
+    largest = max(index.tolist(), default=-1)
+
     def hook(module: Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
         nonlocal index
+        if largest >= output.shape[-1]:
+            raise SelectionError(f"there is no neuron {largest}: layer {layer} has neurons 0 to {output.shape[-1] - 1}")
         index = index.to(output.device)
         given = output.index_select(-1, index)
         values = change(layer, args[0].index_select(-1, index), given) if of_activation else change(layer, given)

@@ -24,7 +24,7 @@ from actstore.errors import CorpusError, UnknownNameError
 from actstore.files import existing
 
 DEFAULT_PER_PARADIGM = 50
-BLIMP = "blimp"
+BUILTIN, BLIMP = "builtin", "blimp"
 _BLIMP_REPO = "nyu-mll/blimp"
 _SUFFIXES = (".jsonl", ".jsonl.gz", ".pickle", ".pkl")
 
@@ -49,8 +49,7 @@ def read_pairs(name: str, per_paradigm: int | None = None, seed: int = 0, *, ski
     ----------
     name : str
         `builtin`; `blimp` (the hub's data set); or a file or folder of `.jsonl` or `.jsonl.gz` in
-        BLiMP's form (`sentence_good`, `sentence_bad`; `UID` and `linguistics_term` where known,
-        else the file's name), or of Marvin and Linzen's `.pickle` templates.
+        BLiMP's form, or of Marvin and Linzen's `.pickle` templates.
     per_paradigm : int, optional
         At most this many pairs of each paradigm, drawn by seed; all of a file by default, 50 of the
         embedded ones.
@@ -61,22 +60,62 @@ def read_pairs(name: str, per_paradigm: int | None = None, seed: int = 0, *, ski
     Raises
     ------
     UnknownNameError, CorpusError
-        If there is no such source, a record is malformed, or there is no pair.
+        If there is no such source, a record is malformed, a paradigm has two phenomena, or there
+        is no pair.
+
+    Notes
+    -----
+    A record in BLiMP's form has the texts `sentence_good` and `sentence_bad`. Its paradigm is `UID`
+    or `paradigm`, its phenomenon `linguistics_term` or `phenomenon`. Without a paradigm, it is
+    `file/phenomenon`, or the file's name where there is no phenomenon either; without a phenomenon,
+    that is the paradigm. Other keys are not read.
+
+    References
+    ----------
+    Warstadt et al. (2020), "BLiMP: The Benchmark of Linguistic Minimal Pairs for English".
     """
-    if name == "builtin":
+    if name == BUILTIN:
         from actstore.builtin.pairs import minimal_pairs
 
         return [_pair(record, "", name) for record in minimal_pairs(per_paradigm or DEFAULT_PER_PARADIGM, seed)]
-    if name == BLIMP:
+    path = locate_pairs(name)
+    if path is None:
         found = list(_hub_blimp())
-    elif (path := existing(name)) is not None:
+    else:
         files = [p for p in sorted(path.rglob("*")) if p.name.endswith(_SUFFIXES)] if path.is_dir() else [path]
         found = [pair for file in files for pair in _file(file, path.name.partition(".")[0], skip_bad)]
-    else:
-        raise UnknownNameError("minimal pairs", name, ["builtin", BLIMP, "a path to .jsonl files in BLiMP's form"])
     if not found:
         raise CorpusError(f"{name} holds no minimal pair; expected .jsonl files in BLiMP's form")
+    _check_phenomena(found, name)
     return list(_sampled(found, per_paradigm, seed))
+
+
+def locate_pairs(name: str) -> Path | None:
+    """The path of minimal pairs that have no name of their own; None for those that have.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is nothing there.
+    """
+    if name in (BUILTIN, BLIMP):
+        return None
+    path = existing(name)
+    if path is None:
+        raise UnknownNameError("minimal pairs", name, [BUILTIN, BLIMP, "a path to .jsonl files in BLiMP's form"])
+    return path
+
+
+def _check_phenomena(pairs: list[MinimalPair], source: str) -> None:
+    """Refuse a paradigm of two phenomena: an average over it would be of neither."""
+    phenomena: dict[str, str] = {}
+    for pair in pairs:
+        first = phenomena.setdefault(pair.paradigm, pair.phenomenon)
+        if first != pair.phenomenon:
+            raise CorpusError(
+                f"{source}: the paradigm {pair.paradigm!r} has two phenomena, {first!r} and {pair.phenomenon!r}; "
+                "give each a paradigm of its own"
+            )
 
 
 def _sampled(pairs: list[MinimalPair], per_paradigm: int | None, seed: int) -> Iterator[MinimalPair]:
@@ -107,10 +146,9 @@ def _file(file: Path, benchmark: str, skip_bad: bool) -> Iterator[MinimalPair]:
     for place, record in records:
         try:
             yield _pair(record, file.name.partition(".")[0], benchmark)
-        except (KeyError, TypeError, AttributeError) as error:
-            reason = f"no field {error}" if isinstance(error, KeyError) else "not a JSON object with two sentences"
+        except _MalformedError as error:
             if not skip_bad:
-                raise CorpusError(f"{file} {place}: {reason}; mend it, or leave such records out with --skip-bad") from None
+                raise CorpusError(f"{file} {place}: {error}; mend it, or leave such records out with --skip-bad") from None
             n_bad += 1
     if n_bad:
         _log.warning("%s: %d malformed records left out", file, n_bad)
@@ -142,6 +180,10 @@ def _bytes(file: Path) -> bytes:
         raise CorpusError(f"cannot read {file}: {error.strerror}") from None
 
 
+class _MalformedError(CorpusError):
+    """A record that is no minimal pair, and why."""
+
+
 class _Plain(pickle.Unpickler):
     """Takes containers, text and numbers: nothing that has to be looked up can be called."""
 
@@ -166,12 +208,33 @@ def _templates(file: Path) -> Iterator[tuple[str, Any]]:
             yield f"{case}, item {number}", {"sentence_good": texts[0], "sentence_bad": texts[-1]}
 
 
-def _pair(record: Mapping[str, Any], paradigm: str, benchmark: str) -> MinimalPair:
-    good, bad = record["sentence_good"], record["sentence_bad"]
-    if not (isinstance(good, str) and isinstance(bad, str) and good.strip() and bad.strip()):
-        raise TypeError("a sentence is not text")
-    paradigm = str(record.get("UID", paradigm))
-    return MinimalPair(good, bad, str(record.get("linguistics_term", paradigm)), paradigm, benchmark)
+def _pair(record: Any, file: str, benchmark: str) -> MinimalPair:
+    """The pair of a record; `file` names its paradigm where it does not itself."""
+    if not isinstance(record, Mapping):
+        raise _MalformedError("not a JSON object with two sentences")
+    sentences = []
+    for key in ("sentence_good", "sentence_bad"):
+        if key not in record:
+            raise _MalformedError(f"no field {key!r}")
+        if not isinstance(record[key], str) or not record[key].strip():
+            raise _MalformedError("not a JSON object with two sentences")
+        sentences.append(record[key])
+    phenomenon = _named(record, "linguistics_term", "phenomenon")
+    paradigm = _named(record, "UID", "paradigm") or (f"{file}/{phenomenon}" if phenomenon else file)
+    return MinimalPair(sentences[0], sentences[1], phenomenon or paradigm, paradigm, benchmark)
+
+
+def _named(record: Mapping[str, Any], *keys: str) -> str:
+    """The text under one of two names of a field; empty where it has neither."""
+    values = {key: record[key] for key in keys if key in record}
+    for key, value in values.items():
+        if not isinstance(value, str) or not value.strip():
+            raise _MalformedError(f"{key} must be text, got {value!r}")
+    if len(set(values.values())) > 1:
+        raise _MalformedError(
+            " and ".join(f"{key} {value!r}" for key, value in values.items()) + " differ; keep one of the two"
+        )
+    return next(iter(values.values()), "")
 
 
 def critical_regions(pair: MinimalPair) -> tuple[tuple[int, int], tuple[int, int]]:

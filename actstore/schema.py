@@ -1,13 +1,12 @@
 """The names, dims, units and versions of everything that is stored.
 
-Owns every dimension, coordinate, variable and attribute name, and the selection file. Writers
-and readers take names from here, so that both spell them alike. Imports neither torch nor
+Owns every dimension, coordinate, variable and attribute name, and what a selection is. Writers and
+readers take names from here, so that both spell them alike. Imports neither torch nor
 transformers.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -16,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from actstore.errors import SelectionError
+from actstore.errors import ActstoreError, SelectionError
+from actstore.selection_record import checked, read_record, write_record
 
 SCHEMA_VERSION = 2
 
@@ -137,15 +137,19 @@ class Selection:
     Attributes
     ----------
     neurons : dict of int to tuple of int
-        Layer to the chosen neurons, ascending.
+        Layer (from 0) to the chosen neurons, ascending, each once.
     rule : str
         How they were chosen: `top`, `bottom`, `random`, ….
     statistic : str
         The variable that was ranked (or excluded, for `random`).
     fraction : float
-        Fraction of each layer, or of all, that was asked for.
-    model, weights_fingerprint : str
-        The model and the weights whose store the choice was made on.
+        Fraction of each layer, or of all, that was asked for; in (0, 1].
+    model : str
+        The model whose store the choice was made on.
+    site : str
+        The module whose outputs the neurons are, as in the store's attributes.
+    weights_fingerprint : str
+        The weights that the choice was made on.
     checkpoint : int
         Training step whose statistics were ranked.
     n_neurons_per_layer : int
@@ -155,7 +159,12 @@ class Selection:
     scope : str
         `layer` if neurons were ranked layer by layer, `all` if together.
     provenance : dict
-        Anything else worth knowing (fingerprint of the store, package version).
+        Anything else worth knowing (fingerprint of the text, package version).
+
+    Raises
+    ------
+    SelectionError, UnknownNameError
+        If a field has another type, or a value out of its range.
     """
 
     neurons: dict[int, tuple[int, ...]]
@@ -163,6 +172,7 @@ class Selection:
     statistic: str
     fraction: float
     model: str
+    site: str
     weights_fingerprint: str
     checkpoint: int
     n_neurons_per_layer: int
@@ -170,19 +180,9 @@ class Selection:
     scope: str = "layer"
     provenance: dict[str, Any] = field(default_factory=dict)
 
-    _FORMAT = "actstore-selection-1"
-
     def __post_init__(self) -> None:
-        if not any(self.neurons.values()):
-            raise SelectionError("the selection holds no neuron; choose a larger fraction")
-        for layer, chosen in self.neurons.items():
-            wrong = [neuron for neuron in chosen if not 0 <= neuron < self.n_neurons_per_layer]
-            if wrong:
-                raise SelectionError(
-                    f"layer {layer} has neurons 0 to {self.n_neurons_per_layer - 1}, the selection names {wrong[0]}"
-                )
-            if len(set(chosen)) != len(chosen):
-                raise SelectionError(f"layer {layer} of the selection names a neuron twice")
+        for name, value in checked(vars(self)).items():
+            object.__setattr__(self, name, value)
 
     @property
     def n_neurons(self) -> int:
@@ -203,34 +203,21 @@ class Selection:
         return np.stack(chosen)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write as JSON, under its final name only when whole."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        record = {"format": self._FORMAT, **asdict(self)}
-        record["neurons"] = {str(layer): list(chosen) for layer, chosen in self.neurons.items()}
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        return partial.replace(path)
+        """Write as JSON with a checksum, under its final name only when whole."""
+        return write_record(path, asdict(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Selection:
-        """Read a selection file.
+        """Read a selection file; one without a checksum, written by hand, is taken.
 
         Raises
         ------
-        SelectionError
-            If the file is missing, is not a selection, or names neurons out of range.
+        SelectionError, UnknownNameError
+            If the file is missing, is not a selection, was changed after it was written, or a
+            field is unknown, missing, or holds what it cannot.
         """
+        fields = read_record(path)
         try:
-            record = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise SelectionError(f"cannot read the selection {path}: {error}") from None
-        if not isinstance(record, dict) or record.pop("format", None) != cls._FORMAT:
-            raise SelectionError(
-                f"{path} is not a selection file (format {cls._FORMAT}); make one with `python -m analysis select`"
-            )
-        try:
-            record["neurons"] = {int(layer): tuple(chosen) for layer, chosen in record["neurons"].items()}
-            return cls(**record)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise SelectionError(f"{path} is damaged: {error}; write it again") from None
+            return cls(**fields)
+        except ActstoreError as error:
+            raise SelectionError(f"{path}: {error}; mend the file, or choose again with `python -m analysis select`") from None

@@ -18,9 +18,9 @@ from scipy.spatial import KDTree
 
 from actstore.errors import SelectionError, UnknownNameError
 from actstore.schema import CHECKPOINT, LAYER, NEURON, Selection
+from actstore.selection_record import SCOPES
 
 RULES = ("top", "bottom", "random", "matched")
-SCOPES = ("layer", "all")
 
 
 def select(
@@ -39,8 +39,8 @@ def select(
     ----------
     statistic : DataArray
         (layer, neuron) of one checkpoint, named, with scalar coords `checkpoint` and
-        `weights_fingerprint` and the attribute `model`. `layer` may hold some layers only. A neuron
-        of NaN is never chosen.
+        `weights_fingerprint` and the attributes `model` and `site`. `layer` may hold some layers
+        only. A neuron of NaN is never chosen.
     fraction : float
         In (0, 1].
     rule : str
@@ -156,12 +156,13 @@ def _origin(statistic: xr.DataArray) -> dict[str, Any]:
         return {
             "statistic": str(statistic.name),
             "model": str(statistic.attrs["model"]),
+            "site": str(statistic.attrs["site"]),
             "weights_fingerprint": str(statistic.coords["weights_fingerprint"].item()),
             "checkpoint": int(statistic.coords[CHECKPOINT].item()),
         }
     except KeyError as error:
         raise SelectionError(
-            f"{statistic.name} does not say its {error}; keep the store's coords, set attrs['model']"
+            f"{statistic.name} does not say its {error}; keep the store's coords, set attrs['model'] and attrs['site']"
         ) from None
 
 

@@ -17,6 +17,7 @@ from analysis.grammar import pair_accuracy, pair_clusters, pair_margins, paired_
 from analysis.mapping import mapping_difficulty
 from analysis.mixed_model import MixedModel
 from analysis.neurons import histogram, neuron_statistics, neuron_table
+from analysis.overlap import text_overlap
 from analysis.profiles import neuron_histograms, neuron_story, pairs_in_context
 from analysis.similarity import find_pairs
 from analysis.surprisal import control_pairs, fit_surprisal_model, surprisal_curves, surprisal_effects
@@ -64,6 +65,7 @@ __all__ = [
     "surprisal_effects",
     "surprisal_table",
     "task_table",
+    "text_overlap",
     "wasserstein_distance",
     "weight_dissimilarity",
     "word_table",

@@ -15,12 +15,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from actstore.errors import StoreError, UnknownNameError, run_reporting
+from actstore.errors import SelectionError, StoreError, UnknownNameError, run_reporting
 from actstore.schema import CHECKPOINT, LAYER, NEURON, NOT_A_DUPLICATE, Selection
 from actstore.selection import RULES, select
+from actstore.statistics import check_statistics
 from actstore.store import open_store
 from analysis.ablation import ablation_tables
 from analysis.atlas import neuron_atlas
+from analysis.belonging import IDENTITY, check_belonging, origin_of, origin_of_results, origin_of_selection
 from analysis.differentiation import cohort_table, most_differentiated, pair_differentiation, pair_labels
 from analysis.dynamics import cohort_overlap, cohort_trajectory, emergence, weight_dissimilarity
 from analysis.explanation import explained_by_shape, rank_correlations
@@ -28,10 +30,12 @@ from analysis.grammar import MARGIN
 from analysis.labels import at_checkpoint
 from analysis.mixed_model import FitWarning
 from analysis.neurons import histogram, neuron_statistics, neuron_table
+from analysis.overlap import text_overlap
 from analysis.profiles import neuron_histograms, neuron_story, pairs_in_context
 from analysis.results import DIFFERENTIATION, ENTANGLEMENT, PAIRS, load_dataset, load_table, save_dataset, save_table
 from analysis.similarity import N_NEIGHBOURS, N_TOKENS, find_pairs
 from analysis.surprisal import N_REPLICATES, RANDOM, fit_surprisal_model, surprisal_curves, surprisal_effects
+from analysis.word_checks import check_words
 from analysis.words import surprisal_table
 
 _OF_AN_ABLATION = ("is_edited", "cohort_layers", "controls")
@@ -111,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--score", default="total", help="of minimal pairs: total (default), mean a token, or critical region")
     command.add_argument("--correction", default="holm", help="for many tests: holm (default) or bh")
     command.add_argument("--margin", type=_fraction, default=MARGIN, help=f"change of accuracy that counts as none ({MARGIN})")
+    command.add_argument("--extraction", type=Path, help="the store that neurons were chosen on, to compare its text")
     command.add_argument("--out", type=Path, required=True, help="results folder to write")
     command.set_defaults(run=_ablation)
 
@@ -167,6 +172,7 @@ def _count(text: str) -> int:
 
 def _entanglement(options: argparse.Namespace) -> None:
     store = _opened(options.store, "extract", "preactivation", "mlp_input")
+    _check_folder(options, store, replaces=True)
     found = neuron_statistics(store)
     save_dataset(found, options.out, ENTANGLEMENT)
     last = at_checkpoint(found)
@@ -194,7 +200,7 @@ def _pairs(options: argparse.Namespace) -> None:
     pairs = find_pairs(store, n_tokens=options.pair_tokens, n_neighbours=options.neighbours, seed=options.seed)
     save_dataset(pairs, options.results, PAIRS)
     found = pair_differentiation(store, pairs, chosen, n_top=options.top, seed=options.seed)
-    save_dataset(found, options.results, DIFFERENTIATION)
+    save_dataset(found.assign_attrs({key: store.attrs[key] for key in IDENTITY}), options.results, DIFFERENTIATION)
     _save(options.results, {
         "pair_signs": cohort_table(found),
         "pair_labels": pair_labels(store, pairs, chosen, n_top=options.top, seed=options.seed),
@@ -205,7 +211,7 @@ def _pairs(options: argparse.Namespace) -> None:
 
 
 def _atlas(options: argparse.Namespace) -> None:
-    store, chosen = _selected(options)
+    store, chosen = _selected(options, PAIRS)
     pairs = load_dataset(options.results, PAIRS)
     table = neuron_atlas(store, chosen, pairs, n_clusters=options.clusters, seed=options.seed)
     furthest = most_differentiated(store, pairs, chosen, n_top=options.shown)
@@ -213,7 +219,7 @@ def _atlas(options: argparse.Namespace) -> None:
         "atlas": table,
         "neuron_histograms": neuron_histograms(store, chosen),
         "neuron_pairs": pairs_in_context(store, furthest),
-        "neuron_story": neuron_story(load_dataset(options.results, ENTANGLEMENT), chosen),
+        "neuron_story": neuron_story(_statistics(options.results), chosen),
     })  # fmt: skip
     counts = ", ".join(f"{name or 'none'} {n}" for name, n in table["feature"].value_counts().items())
     print(f"{options.results}: {len(table)} neurons by the feature that their negative region follows: {counts}")
@@ -221,7 +227,7 @@ def _atlas(options: argparse.Namespace) -> None:
 
 def _dynamics(options: argparse.Namespace) -> None:
     store, chosen = _selected(options)
-    found = load_dataset(options.results, ENTANGLEMENT)
+    found = _statistics(options.results)
     distance = found["wasserstein_distance"]
     steps = distance[CHECKPOINT].values[distance["duplicate_of"].values == NOT_A_DUPLICATE]
     early = at_checkpoint(found, int(steps[len(steps) // 2]) if options.early is None else options.early)
@@ -250,9 +256,38 @@ def _opened(path: Path, maker: str, *needed: str) -> xr.Dataset:
     return store
 
 
-def _selected(options: argparse.Namespace) -> tuple[xr.Dataset, Selection]:
+def _selected(options: argparse.Namespace, *results: str) -> tuple[xr.Dataset, Selection]:
+    """The store and the selection of a command, held to each other and to the results of the folder."""
     path = options.selection or options.results / "selections" / "top.json"
-    return _opened(options.store, "extract", "preactivation"), Selection.load(path)
+    store, chosen = _opened(options.store, "extract", "preactivation"), Selection.load(path)
+    if chosen.n_neurons_per_layer != store.sizes[NEURON]:
+        raise SelectionError(
+            f"{path} is for layers of {chosen.n_neurons_per_layer} neurons, {options.store} has {store.sizes[NEURON]}; "
+            "select neurons on the same store"
+        )
+    of_results = [origin_of_results(options.results, name) for name in (ENTANGLEMENT, *results)]
+    check_belonging(origin_of(store, str(options.store)), *of_results, origin_of_selection(chosen, path))
+    return store, chosen
+
+
+def _check_folder(options: argparse.Namespace, store: xr.Dataset, *, replaces: bool = False) -> None:
+    """Refuse to write beside statistics of another model, site or weights; of weights that are replaced, only the first two."""
+    try:
+        statistics = origin_of_results(options.out, ENTANGLEMENT)
+    except StoreError:
+        if replaces:  # what is damaged, or of an older version, is what the command makes anew
+            return
+        raise
+    if statistics is not None:
+        origin = origin_of(store, str(options.store), has_own_text=True)
+        check_belonging(statistics, origin._replace(weights={}) if replaces else origin)
+
+
+def _statistics(folder: Path) -> xr.Dataset:
+    """Statistics of every neuron from a results folder, checked."""
+    data = load_dataset(folder, ENTANGLEMENT)
+    check_statistics(data, folder / f"{ENTANGLEMENT}.zarr")
+    return data
 
 
 def _save(folder: Path, tables: dict[str, pd.DataFrame], suffix: str = ".csv") -> None:
@@ -261,7 +296,7 @@ def _save(folder: Path, tables: dict[str, pd.DataFrame], suffix: str = ".csv") -
 
 
 def _select(options: argparse.Namespace) -> None:
-    found = at_checkpoint(load_dataset(options.results, ENTANGLEMENT), options.checkpoint)
+    found = at_checkpoint(_statistics(options.results), options.checkpoint)
 
     def statistic(name: str) -> xr.DataArray:
         if name not in found or found[name].dims != (LAYER, NEURON):
@@ -280,9 +315,10 @@ def _select(options: argparse.Namespace) -> None:
 
 
 def _ablation(options: argparse.Namespace) -> None:
-    tables = ablation_tables(
-        _opened(options.store, "ablate", *_OF_AN_ABLATION), options.score, options.correction, options.margin
-    )
+    store = _opened(options.store, "ablate", *_OF_AN_ABLATION)
+    _check_folder(options, store)
+    overlap = {"text_overlap": _overlap(options, store)} if options.extraction else {}
+    tables = overlap | ablation_tables(store, options.score, options.correction, options.margin)
     _save(options.out, tables)
     print(f"{options.out}: {', '.join(tables)}")
     for _, row in tables.get("dissociation", pd.DataFrame()).iterrows():
@@ -294,14 +330,23 @@ def _ablation(options: argparse.Namespace) -> None:
                   f"p {row['p_adjusted']:.3g} ({row['correction']}){'' if not (row['is_double'] or row['is_equivalent']) else ': ' + verdict}")  # fmt: skip
 
 
+def _overlap(options: argparse.Namespace, store: xr.Dataset) -> pd.DataFrame:
+    """How much of the ablation's text the extraction saw."""
+    extraction = _opened(options.extraction, "extract", "preactivation")
+    check_belonging(origin_of(extraction, str(options.extraction)), origin_of(store, str(options.store), has_own_text=True))
+    return text_overlap(extraction, store)
+
+
 def _surprisal(options: argparse.Namespace) -> None:
     if options.store:
-        table = surprisal_table(_opened(options.store, "ablate", *_OF_AN_ABLATION))
+        store = _opened(options.store, "ablate", *_OF_AN_ABLATION)
+        _check_folder(options, store)
+        table = surprisal_table(store)
         _save(options.out, {"surprisal_words": table}, suffix=".csv.gz")
         print(f"{options.out}: {table['word'].nunique():,} words × {table['condition'].nunique()} conditions, "
               f"{table.attrs['n_left_out']} words left out (a piece is not scored)")  # fmt: skip
     else:
-        table = load_table(options.table)
+        table = check_words(load_table(options.table), options.table)
     for name in ("intervention", "checkpoint"):
         if (value := getattr(options, name)) is not None:
             if value not in set(table[name]):

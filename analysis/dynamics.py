@@ -124,7 +124,7 @@ def emergence(
     --------
     >>> import numpy as np, xarray as xr
     >>> from actstore.schema import Selection
-    >>> cohort = Selection({0: (0, 1)}, "top", "wasserstein_distance", 0.5, "m", "", 7, 4)
+    >>> cohort = Selection({0: (0, 1)}, "top", "wasserstein_distance", 0.5, "m", "site", "", 7, 4)
     >>> statistic = xr.DataArray(
     ...     np.repeat([0.0, 0.1, 0.8, 1.0], 4).reshape(4, 1, 4),
     ...     {"checkpoint": [0, 1, 3, 7], "layer": [0], "duplicate_of": ("checkpoint", [-1] * 4)},
@@ -250,7 +250,7 @@ def weight_dissimilarity(neuron_weight: xr.DataArray, selection: Selection, *, r
     --------
     >>> import xarray as xr
     >>> from actstore.schema import Selection
-    >>> cohort = Selection({0: (0,)}, "top", "wasserstein_distance", 0.5, "m", "", 8, 2)
+    >>> cohort = Selection({0: (0,)}, "top", "wasserstein_distance", 0.5, "m", "site", "", 8, 2)
     >>> weight = xr.DataArray(
     ...     [[[[1.0, 1.0], [0.0, 1.0]]], [[[0.0, 2.0], [1.0, 2.0]]]],
     ...     {"checkpoint": [0, 8], "layer": [0], "duplicate_of": ("checkpoint", [-1, -1])},

@@ -69,7 +69,7 @@ def reduce_samples(
         found = xr.DataArray(values, dims=(*over, _STATISTIC), coords=kept)
     result = xr.Dataset({name: found.isel({_STATISTIC: index}) for index, name in enumerate(names)})
     for name in names:
-        result[name].attrs = FIELDS[name].attrs | {key: array.attrs[key] for key in ("model",) if key in array.attrs}
+        result[name].attrs = FIELDS[name].attrs | {key: array.attrs[key] for key in ("model", "site") if key in array.attrs}
     return result
 
 

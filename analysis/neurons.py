@@ -13,7 +13,7 @@ from analysis.entanglement import entanglement, shape_statistics, wasserstein_di
 from analysis.labels import text_tokens
 from analysis.mapping import N_PAIRS, mapping_difficulty
 
-_KEPT = ("model", "nonlinearity", "corpus", "corpus_fingerprint", "seed", "dtype", "package_version")
+_KEPT = ("model", "site", "nonlinearity", "corpus", "corpus_fingerprint", "seed", "dtype", "package_version")
 
 
 def neuron_statistics(store: xr.Dataset, *, n_pairs: int = N_PAIRS, seed: int = 0) -> xr.Dataset:
@@ -54,7 +54,7 @@ def neuron_statistics(store: xr.Dataset, *, n_pairs: int = N_PAIRS, seed: int = 
         "standardisation": "mean and population standard deviation",
     }
     for array in found.data_vars.values():
-        array.attrs["model"] = store.attrs["model"]
+        array.attrs |= {key: store.attrs[key] for key in ("model", "site")}
     return found
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from actstore.errors import StoreError
 from actstore.schema import LAYER, PAIR, TOKEN
+from analysis.belonging import IDENTITY
 from analysis.kernels.neighbours import identical_below, matched_pairs, similar_pairs
 from analysis.labels import at_checkpoint, each_layer
 
@@ -49,7 +50,7 @@ def find_pairs(
         Over (layer, pair): `token_a`, `token_b` (positions on `token`, never the same),
         `input_distance`, and `matched_a`, `matched_b`; -1 (NaN) where a layer has fewer pairs or
         no comparable pair is left. Over layer: `n_identical_pairs`, left out because their inputs
-        are the same, and `n_unmatched_pairs`.
+        are the same, and `n_unmatched_pairs`. Attributes say which model, site and text they are of.
 
     Raises
     ------
@@ -104,7 +105,8 @@ def find_pairs(
             "n_unmatched_pairs": ((LAYER,), [int((pairs[:, 0] == NO_PAIR).sum()) for pairs in matched]),
         },
         coords={LAYER: store[LAYER]},
-        attrs={"n_tokens": len(tokens), "n_neighbours": n_neighbours, "seed": seed},
+        attrs={key: store.attrs[key] for key in IDENTITY if key in store.attrs}
+        | {"n_tokens": len(tokens), "n_neighbours": n_neighbours, "seed": seed},
     )
 
 

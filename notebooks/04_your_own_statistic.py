@@ -72,7 +72,7 @@ with styled():
 #     actstore ablate --model pico-neox --selection runs/next_surprisal/*.json --store runs/next_surprisal.zarr
 
 # %%
-ranked = {name: statistics[name].assign_attrs(model=store.attrs["model"]) for name in statistics}
+ranked = {name: statistics[name].assign_attrs({key: store.attrs[key] for key in ("model", "site")}) for name in statistics}
 top = {name: analysis.select(statistic, fraction=0.01) for name, statistic in ranked.items()}
 control = analysis.select(ranked["next_surprisal"], fraction=0.01, rule="random", seed=0)
 for selection in (top["next_surprisal"], control):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from actstore.errors import run_reporting
 from reports.pipeline import run
-from reports.study import load_study
+from reports.study import check_study, load_study
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -21,7 +21,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("study", type=Path, help="a study file, e.g. studies/default.toml")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs (default runs)")
-    parser.add_argument("--dry-run", action="store_true", help="show the steps and what is done, run nothing")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show the steps and what is done, and what is missing; run nothing"
+    )
     return parser
 
 
@@ -31,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def action() -> None:
         study = load_study(options.study)
+        check_study(study)  # before hours of work, and in a dry run too
         folder = options.runs / study.name
         run(study, options.study, folder, dry=options.dry_run)
         if not options.dry_run:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from actstore.design import PERPLEXITY_MATCHED, CohortSpec
+from reports.claims import text_limits, text_of
 from reports.pipeline import recorded_keys
 from reports.results import Results, Run
 from reports.sentences import listed
@@ -23,7 +24,7 @@ def methods(results: Results) -> list[str]:
     for index, run in enumerate(results.models.values()):
         about = run.attributes
         text = (
-            f"{about['model']} ({about['family']}, {about['nonlinearity']}; {run.sizes['layer']} layers of {run.sizes['neuron']} neurons) read "
+            f"{results.called(run)} ({about['family']}, {about['nonlinearity']}; {run.sizes['layer']} layers of {run.sizes['neuron']} neurons) read "
             f"{run.sizes['token']:,} tokens of {Path(about['corpus']).name} in windows of {about.get('window', study.window)}, at "
             f"{'checkpoints ' if run.sizes['checkpoint'] > 1 else 'checkpoint '}{about['checkpoints']}. Pre-activations are those of {about['site']}, "
             f"computed in {about['compute_dtype']}."
@@ -65,7 +66,7 @@ def _ablation(name: str, run: Run, results: Results) -> str:
         layers = f", in {spec.layer_groups} groups of layers ({listed(list(spec.grouping))})" if spec.layer_groups else ""
         done = listed(list(spec.interventions or design.interventions))
         cohorts.append(f"{done} on {what}{extra}{layers}")
-    asked = [f"perplexity and surprisal on {run.sizes['token']:,} tokens of {Path(about['corpus']).name}"]
+    asked = [f"perplexity and surprisal on {text_of(run)} ({Path(about['corpus']).name}, seed {about['seed']})"]
     if "pair" in run.sizes:
         asked.append(
             f"{run.sizes['pair']:,} minimal pairs of {listed([Path(source).name for source in design.readouts.pairs])}"
@@ -74,7 +75,7 @@ def _ablation(name: str, run: Run, results: Results) -> str:
         asked.append(f"{run.sizes['item']:,} probe items")
     steps = "checkpoints" if run.sizes["checkpoint"] > 1 else "checkpoint"
     return (
-        f"Ablation “{name}” of {about['model']}: {'; '.join(cohorts)}. At {steps} {about['checkpoints']}: {run.sizes['condition']} conditions, read out by "
+        f"Ablation “{name}” of {results.called(run)}: {'; '.join(cohorts)}. At {steps} {about['checkpoints']}: {run.sizes['condition']} conditions, read out by "
         f"{listed(asked)}."
     )
 
@@ -107,6 +108,8 @@ def limits(results: Results, missing: list[str]) -> list[str]:
             )
     if "perplexity-matched" in rules:
         found.append("Controls are matched on perplexity over all their layers together, not layer by layer.")
+    for name, run in results.ablations.items():
+        found += text_limits(name, run)
     if rules and "perplexity-matched" not in rules:
         found.append("No control was matched on perplexity.")
     if not rules:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from actstore.builtin import MODELS_FOLDER
 from actstore.errors import ActstoreError
 from actstore.files import alone, refuse_foreign, write_synced
 from reports.imports import imported_files
+from reports.names import model_names
 from reports.study import AblationStudy, Study, design_table
 
 _ROOT = Path(__file__).parent.parent
@@ -60,9 +60,10 @@ class Step:
 
 def steps_of(study: Study, study_file: Path, folder: Path) -> list[Step]:
     """The steps of a study, in order: every model, every ablation, the report."""
-    steps = [step for index, model in enumerate(study.models) for step in _model_steps(study, model, index == 0, folder)]
+    names = model_names(study.models)
+    steps = [step for model, name in names.items() for step in _model_steps(study, model, name, folder)]
     for ablation in study.ablations:
-        steps += _ablation_steps(ablation, folder)
+        steps += _ablation_steps(ablation, names[ablation.design.model], folder)
     return [*steps, Step(
         "report",
         (*_PYTHON, "reports.build", "--study", str(study_file), "--runs", str(folder), "--out", str(folder / "report")),
@@ -72,14 +73,9 @@ def steps_of(study: Study, study_file: Path, folder: Path) -> list[Step]:
     )]  # fmt: skip
 
 
-def slug(model: str) -> str:
-    """A model's name as a folder."""
-    return re.sub(r"[^\w.-]+", "-", Path(model).name.removesuffix(".gguf"))
-
-
-def model_folder(folder: Path, model: str) -> Path:
-    """Where a model's store (`store.zarr`) and results (`analysis/`) are."""
-    return folder / "models" / slug(model)
+def model_folder(folder: Path, name: str) -> Path:
+    """Where the store (`store.zarr`) and results (`analysis/`) of a model of that name are."""
+    return folder / "models" / name
 
 
 def ablation_folder(folder: Path, name: str) -> Path:
@@ -87,17 +83,17 @@ def ablation_folder(folder: Path, name: str) -> Path:
     return folder / "ablations" / name
 
 
-def _model_steps(study: Study, model: str, is_first: bool, folder: Path) -> Iterator[Step]:
-    place, name = model_folder(folder, model), slug(model)
+def _model_steps(study: Study, model: str, name: str, folder: Path) -> Iterator[Step]:
+    place, is_first = model_folder(folder, name), model == study.models[0]
     store, results = place / "store.zarr", place / "analysis"
     checkpoints = study.checkpoints if is_first else "main"
     selections = tuple(results / "selections" / f"{label}.json" for label in ("top", *_random(study)))
-    spacy = ("--spacy", study.spacy) if study.spacy else ()
+    optional = (*(("--spacy", study.spacy) if study.spacy else ()), *(("--site", study.site) if study.site else ()))
     yield Step(
         f"extract {name}",
         (
             *_PYTHON, "actstore.cli", "extract", "--model", model, "--checkpoints", checkpoints, "--corpus", study.corpus,
-            "--documents", study.documents, *spacy, "--tokens", str(study.tokens) if study.tokens else "all", "--window",
+            "--documents", study.documents, *optional, "--tokens", str(study.tokens) if study.tokens else "all", "--window",
             str(study.window), "--seed", str(study.seed), "--device", study.device, "--compute-dtype", study.compute_dtype,
             "--store", str(store),
         ),
@@ -147,17 +143,19 @@ def _model_steps(study: Study, model: str, is_first: bool, folder: Path) -> Iter
         )
 
 
-def _ablation_steps(ablation: AblationStudy, folder: Path) -> Iterator[Step]:
+def _ablation_steps(ablation: AblationStudy, model: str, folder: Path) -> Iterator[Step]:
     place, design = ablation_folder(folder, ablation.name), ablation.design
     store, results = place / "store.zarr", place / "analysis"
-    statistics = model_folder(folder, design.model) / "analysis" / "entanglement.zarr"
+    statistics = model_folder(folder, model) / "analysis" / "entanglement.zarr"
+    selections = [name for spec in design.cohorts for name in spec.selection]
+    folders = filter(None, [design.readouts.task_folder])
     yield Step(
         f"ablate {ablation.name}",
         (*_PYTHON, "actstore.cli", "ablate", str(place / "design.toml"), "--store", str(store)),
         ("actstore.ablate",),
         (store,),
-        (f"entanglement {slug(design.model)}",),
-        (design.model, design.text.corpus, *design.readouts.pairs),
+        (f"entanglement {model}",),
+        (design.model, design.text.corpus, *design.readouts.pairs, *selections, *folders),
         work=f"{ablation.n_conditions()} conditions × checkpoints {design.checkpoints}",
         file=(place / "design.toml", tomli_w.dumps(design_table(ablation, statistics))),
         store=store,
@@ -165,9 +163,9 @@ def _ablation_steps(ablation: AblationStudy, folder: Path) -> Iterator[Step]:
     options = ("--store", str(store), "--out", str(results))
     yield Step(
         f"tables of {ablation.name}",
-        (*_PYTHON, "analysis", "ablation", *options),
+        (*_PYTHON, "analysis", "ablation", *options, "--extraction", str(model_folder(folder, model) / "store.zarr")),
         ("analysis.__main__",),
-        _csv(results, ("perplexity", "edited_by_layer")),
+        _csv(results, ("perplexity", "edited_by_layer", "text_overlap")),
         (f"ablate {ablation.name}",),
     )
     if ablation.surprisal:

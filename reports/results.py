@@ -15,7 +15,9 @@ from actstore import manifest
 from actstore.errors import StoreError
 from actstore.schema import BASELINE, Selection
 from actstore.store import open_store
-from analysis.results import load_table
+from analysis.belonging import Origin, check_belonging, origin_of, origin_of_results, origin_of_selection
+from analysis.results import ENTANGLEMENT, load_table
+from reports.names import model_names
 from reports.pipeline import ablation_folder, model_folder
 from reports.study import AblationStudy, Study
 
@@ -31,6 +33,10 @@ class Run:
     attributes: dict[str, str]
     """Of its store."""
     sizes: dict[str, int]
+    model: str = ""
+    """The name of its model's folder."""
+    origin: Origin | None = None
+    """What its store is of."""
 
     def has(self, *names: str) -> bool:
         """Whether it has all these tables."""
@@ -49,7 +55,7 @@ class Results:
 
     study: Study
     models: dict[str, Run]
-    """By name; the first is the study's main model."""
+    """By the name of their folder; the first is the study's main model."""
     ablations: dict[str, Run]
     selection: Selection
     designs: dict[str, AblationStudy] = field(default_factory=dict)
@@ -61,8 +67,17 @@ class Results:
 
     def ablation(self, test: Callable[[Run], bool]) -> Run | None:
         """The first ablation of the main model that passes a test."""
-        named = (run for run in self.ablations.values() if run.attributes["model"] == self.main.attributes["model"])
-        return next((run for run in named if test(run)), None)
+        return next((run for run in self.of_main() if test(run)), None)
+
+    def of_main(self) -> list[Run]:
+        """The ablations of the main model."""
+        return [run for run in self.ablations.values() if run.model == self.main.model]
+
+    def called(self, run: Run) -> str:
+        """The name of a run's model: its store's, or its folder's where two models have one name."""
+        name = run.attributes["model"]
+        alike = [model for model in self.models.values() if model.attributes["model"] == name]
+        return run.model if len(alike) > 1 else name
 
 
 def load_results(study: Study, folder: Path) -> Results:
@@ -71,18 +86,31 @@ def load_results(study: Study, folder: Path) -> Results:
     Raises
     ------
     StoreError
-        If a step has not been run.
+        If a step has not been run, or what the steps left does not belong together.
     """
-    models = {}
-    for model in study.models:
-        place = model_folder(folder, model)
-        models[place.name] = _run(place)
-    ablations = {ablation.name: _run(ablation_folder(folder, ablation.name)) for ablation in study.ablations}
-    selection = Selection.load(model_folder(folder, study.models[0]) / "analysis" / "selections" / "top.json")
+    names = model_names(study.models)
+    models = {name: _run(model_folder(folder, name), name) for name in names.values()}
+    ablations = {
+        ablation.name: _run(ablation_folder(folder, ablation.name), names[ablation.design.model])
+        for ablation in study.ablations
+    }
+    path = model_folder(folder, names[study.models[0]]) / "analysis" / "selections" / "top.json"
+    selection = Selection.load(path)
+    _check_origins(folder, models, ablations, origin_of_selection(selection, path))
     return Results(study, models, ablations, selection, {ablation.name: ablation for ablation in study.ablations})
 
 
-def _run(place: Path) -> Run:
+def _check_origins(folder: Path, models: dict[str, Run], ablations: dict[str, Run], selection: Origin) -> None:
+    """Refuse stores, statistics and a selection that are not of the same models: the page would mix them."""
+    origins = {name: run.origin for name, run in models.items() if run.origin is not None}
+    for name, origin in origins.items():
+        check_belonging(origin, origin_of_results(model_folder(folder, name) / "analysis", ENTANGLEMENT))
+    check_belonging(next(iter(origins.values())), selection)
+    for run in ablations.values():
+        check_belonging(origins[run.model], run.origin)
+
+
+def _run(place: Path, model: str) -> Run:
     if not (place / "analysis").is_dir():
         raise StoreError(f"no results in {place / 'analysis'}; run the study first (`python -m reports STUDY`)")
     if wrong := manifest.damaged(place / "analysis"):
@@ -94,9 +122,10 @@ def _run(place: Path) -> Run:
     for name in ("checkpoint", "condition"):
         if name in store.coords:
             attributes[f"{name}s"] = ", ".join(map(str, store[name].values))
+    origin = origin_of(store, str(place / "store.zarr"), has_own_text="condition" in store.dims)
     if "weights_fingerprint" in store.coords:
         attributes["weights"] = ", ".join(map(str, store["weights_fingerprint"].values))
-    return Run(place.name, tables, attributes, {str(name): size for name, size in store.sizes.items()})
+    return Run(place.name, tables, attributes, {str(name): size for name, size in store.sizes.items()}, model, origin)
 
 
 def ablated(table: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,9 @@ from typing import Any
 
 from actstore.design import CohortSpec, Design, Readouts, Text, conditions
 from actstore.errors import ActstoreError
+from actstore.preflight import check_corpus, check_design, check_model
 from actstore.settings import build, located, read_toml
+from reports.names import model_names
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,9 @@ class Study:
         Of the first model; of the others the last is taken.
     corpus, documents, spacy, tokens, window, seed, device, compute_dtype
         Of the extraction, as in `actstore extract`.
+    site : str
+        The module whose outputs are the neurons, of the extraction and of every ablation; empty for
+        the family's own.
     selection : SelectionStudy
     pairs : PairsStudy
     text : Text
@@ -110,6 +115,7 @@ class Study:
     seed: int = 0
     device: str = "cpu"
     compute_dtype: str = "float32"
+    site: str = ""
     selection: SelectionStudy = field(default_factory=SelectionStudy)
     pairs: PairsStudy = field(default_factory=PairsStudy)
     text: Text = field(default_factory=Text)
@@ -141,6 +147,10 @@ def load_study(path: str | Path) -> Study:
         raise ActstoreError(f"{located(path, 'name')}: name must be letters, digits, '.', '_' or '-', got {study.name!r}")
     if not study.models:
         raise ActstoreError(f"{located(path, 'models')}: models must name at least one")
+    try:
+        model_names(study.models)
+    except ActstoreError as error:
+        raise ActstoreError(f"{located(path, 'models')}: {error}") from None
     if not isinstance(ablations, list):
         raise ActstoreError(f"{located(path, 'ablations')}: write [[ablations]] in double brackets, one table each")
     made = tuple(_ablation(table, study, given, path) for table in ablations)
@@ -166,6 +176,7 @@ def _ablation(table: Any, study: Study, given: dict[str, Any], path: Path) -> Ab
         key: build(kind, {**given[key], **table.pop(key, {})}, f"key of {key} of {where}", path) for key, kind in kinds.items()
     }
     general = {"model": study.models[0], "device": study.device, "compute_dtype": study.compute_dtype}
+    general |= {"site": study.site} if study.site else {}
     if "statistics" in table:
         raise ActstoreError(f"{located(path, 'statistics')}: the study computes the statistics; leave them out")
     design = _anchored_design(
@@ -174,6 +185,11 @@ def _ablation(table: Any, study: Study, given: dict[str, Any], path: Path) -> Ab
     if design.model not in study.models:
         raise ActstoreError(
             f"{located(path, 'model')}: {where} ablates {design.model!r}, which is not among the study's models"
+        )
+    if design.site != (study.site or None):
+        raise ActstoreError(
+            f"{located(path, 'site')}: {where} is at the site {design.site}, the study at {study.site or 'the one of the family'}; "
+            "name the site once, for the whole study"
         )
     made = AblationStudy(name, design, surprisal)
     try:
@@ -195,12 +211,32 @@ def _anchored(study: Study, folder: Path) -> Study:
 def _anchored_design(design: Design, folder: Path) -> Design:
     readouts = design.readouts
     pairs = tuple(_place(name, folder) for name in readouts.pairs)
+    selections = [tuple(_place(name, folder) for name in spec.selection) for spec in design.cohorts]
     return replace(
         design,
+        cohorts=tuple(replace(spec, selection=names) for spec, names in zip(design.cohorts, selections, strict=True)),
         model=_place(design.model, folder),
         text=replace(design.text, corpus=_place(design.text.corpus, folder)),
         readouts=replace(readouts, pairs=pairs, task_folder=_place(readouts.task_folder, folder)),
     )
+
+
+def check_study(study: Study) -> None:
+    """Refuse a study that names a model, text, minimal pairs or task folder that is not there; nothing is downloaded.
+
+    Raises
+    ------
+    ActstoreError
+        If one is missing; the message names it.
+    """
+    for model in study.models:
+        check_model(model)
+    check_corpus(study.corpus)
+    for ablation in study.ablations:
+        try:
+            check_design(ablation.design)
+        except ActstoreError as error:
+            raise ActstoreError(f"[[ablations]] {ablation.name!r}: {error}") from None
 
 
 def design_table(ablation: AblationStudy, statistics: Path) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from reports.claims import room, text_of, with_intact
 from reports.matching import marked
 from reports.panels.ablation import main_run
-from reports.results import Results, ablated, comparable
+from reports.results import Results, Run, ablated, comparable
 from reports.sentences import interval, number, p_value
 
 _MOST_ROWS = 400
@@ -51,13 +52,13 @@ def page_tables(results: Results) -> Iterator[Table]:
     perplexity = run.last("perplexity")
     yield _made(
         "perplexity",
-        "Perplexity on held-out text, intact and under each intervention.",
+        f"Perplexity, intact and under each intervention: {text_of(run)}.",
         perplexity,
         f"{folder}/perplexity.csv",
         ("intervention", "cohort", "n_neurons", "n_seeds", "perplexity", "perplexity_ratio", "is_matched"),
     )
     if run.has("accuracy_by_phenomenon"):
-        table = run.last("accuracy_by_phenomenon")
+        table = _with_intact(run, "accuracy_by_phenomenon", run.last("accuracy_by_phenomenon"))
         yield _made(
             "phenomena",
             "Minimal pairs by phenomenon.",
@@ -69,7 +70,9 @@ def page_tables(results: Results) -> Iterator[Table]:
                 "intervention",
                 "cohort",
                 "accuracy",
+                "intact_accuracy",
                 "delta_accuracy",
+                "room",
                 "equivalence_bound",
                 "n_pairs",
                 "n_ties",
@@ -89,14 +92,38 @@ def page_tables(results: Results) -> Iterator[Table]:
         )
         yield _made("dissociation", "The double dissociation.", run.last("dissociation"), f"{folder}/dissociation.csv", columns)
     if run.has("probes"):
-        columns = ("probe", "intervention", "cohort", "accuracy", "delta_accuracy", "n_items", "chance")
-        yield _made("probes", "Other tasks: probes.", run.last("probes"), f"{folder}/probes.csv", columns)
+        columns = (
+            "probe",
+            "intervention",
+            "cohort",
+            "accuracy",
+            "intact_accuracy",
+            "delta_accuracy",
+            "room",
+            "n_items",
+            "chance",
+        )
+        table = _with_intact(run, "probes", run.last("probes"))
+        yield _made("probes", "Other tasks: probes.", table, f"{folder}/probes.csv", columns)
     if run.has("tasks"):
-        columns = ("task", "metric", "intervention", "cohort", "score", "delta_score", "n_items")
-        yield _made("tasks", "Other tasks: benchmarks.", run.last("tasks"), f"{folder}/tasks.csv", columns)
+        columns = ("task", "metric", "intervention", "cohort", "score", "intact_score", "delta_score", "n_items")
+        table = with_intact(run.last("tasks"), run.tables["tasks"], ("checkpoint", "task", "metric"), "score")
+        yield _made("tasks", "Other tasks: benchmarks.", table, f"{folder}/tasks.csv", columns)
     if run.has("paired_tests"):
-        table = comparable(run.tables["paired_tests"])
-        columns = ("cohort", "against", "benchmark", "phenomenon", "n_lost", "n_gained", "delta_accuracy", "p", "p_adjusted")
+        table = _with_intact(run, "accuracy_by_phenomenon", comparable(run.tables["paired_tests"]))
+        columns = (
+            "cohort",
+            "against",
+            "benchmark",
+            "phenomenon",
+            "n_lost",
+            "n_gained",
+            "delta_accuracy",
+            "p",
+            "p_adjusted",
+            "intact_accuracy",
+            "room",
+        )
         yield _made(
             "paired-tests",
             "Paired tests of minimal pairs (McNemar with clusters).",
@@ -120,6 +147,13 @@ def page_tables(results: Results) -> Iterator[Table]:
                 f"tables/ablations/{surprisal.name}/{name}.csv",
                 columns,
             )
+
+
+def _with_intact(run: Run, of: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with the intact model's accuracy, from the table `of`, and the word for how far it could fall."""
+    keys = ("checkpoint", "probe") if of == "probes" else ("checkpoint", "benchmark", "phenomenon")
+    rows = with_intact(rows, run.tables[of], keys)
+    return rows.assign(room=[room(row, row["chance"]) if of == "probes" else room(row) for _, row in rows.iterrows()])
 
 
 def _selected(results: Results) -> Table:
@@ -148,6 +182,7 @@ _WORDS = {
     "wasserstein_distance": "Wasserstein distance (SD)", "negative_wasserstein_frac": "share on negative side", "negative_frac": "negative",
     "mapping_difficulty": "mapping difficulty", "apart": "kept apart most", "n_neurons": "neurons", "n_seeds": "seeds", "n_pairs": "pairs",
     "n_ties": "ties", "n_items": "items", "perplexity_ratio": "ratio to intact", "delta_accuracy": "change", "delta_score": "change",
+    "intact_accuracy": "intact", "intact_score": "intact", "room": "room to fall",
     "equivalence_bound": "no effect beyond", "p_adjusted": "p (Holm)", "robust_p_adjusted": "cluster-robust p (Holm)", "is_double": "double",
     "is_matched": "matched", "n_lost": "lost", "n_gained": "gained", "grammar_cost": "cost of grammar", "other_cost": "cost of the rest",
     "robust": "cluster-robust 95%", "bootstrap": "bootstrap 95%", "intervals_agree": "intervals agree", "n_rows": "rows", "n_dropped": "rows left out",

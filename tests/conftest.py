@@ -40,7 +40,8 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, extract_config: Extract
         cohorts=(CohortSpec(FILE, selection=tuple(selections)),),
     )  # fmt: skip
     ablate(design, folder / "ablation.zarr", progress=False)
-    assert analysis_main(["ablation", "--store", str(folder / "ablation.zarr"), "--out", results]) == 0
+    ablation = str(folder / "ablation.zarr")
+    assert analysis_main(["ablation", "--store", ablation, "--extraction", store, "--out", results]) == 0
     return folder
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports.claims import intact_readouts, text_of
 from reports.figures.curves import lines
 from reports.figures.intervals import interval_plot
 from reports.matching import caveat, marked
@@ -46,7 +47,7 @@ def sweep(results: Results) -> Panel | None:
         drawn(draw, (7.5, 4.0)),
         "Lines with bands: perplexity relative to the intact model by share of ablated neurons, for each way of choosing them.",
         sentence(f"at {100 * largest:g}% of each layer the ratio is {listed(shown)}"),
-        f"{main_intervention(table)}; {_tokens(run)} tokens of held-out text. Bands: 95% bootstrap over documents and, where neurons are drawn, seeds."
+        f"{main_intervention(table)}; {text_of(run)}. Bands: 95% bootstrap over documents and, where neurons are drawn, seeds."
         + unmatched,
         _source(run),
     )
@@ -74,7 +75,7 @@ def perplexity(results: Results) -> Panel | None:
         ),
         "Dots with intervals: perplexity relative to the intact model, for the selected neurons and every control.",
         sentence(said + (f"; its controls: {listed(shown)}" if shown else "")),
-        f"{_tokens(run)} tokens of held-out text. {note}",
+        f"{text_of(run)}. {note}",
         _source(run),
     )  # fmt: skip
 
@@ -153,7 +154,12 @@ def _interventions(
         ),
         f"Dots with intervals: perplexity ratio{' and change of accuracy' if len(accuracy) else ''} under each intervention on the selected neurons.",
         sentence(f"perplexity ratios of the top cohort: {listed(shown)}; {verdict}"),
-        f"{note} Intervals: 95% bootstrap over documents or pairs and, where neurons are drawn, seeds.",
+        f"{note} Intervals: 95% bootstrap over documents or pairs and, where neurons are drawn, seeds."
+        + (
+            f" Accuracy of the intact model: {listed(intact_readouts(run, table['checkpoint'].iloc[0]))}."
+            if len(accuracy)
+            else ""
+        ),
         _source(run) + (f" and ablations/{run.name}/analysis/accuracy_by_phenomenon.csv" if len(accuracy) else ""),
     )
 
@@ -164,7 +170,7 @@ def relu(results: Results) -> Panel | None:
     if run is None:
         return None
     table = ablated(run.last("perplexity"))
-    note = f"{_tokens(run)} tokens. Intervals: 95% bootstrap over documents.{caveat(table)}"
+    note = f"{text_of(run)}. Intervals: 95% bootstrap over documents.{caveat(table)}"
     table = marked(table)
     colors = cohort_colors(dict(zip(table["cohort"], table["rule"], strict=True)))
     zero = table[table["intervention"] == "negative-zero"]
@@ -185,7 +191,7 @@ def relu(results: Results) -> Panel | None:
     ]
     return Panel(
         "relu",
-        f"The null control: {run.attributes['model']}, a ReLU model",
+        f"The null control: {results.called(run)}, a ReLU model",
         drawn(
             lambda ax: interval_plot(table, "intervention", "cohort", "perplexity_ratio", ax, colors=colors, label=_RATIO, reference=1),
             (7.5, rows_high(table["intervention"].nunique(), table["cohort"].nunique()) + 0.3),
@@ -199,8 +205,7 @@ def relu(results: Results) -> Panel | None:
 
 def main_run(results: Results) -> Run | None:
     """The ablation with most cohorts beside the top under one intervention on all layers."""
-    runs = [run for run in results.ablations.values() if run.attributes["model"] == results.main.attributes["model"]]
-    return max(runs, key=lambda run: len(comparable(run.tables["perplexity"])), default=None)
+    return max(results.of_main(), key=lambda run: len(comparable(run.tables["perplexity"])), default=None)
 
 
 def _last(run: Run) -> pd.DataFrame:
@@ -218,10 +223,6 @@ def _cohort_kind(row: pd.Series) -> str:
     parts = str(row["cohort"]).split("-")
     share = f"{row['fraction']:g}"
     return "-".join(part for part in parts if part != share)
-
-
-def _tokens(run: Run) -> str:
-    return f"{int(run.tables['perplexity']['n_tokens'].iloc[0]):,}"
 
 
 def _source(run: Run) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports.claims import intact, intact_readouts, room, with_intact
 from reports.figures.curves import lines, training_axis
 from reports.figures.intervals import interval_plot
 from reports.matching import caveat, marked
@@ -21,7 +22,8 @@ def phenomena(results: Results) -> Panel | None:
     run = main_run(results)
     if run is None or not run.has("accuracy_by_phenomenon"):
         return None
-    table = comparable(run.tables["accuracy_by_phenomenon"])
+    every = run.tables["accuracy_by_phenomenon"]
+    table = with_intact(comparable(every), every, ("checkpoint", "benchmark", "phenomenon"))
     table = table[table["phenomenon"] != "all pairs"]
     table = table.assign(is_whole=table["phenomenon"] == "all")
     if table["benchmark"].nunique() > 1:
@@ -39,6 +41,7 @@ def phenomena(results: Results) -> Panel | None:
     said += f"; {len(hit)} of {len(parts)} phenomena have an interval without 0" + (
         f", largest {listed(named)}" if named else ""
     )
+    said += _beside([f"{_name(row)} {intact(row)}" for _, row in whole.iterrows()])
     return Panel(
         "phenomena",
         "Minimal pairs by phenomenon",
@@ -52,9 +55,20 @@ def phenomena(results: Results) -> Panel | None:
         sentence(said),
         f"{int(whole['n_pairs'].sum()):,} pairs, macro-averaged over paradigms, by total log-probability; {int(whole['n_ties'].sum())} ties. Intervals: 95% "
         "bootstrap over pairs within paradigms and, where neurons are drawn, seeds; not corrected for the number of phenomena (paired_tests.csv is, by Holm)."
+        + _without_room(parts.drop(hit.index))
         + unmatched,
         f"ablations/{run.name}/analysis/accuracy_by_phenomenon.csv",
     )  # fmt: skip
+
+
+def _without_room(rows: pd.DataFrame) -> str:
+    """Of the phenomena whose interval holds 0, those on which the intact model could not fall far."""
+    places: dict[str, list[str]] = {}
+    for _, row in rows.iterrows():
+        if word := room(row):
+            places.setdefault(word, []).append(str(row["phenomenon"]))
+    told = [f"{word}: {listed(names)}" for word, names in places.items()]
+    return f" Where the interval holds 0, the intact model is {'; '.join(told)}." if told else ""
 
 
 def _name(row: pd.Series) -> str:
@@ -89,7 +103,7 @@ def dissociation(results: Results) -> Panel | None:
         "The double dissociation, tested",
         drawn(draw, (9.5, rows_high(max(intact["cohort"].nunique(), len(versus)), 2) + 0.3), ncols=2),
         "Left: fall in accuracy on minimal pairs and on other tasks by cohort. Right: the interaction of the top cohort against each control.",
-        sentence(_dissociated(versus)),
+        sentence(_dissociated(versus) + _beside(intact_readouts(run, int(n["checkpoint"])))),
         f"{int(n['n_pairs']):,} pairs and {int(n['n_others']):,} other items. Cluster-robust tests, Holm over all comparisons; 95% intervals. A bound of "
         "equivalence says how large an effect the data leave possible." + unmatched,
         f"ablations/{run.name}/analysis/dissociation.csv",
@@ -121,6 +135,11 @@ def _interactions(rows: pd.DataFrame) -> list[str]:
         + (f" (no effect beyond {number(row['equivalence_bound'])})" if row["is_equivalent"] else "")
         for _, row in rows.iterrows()
     ]
+
+
+def _beside(told: list[str]) -> str:
+    """Accuracies of the intact model at the end of a finding."""
+    return f"; accuracy of the intact model: {listed(told)}" if told else ""
 
 
 def layers(results: Results) -> Panel | None:
@@ -158,6 +177,7 @@ def layers(results: Results) -> Panel | None:
     tops = tables["perplexity"][tables["perplexity"]["rule"] == "top"]
     alone = kinds.get("one group at a time", [])
     said = [_largest(tables[name], alone, value, reference, label) for name, value, reference, label in measures]
+    said[-1] += _intact_accuracy(run, measures)
     height = sum(rows_high(len(set(cells)), len(colors)) for cells in kinds.values()) + 0.5
     return Panel(
         "layers",
@@ -168,6 +188,26 @@ def layers(results: Results) -> Panel | None:
         f"{main_intervention(tables['perplexity'])}, {100 * tops['fraction'].iloc[0]:g}% of each layer. Intervals: 95% bootstrap.{caveat(tables['perplexity'])}",
         listed([f"ablations/{run.name}/analysis/{name}.csv" for name, *_ in measures]),
     )
+
+
+def _intact_accuracy(run: Run, measures: list[tuple[str, str, float, str]]) -> str:
+    """Accuracy of the intact model at the last step, where changes of accuracy are told."""
+    tables = [name for name, *_ in measures if name == "accuracy_by_phenomenon"]
+    return _beside(intact_readouts(run, int(run.tables["perplexity"]["checkpoint"].max()), tables))
+
+
+def _steps_without_room(run: Run) -> str:
+    """The steps at which the intact model could not fall far."""
+    if not run.has("accuracy_by_phenomenon"):
+        return ""
+    rows = run.tables["accuracy_by_phenomenon"]
+    rows = rows[(rows["rule"] == "none") & (rows["phenomenon"] == "all")]
+    steps: dict[str, list[str]] = {}
+    for _, row in rows.iterrows():
+        if word := room(row, value="accuracy"):
+            steps.setdefault(word, []).append(str(row["checkpoint"]))
+    told = [f"{word}: {listed(list(dict.fromkeys(names)))}" for word, names in steps.items()]
+    return f" Steps at which the intact model is {'; '.join(told)}." if told else ""
 
 
 def _largest(table: pd.DataFrame, groups: list[str], value: str, reference: float, label: str) -> str:
@@ -252,8 +292,9 @@ def over_training(results: Results) -> Panel | None:
         "The ablation over checkpoints",
         drawn(draw, (9.5, 3.9), ncols=len(measures), squeeze=False),
         "Lines with bands: perplexity ratio and change of accuracy under the ablation over training steps, by cohort.",
-        sentence(f"{label} at the last step: {listed(shown)}; {where}"),
+        sentence(f"{label} at the last step: {listed(shown)}; {where}{_intact_accuracy(run, measures)}"),
         f"{main_intervention(rows)}, {100 * rows['fraction'].iloc[0]:g}% of each layer. Bands: 95% bootstrap, not corrected for the number of steps."
+        + _steps_without_room(run)
         + caveat(tables["perplexity"]),
         listed([f"ablations/{run.name}/analysis/{name}.csv" for name, *_ in measures]),
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -27,10 +28,12 @@ from tests.actstore.test_resume import contents
 EVERY = {layer: tuple(range(512)) for layer in range(4)}
 SHORT = Text(corpus="builtin", tokens=300)
 NOTHING = Readouts(pairs=(), probes=())
+UP_SITE = "model.layers.{layer}.mlp.up_proj"
+NEOX_SITE = "gpt_neox.layers.{layer}.mlp.dense_h_to_4h"
 
 
 def saved(path, **change):
-    chosen = Selection(EVERY, "top", "wasserstein_distance", 1.0, "pico-neox", "", -1, 512)
+    chosen = Selection(EVERY, "top", "wasserstein_distance", 1.0, "pico-neox", NEOX_SITE, "", -1, 512)
     return str(replace(chosen, **change).save(path))
 
 
@@ -232,7 +235,8 @@ def test_the_model_is_loaded_once_a_checkpoint(design, tmp_path, monkeypatch):
 def test_relu_model_under_negative_zero_changes_by_exactly_zero(tmp_path):
     step = models.choose_checkpoints(models.resolve("pico-opt"), "main")[0]
     fingerprint = models.weights_fingerprint(models.load(models.resolve("pico-opt"), step, torch.float32))
-    path = saved(tmp_path / "s.json", model="pico-opt", checkpoint=step, weights_fingerprint=fingerprint)
+    site = "model.decoder.layers.{layer}.fc1"
+    path = saved(tmp_path / "s.json", model="pico-opt", site=site, checkpoint=step, weights_fingerprint=fingerprint)
     readouts = Readouts(pairs_per_paradigm=1, probes=())
     ablate(Design("pico-opt", text=Text(tokens=800), readouts=readouts, cohorts=(CohortSpec(FILE, selection=(path,)),)),
            tmp_path / "a.zarr", progress=False)  # fmt: skip
@@ -258,6 +262,7 @@ def test_text_alone(tmp_path):
         ({"n_neurons_per_layer": 600}, "layers of 600 neurons"),
         ({"neurons": {9: (0,)}}, "up to layer 9"),
         ({"checkpoint": 64, "weights_fingerprint": "other"}, "other weights"),
+        ({"site": UP_SITE}, r"made at the site .*up_proj, the design's is gpt_neox\.layers.*dense_h_to_4h"),
     ],
 )
 def test_selections_that_do_not_fit(tmp_path, change, said):
@@ -333,6 +338,74 @@ def test_the_command_takes_a_design_or_selections(design, statistics, tmp_path, 
     capsys.readouterr()
     assert main(["ablate", "--store", store]) == 2
     assert "name a design file, or --model and --selection" in capsys.readouterr().err
+
+
+BESIDE = {
+    "--model": ["pico-neox"], "--selection": ["s.json"], "--statistics": ["e.zarr"], "--checkpoints": ["main"],
+    "--site": [NEOX_SITE], "--intervention": ["both-zero"], "--corpus": ["builtin"], "--tokens": ["16384"], "--window": ["128"],
+    "--seed": ["0"], "--pairs": ["builtin"], "--pairs-per-paradigm": ["1"], "--probes": ["facts", "recall"],
+    "--device": ["cpu"], "--compute-dtype": ["float32"],
+}  # fmt: skip
+
+
+def test_options_beside_a_design_are_refused_by_name(tmp_path, capsys):
+    (tmp_path / "d.toml").write_text('model = "pico-neox"\n[[cohorts]]\n')
+    command = ["ablate", str(tmp_path / "d.toml"), "--store", str(tmp_path / "a.zarr")]
+    with pytest.raises(SystemExit):
+        main(["ablate", "--help"])
+    group = capsys.readouterr().out.partition("without a design file:")[2]
+    assert set(re.findall(r"^  (--[a-z-]+)", group, re.MULTILINE)) == set(BESIDE)
+    for option, values in BESIDE.items():
+        assert main([*command, option, *values]) == 2
+        assert f"{option}: not beside a design file; write it into {tmp_path / 'd.toml'}" in capsys.readouterr().err
+    assert main([*command, "--seed", "0", "--corpus", "builtin"]) == 2
+    assert "--seed, --corpus: not beside" in capsys.readouterr().err
+    assert not (tmp_path / "a.zarr").exists()
+
+
+def test_the_command_edits_the_site_that_it_names(tmp_path, capsys):
+    """A gated model's up projection: the selection's site, the option and the store's agree, and the edit is there."""
+    chosen = saved(tmp_path / "s.json", model="pico-llama", site=UP_SITE, neurons={0: (1, 7), 2: (500,)})
+    command = ["ablate", "--model", "pico-llama", "--selection", chosen, "--tokens", "300", "--pairs", "none", "--probes", "none",
+               "--intervention", "both-zero", "--quiet", "--store"]  # fmt: skip
+    assert main([*command, str(tmp_path / "gate.zarr")]) == 2
+    assert "at the site model.layers.{layer}.mlp.up_proj, the design's is model.layers.{layer}.mlp.gate_proj" in (
+        capsys.readouterr().err
+    )
+    assert main([*command, str(tmp_path / "up.zarr"), "--site", UP_SITE]) == 0
+    store = open_store(tmp_path / "up.zarr")
+    assert store.attrs["site"] == UP_SITE
+    by_hand = models.load(models.resolve("pico-llama"), int(store["checkpoint"][0]), torch.float32)
+    for layer, neurons in {0: [1, 7], 2: [500]}.items():
+        by_hand.model.layers[layer].mlp.up_proj.weight[neurons] = 0
+    windows = np.split(store["token_id"].values, np.flatnonzero(store["position"].values == 0)[1:])
+    expected = np.exp(np.mean(np.concatenate(scoring.sequence_surprisals(by_hand, windows)), dtype=float))
+    intact, edited = store["perplexity"].values[0]
+    assert edited == pytest.approx(expected, rel=1e-5)
+    assert abs(edited - intact) > 1e-4
+
+
+def test_statistics_of_another_site_are_refused(statistics, tmp_path):
+    data = load_dataset(Path(statistics).parent, "entanglement")
+    for holder in (data, *data.data_vars.values()):
+        holder.attrs["site"] = UP_SITE
+    save_dataset(data, tmp_path, "entanglement")
+    design = Design("pico-neox", statistics=str(tmp_path / "entanglement.zarr"), text=SHORT, cohorts=(CohortSpec(),))
+    with pytest.raises(SelectionError, match=r"the statistics .* made at the site .*up_proj, the design's is .*dense_h_to_4h"):
+        ablate(design, tmp_path / "a", progress=False)
+
+
+@pytest.mark.parametrize("cohort", [CohortSpec(), CohortSpec("perplexity-matched"), CohortSpec(checkpoint=("64",))])
+def test_statistics_of_other_weights_are_refused(statistics, tmp_path, cohort):
+    data = load_dataset(Path(statistics).parent, "entanglement")
+    fingerprints = data["weights_fingerprint"].astype(object)
+    fingerprints[-1] = "0" * 32
+    save_dataset(data.assign_coords(weights_fingerprint=fingerprints), tmp_path, "entanglement")
+    design = Design(
+        "pico-neox", statistics=str(tmp_path / "entanglement.zarr"), text=SHORT, readouts=NOTHING, cohorts=(cohort,)
+    )
+    with pytest.raises(SelectionError, match="chosen on other weights of pico-neox step 4000"):
+        ablate(design, tmp_path / "a", progress=False)
 
 
 def test_unknown_intervention_of_the_command(tmp_path, capsys):

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from actstore.ablate import applied
 from actstore.adapters import adapter_for
-from actstore.errors import ActstoreError
+from actstore.errors import ActstoreError, SelectionError
 from actstore.hooks import edit
 from actstore.interventions import INTERVENTIONS, intervention
 from tests.helpers import capture, tiny_model
@@ -164,4 +165,30 @@ def test_activations_of_an_unlisted_site_are_not_guessed():
         pass
     before = logits(model)
     with applied(model, intervention("both-zero"), {0: (1,)}, site=site):
+        assert not torch.equal(logits(model), before)
+
+
+@pytest.mark.parametrize(
+    ("neurons", "said"),
+    [
+        ({-1: (0,)}, "layers and neurons are whole numbers from 0, got -1"),
+        ({0: (3, -1)}, "layers and neurons are whole numbers from 0, got -1"),
+        ({0: (1.5,)}, "whole numbers from 0, got 1.5"),
+        ({0: (True,)}, "whole numbers from 0, got True"),
+        ({"0": (1,)}, "whole numbers from 0, got '0'"),
+        ({0: (1,), 2: (0,)}, "no layer 2: the model has layers 0 to 1"),
+        ({1: (23, 24)}, "no neuron 24: layer 1 has neurons 0 to 23"),
+    ],
+)
+@pytest.mark.parametrize("name", ["both-zero", "sign-flip", "mean-ablate-negative"])
+def test_layers_and_neurons_that_are_not_there_are_refused_and_nothing_stays_edited(name, neurons, said):
+    model = tiny_model("llama")
+    before = logits(model)
+    with (
+        pytest.raises(SelectionError, match=said),
+        applied(model, intervention(name), neurons, negative_mean=np.zeros((2, 24))),
+    ):
+        logits(model)
+    assert torch.equal(logits(model), before)
+    with edit(adapter_for(model).modules(model), {0: (0,), 1: (1,)}, zero):
         assert not torch.equal(logits(model), before)

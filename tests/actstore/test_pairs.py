@@ -43,6 +43,11 @@ def test_a_sample_is_drawn_by_seed_and_paradigm(tmp_path):
     [("{", "line 2: not a JSON"), ('{"sentence_good": "x"}', "line 2: no field 'sentence_bad'"),
      ('{"sentence_good": "x", "sentence_bad": 3}', "line 2: not a JSON object with two sentences"),
      ('{"sentence_good": "x", "sentence_bad": " "}', "line 2: not a JSON object with two sentences"),
+     (json.dumps(RECORD | {"phenomenon": "npi"}), "line 2: linguistics_term 'agreement' and phenomenon 'npi' differ"),
+     (json.dumps(RECORD | {"paradigm": "x"}), "line 2: UID 'sv' and paradigm 'x' differ"),
+     (json.dumps(RECORD | {"UID": 7}), "line 2: UID must be text, got 7"),
+     (json.dumps(RECORD | {"linguistics_term": None}), "line 2: linguistics_term must be text, got None"),
+     (json.dumps(RECORD | {"linguistics_term": "npi"}), "paradigm 'sv' has two phenomena, 'agreement' and 'npi'"),
      ('["a", "b"]', "line 2: not a JSON object with two sentences"), ("null", "line 2: not a JSON object")],
 )  # fmt: skip
 def test_malformed_records_are_named_by_line(tmp_path, line, said):
@@ -55,6 +60,35 @@ def test_malformed_records_are_left_out_and_counted_only_on_demand(tmp_path, cap
     (tmp_path / "x.jsonl").write_text("\n".join([json.dumps(RECORD), "{", json.dumps(RECORD), "3"]))
     assert len(read_pairs(str(tmp_path / "x.jsonl"), skip_bad=True)) == 2
     assert "2 malformed records left out" in caplog.text
+
+
+SENTENCES = {"sentence_good": "The boy sleeps.", "sentence_bad": "The boy sleep."}
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ({"phenomenon": "agreement", "paradigm": "sv"}, ("agreement", "sv")),
+        ({"linguistics_term": "agreement", "UID": "sv"}, ("agreement", "sv")),
+        ({"phenomenon": "agreement", "linguistics_term": "agreement", "UID": "sv"}, ("agreement", "sv")),
+        ({"phenomenon": "agreement"}, ("agreement", "x/agreement")),
+        ({"paradigm": "sv"}, ("sv", "sv")),
+        ({}, ("x", "x")),
+        ({"field": "syntax", "pairID": "3", "simple_LM_method": True}, ("x", "x")),
+    ],
+)
+def test_phenomenon_and_paradigm_have_two_names_each(tmp_path, names, expected):
+    (tmp_path / "x.jsonl").write_text(json.dumps(SENTENCES | names))
+    (pair,) = read_pairs(str(tmp_path / "x.jsonl"))
+    assert (pair.phenomenon, pair.paradigm) == expected
+
+
+def test_phenomena_of_one_file_stay_apart(tmp_path):
+    lines = [json.dumps(SENTENCES | {"phenomenon": name}) for name in ("npi", "agreement", "npi")]
+    (tmp_path / "x.jsonl").write_text("\n".join(lines))
+    (tmp_path / "y.jsonl").write_text(lines[0])
+    expected = [("npi", "x/npi"), ("npi", "x/npi"), ("agreement", "x/agreement"), ("npi", "y/npi")]
+    assert [(pair.phenomenon, pair.paradigm) for pair in read_pairs(str(tmp_path))] == expected
 
 
 TEMPLATES = {"sing_MS": [("the boy laughs", "the boy laugh")], "plur_MS": [("boys laugh", "boys laughs"), ["a", "b", "c"]]}

@@ -18,7 +18,7 @@ from actstore.selection import select
 def statistic(values, name="wasserstein_distance", layers=None):
     return xr.DataArray(
         np.asarray(values, dtype=float), dims=("layer", "neuron"), name=name,
-        coords={"layer": layers or range(len(values)), "checkpoint": 5, "weights_fingerprint": "abc"}, attrs={"model": "m"},
+        coords={"layer": layers or range(len(values)), "checkpoint": 5, "weights_fingerprint": "abc"}, attrs={"model": "m", "site": "s"},
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ N_TOKENS, N_NEURONS = 900, 24
 
 
 def selection(neurons, n_neurons=N_NEURONS):
-    return Selection(neurons, "top", "wasserstein_distance", 0.1, "m", "", 0, n_neurons)
+    return Selection(neurons, "top", "wasserstein_distance", 0.1, "m", "site", "", 0, n_neurons)
 
 
 def made(seed=0, n_layers=1, values=None):

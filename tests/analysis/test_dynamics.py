@@ -15,7 +15,7 @@ LOG_STEPS = [0, *(2**power for power in range(11)), 2000, 4000, 8000, 16000]
 
 
 def selection(neurons, n_neurons=4):
-    return Selection(neurons, "top", "wasserstein_distance", 0.5, "m", "", 20, n_neurons)
+    return Selection(neurons, "top", "wasserstein_distance", 0.5, "m", "site", "", 20, n_neurons)
 
 
 SELECTION = selection({0: (0, 1), 1: (2, 3)})

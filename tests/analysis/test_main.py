@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from actstore.extract import ExtractConfig, extract
 from actstore.schema import Selection
 from analysis.__main__ import main
-from analysis.results import DIFFERENTIATION, ENTANGLEMENT, PAIRS, load_dataset, load_table
+from analysis.results import DIFFERENTIATION, ENTANGLEMENT, PAIRS, load_dataset, load_table, save_dataset
+from tests.conftest import CHECKPOINTS
+from tests.helpers import QUIET
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +111,83 @@ def test_problems_are_one_line_with_exit_code_2(results, run_folder, capsys, arg
     assert said in error
 
 
+@pytest.fixture(scope="module")
+def strangers(tmp_path_factory):
+    """Stores that are not the results': of another model, and of the same model over another text."""
+    folder = tmp_path_factory.mktemp("strangers")
+    extract(ExtractConfig("pico-llama", tokens=300), folder / "llama.zarr", QUIET)
+    extract(ExtractConfig("pico-neox", CHECKPOINTS, tokens=300), folder / "text.zarr", QUIET)
+    return folder
+
+
+def refused(arguments, folder, capsys):
+    """What a command says that must fail and leave a folder as it was."""
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert main(arguments) == 2
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    return said
+
+
+@pytest.mark.parametrize("command", ["pairs", "atlas", "dynamics"])
+def test_a_store_of_another_model_or_text_is_refused(results, run_folder, strangers, command, capsys):
+    llama = [command, "--store", str(strangers / "llama.zarr"), "--results", str(results)]
+    assert "is of the model pico-neox, " in refused(llama, results, capsys)
+    text = [command, "--store", str(strangers / "text.zarr"), "--results", str(results)]
+    assert "is of another text than" in refused(text, results, capsys)
+
+
+@pytest.mark.parametrize("command", ["pairs", "atlas", "dynamics"])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model": "pico-llama"}, "is of the model pico-llama, "),
+        ({"site": "layers.{layer}.up"}, "is of the site layers.{layer}.up, "),
+        ({"n_neurons_per_layer": 600, "neurons": {0: (599,)}}, "is for layers of 600 neurons, "),
+        ({"weights_fingerprint": "0" * 32}, "checkpoint 4000 of "),
+        ({"provenance": {"corpus_fingerprint": "0" * 32}}, "is of another text than"),
+    ],
+)
+def test_a_selection_of_something_else_is_refused(results, run_folder, tmp_path, command, change, said, capsys):
+    chosen = replace(Selection.load(results / "selections" / "top.json"), **change).save(tmp_path / "s.json")
+    store = str(run_folder / "store.zarr")
+    assert said in refused([command, "--store", store, "--results", str(results), "--selection", str(chosen)], results, capsys)
+
+
+def test_pairs_of_another_store_are_refused(results, run_folder, tmp_path, capsys):
+    folder = tmp_path / "results"
+    shutil.copytree(results, folder)
+    pairs = load_dataset(folder, PAIRS)
+    save_dataset(pairs.assign_attrs(site="layers.{layer}.up"), folder, PAIRS)
+    command = ["atlas", "--store", str(run_folder / "store.zarr"), "--results", str(folder)]
+    assert "pairs.zarr is of the site layers.{layer}.up, " in refused(command, folder, capsys)
+
+
+def test_results_are_not_written_into_the_folder_of_another_model(results, run_folder, strangers, tmp_path, capsys):
+    folder = tmp_path / "results"
+    entanglement = ["entanglement", "--out", str(folder), "--random-seeds", "0", "--store"]
+    assert main([*entanglement, str(strangers / "llama.zarr")]) == 0
+    for command in ("ablation", "surprisal"):
+        arguments = [command, "--store", str(run_folder / "ablation.zarr"), "--out", str(folder)]
+        assert "is of the model pico-neox, " in refused(arguments, folder, capsys)
+    assert "is of the model pico-neox, " in refused([*entanglement, str(run_folder / "store.zarr")], folder, capsys)
+    (folder / "entanglement.zarr" / "zarr.json").write_text("{")
+    assert main([*entanglement, str(run_folder / "store.zarr")]) == 0, "damaged statistics are made anew"
+    assert main([*entanglement, str(strangers / "text.zarr")]) == 0, "and so are those of another text"
+
+
+def test_statistics_that_were_changed_are_refused(results, tmp_path, capsys):
+    data = load_dataset(results, ENTANGLEMENT)
+    save_dataset(data.assign_coords(layer=[-1, 0, 1, 2]), tmp_path, ENTANGLEMENT)
+    assert "layer must hold ascending whole numbers from 0" in refused(["select", "--results", str(tmp_path)], tmp_path, capsys)
+
+
+def test_a_selection_says_its_site(results):
+    record = json.loads((results / "selections" / "top.json").read_text())
+    assert (record["model"], record["site"]) == ("pico-neox", "gpt_neox.layers.{layer}.mlp.dense_h_to_4h")
+
+
 def test_wrong_numbers_are_refused_by_the_parser(capsys):
     for arguments in (["--fraction", "2"], ["--fraction", "x"], ["--random-seeds", "-1"]):
         with pytest.raises(SystemExit) as caught:
@@ -152,7 +234,7 @@ def test_surprisal_models_from_a_store_and_from_its_table(run_folder, tmp_path, 
         assert what in capsys.readouterr().err
     fits = str(tmp_path / "a" / "surprisal_fits.csv")
     assert main(["surprisal", "--table", fits, "--out", str(tmp_path / "c")]) == 2
-    assert "unknown column" in capsys.readouterr().err
+    assert "is no table of words: it lacks" in capsys.readouterr().err
 
 
 def test_stores_of_the_other_kind_are_refused(run_folder, tmp_path, capsys):

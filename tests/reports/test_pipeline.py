@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from tomllib import loads as load_toml
 
 import pytest
 
+from actstore.builtin import MODELS_FOLDER
+from actstore.cli import main as actstore_main
 from actstore.design import CohortSpec, Design, Readouts, load_design
 from actstore.errors import ActstoreError, StoreError
 from actstore.files import alone
+from actstore.schema import Selection
+from actstore.store import open_store
 from reports import pipeline
 from reports.pipeline import Step, keys_of, run, steps_of
 from reports.study import AblationStudy, Study, load_study
@@ -201,6 +207,49 @@ def test_steps_are_those_that_the_study_needs(tmp_path):
         "extract pico-neox", "entanglement pico-neox", "pairs pico-neox", "atlas pico-neox", "dynamics pico-neox",
         "extract Model_1B", "entanglement Model_1B", "pairs Model_1B", "ablate a", "tables of a", "surprisal of a", "report",
     ]  # fmt: skip
+
+
+def test_a_users_selections_and_tasks_enter_the_key_of_an_ablation(tmp_path):
+    chosen = Selection({0: (1,)}, "mine", "by hand", 0.5, "pico-neox", "site", "", 0, 2)
+    file, folder = chosen.save(tmp_path / "mine.json"), tmp_path / "tasks"
+    folder.mkdir()
+    design = Design(
+        "pico-neox", readouts=Readouts(task_folder=str(folder)), cohorts=(CohortSpec("file", selection=(str(file),)),)
+    )
+    study = replace(STUDY, ablations=(AblationStudy("a", design),))
+
+    def key():
+        return keys_of(steps_of(study, tmp_path / "s.toml", tmp_path))["ablate a"]
+
+    keys = [key()]
+    replace(chosen, neurons={0: (0,)}).save(file)
+    keys.append(key())
+    (folder / "task.yaml").write_text("task: mine")
+    keys.append(key())
+    assert len(set(keys)) == 3
+
+
+def test_two_models_of_one_base_name_share_nothing(tmp_path):
+    """Step names, keys, outputs, and the stores that the steps write: each model has its own."""
+    for owner, source in (("x", "pico-neox"), ("y", "pico-llama")):
+        shutil.copytree(MODELS_FOLDER / source, tmp_path / owner / "m")
+    models = tuple(str(tmp_path / owner / "m") for owner in "xy")
+    design = Design(models[1], cohorts=(CohortSpec(),))
+    study = replace(STUDY, models=models, tokens=300, ablations=(AblationStudy("a", design),))
+    steps = steps_of(study, tmp_path / "s.toml", tmp_path / "runs")
+    assert len({step.name for step in steps}) == len(steps)
+    assert len(set(keys_of(steps).values())) == len(steps)
+    outputs = [path for step in steps for path in step.outputs]
+    assert len(set(outputs)) == len(outputs)
+    ablate = next(step for step in steps if step.name == "ablate a")
+    (entanglement,) = ablate.after
+    statistics = load_toml(ablate.file[1])["statistics"]
+    assert statistics in [str(path.resolve()) for step in steps if step.name == entanglement for path in step.outputs]
+    stores = []
+    for step in [step for step in steps if step.name.startswith("extract")]:
+        assert actstore_main([*step.command[3:], "--quiet"]) == 0
+        stores.append(open_store(step.outputs[0]))
+    assert [store.attrs["family"] for store in stores] == ["gpt_neox", "llama"]
 
 
 def test_the_design_of_an_ablation_is_written_for_its_command(study_folder, results):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from actstore.errors import ActstoreError
+from actstore.schema import Selection
+from reports.__main__ import main
+from reports.pipeline import steps_of
 from reports.study import load_study
+from tests.helpers import NO_TORCH
 
 STUDIES = Path(__file__).parent.parent.parent / "studies"
 
@@ -17,6 +23,9 @@ def test_shipped_studies_are_valid(file):
     study = load_study(file)
     assert study.name == file.stem
     assert all(ablation.n_conditions() > 1 for ablation in study.ablations)
+
+
+GOOD = 'name = "s"\nmodels = ["m"]\n'
 
 
 def write(folder, text):
@@ -63,7 +72,71 @@ def test_files_beside_the_study_are_found(tmp_path):
     assert study.corpus == study.ablations[0].design.text.corpus == str((tmp_path / "c.txt").resolve())
 
 
-GOOD = 'name = "s"\nmodels = ["m"]\n'
+def test_the_site_is_that_of_every_ablation(tmp_path):
+    text = 'name = "s"\nmodels = ["m"]\nsite = "l.{layer}.up"\n[[ablations]]\nname = "a"\n[[ablations.cohorts]]\n'
+    study = load_study(write(tmp_path, text))
+    assert study.site == study.ablations[0].design.site == "l.{layer}.up"
+    extraction, ablation = (
+        next(step for step in steps_of(study, tmp_path / "s.toml", tmp_path) if step.name == name)
+        for name in ("extract m", "ablate a")
+    )
+    assert extraction.command[extraction.command.index("--site") + 1] == "l.{layer}.up"
+    assert 'site = "l.{layer}.up"' in ablation.file[1]
+
+
+def test_selection_files_beside_the_study_are_found(tmp_path):
+    chosen = Selection({0: (1,)}, "mine", "by hand", 0.5, "m", "site", "", 0, 2).save(tmp_path / "mine.json")
+    cohorts = '[[ablations.cohorts]]\nrule = "file"\nselection = "mine.json"\n'
+    (ablation,) = load_study(write(tmp_path, GOOD + '[[ablations]]\nname = "a"\n' + cohorts)).ablations
+    assert ablation.design.cohorts[0].selection == (str(chosen.resolve()),)
+    chosen.unlink()
+    with pytest.raises(ActstoreError, match=r"'a': cannot read the selection mine\.json"):
+        load_study(tmp_path / "s.toml")
+
+
+ABLATION = '[[ablations]]\nname = "a"\n[[ablations.cohorts]]\n'
+
+
+@pytest.mark.parametrize("options", [["--dry-run"], []], ids=["dry", "real"])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('models = ["pico-neox", "pico-nexo"]', "unknown model 'pico-nexo': did you mean 'pico-neox'"),
+        ('models = ["{folder}"]', "holds neither a config.json nor step*/ folders"),
+        ('models = ["pico-neox"]\ncorpus = "bultin"', "unknown corpus 'bultin': did you mean 'builtin'"),
+        ('models = ["pico-neox"]\ncorpus = "none.txt"', "unknown corpus 'none.txt'"),
+        ('models = ["pico-neox"]\n[text]\ncorpus = "none.conllu"\n' + ABLATION, "'a': unknown corpus 'none.conllu'"),
+        (
+            'models = ["pico-neox"]\n[readouts]\npairs = ["blimp", "none.jsonl"]\n' + ABLATION,
+            "'a': unknown minimal pairs 'none",
+        ),
+        ('models = ["pico-neox"]\n[readouts]\ntask_folder = "none"\n' + ABLATION, "'a': there is no task folder none"),
+        (
+            'models = ["pico-neox"]\n' + ABLATION + 'rule = "file"\nselection = "none.json"\n',
+            "cannot read the selection none.json",
+        ),
+    ],
+)
+def test_what_is_not_there_is_named_before_anything_runs(tmp_path, capsys, text, said, options):
+    study = write(tmp_path, 'name = "s"\n' + text.replace("{folder}", str(tmp_path)))
+    assert main([str(study), "--runs", str(tmp_path / "runs"), *options]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert said in error
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("file", sorted(STUDIES.glob("*.toml")), ids=lambda p: p.stem)
+def test_what_shipped_studies_name_is_there_without_torch_or_a_download(file, tmp_path):
+    code = f"""{NO_TORCH}
+import socket
+socket.socket.connect = None
+from reports.__main__ import main
+assert main([{str(file)!r}, "--runs", {str(tmp_path)!r}, "--dry-run"]) == 0
+assert "torch" not in sys.modules and "transformers" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -85,6 +158,13 @@ GOOD = 'name = "s"\nmodels = ["m"]\n'
         ),
         (GOOD + '[[ablations]]\nname = "a"\nmodel = "x"', "line 5: .*'x', which is not among the study's models"),
         (GOOD + '[[ablations]]\nname = "a"\nstatistics = "x"', "line 5: the study computes the statistics"),
+        ('name = "s"\nmodels = ["A/m", "A/m"]', "line 2: models names 'A/m' twice"),
+        ('name = "s"\nmodels = ["A/m", "B/m", "A--m"]', "line 2: the models A/m and A--m would share the folder A--m"),
+        (
+            GOOD + 'site = "l.{layer}.a"\n[[ablations]]\nname = "a"\nsite = "l.{layer}.b"',
+            r"'a' is at the site l\.\{layer\}\.b, the study at l\.\{layer\}\.a",
+        ),
+        (GOOD + '[[ablations]]\nname = "a"\nsite = "l.{layer}.b"', "the study at the one of the family"),
         (GOOD + '[[ablations]]\nname = "a"\nsurprisal = 1', "line 5: surprisal must be true or false"),
         (GOOD + '[[ablations]]\nname = "a"\n[[ablations]]\nname = "a"', "two ablations have one name"),
         (

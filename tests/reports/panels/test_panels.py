@@ -131,12 +131,12 @@ def test_limits_and_methods_tell_what_a_control_is_matched_to():
     run = Run(
         "a",
         {"perplexity": table},
-        {"model": "m", "corpus": "c", "checkpoints": "5"},
+        {"model": "m", "corpus": "c", "seed": "0", "checkpoints": "5"},
         {"token": 9, "checkpoint": 1, "condition": 4},
     )
     study = AblationStudy("a", Design("m", cohorts=cohorts))
     text = methods(
-        Results(Study("s", ("m",)), {}, {"a": run}, Selection({0: (1,)}, "top", "d", 0.01, "m", "", 5, 9), {"a": study})
+        Results(Study("s", ("m",)), {}, {"a": run}, Selection({0: (1,)}, "top", "d", 0.01, "m", "s", "", 5, 9), {"a": study})
     )[-2]
     assert (
         "as many of the bottom neurons (of each layer or of all layers together) as raise perplexity like the cohort that they control for, top-0.01 "
@@ -223,8 +223,11 @@ def test_the_cost_of_an_unmatched_control_is_marked():
     assert panel.note.endswith(CAVEAT)
 
 
-def phenomena_table(estimate, lower, upper):
+def phenomena_table(estimate, lower, upper, accuracy=0.8):
     table = conditions(delta_accuracy={TOP: (estimate, lower, upper)}).assign(benchmark="b", n_pairs=50, n_ties=0)
+    intact = table["rule"] == "none"
+    for name, offset in (("accuracy", 0), ("accuracy_lower", -0.05), ("accuracy_upper", 0.04)):
+        table[name] = [accuracy + offset if plain else 0.3 for plain in intact]
     return pd.concat([table.assign(phenomenon=name) for name in ("binding", "all")], ignore_index=True)
 
 
@@ -247,7 +250,7 @@ def test_unmatched_controls_are_marked_by_phenomenon_and_in_the_tables_of_the_pa
     rows = dict.fromkeys(CONTROLLED, (-0.2, -0.3, -0.1))
     accuracy = flagged(
         conditions(delta_accuracy=rows).assign(benchmark="b", n_pairs=50, n_ties=0, phenomenon="binding", accuracy=0.5)
-    )
+    ).assign(accuracy_lower=0.4, accuracy_upper=0.6)
     accuracy = pd.concat([accuracy, accuracy.assign(phenomenon="all")], ignore_index=True)
     tests = flagged(dissociation_table(False, 0.5, (MATCHED, UNMATCHED)), "against")
     tables = {
@@ -298,6 +301,85 @@ def test_the_sweep_marks_the_shares_that_are_not_matched():
     assert {"perplexity-matched", "perplexity-matched-all (not matched)"} <= names_of(panel)
     assert "perplexity-matched-all (not matched) 1.100" in panel.finding
     assert "Not matched within tolerance: perplexity-matched-0.01-all, perplexity-matched-0.02-all and" in panel.note
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "said"),
+    [
+        (0.8, "0.800 [0.750, 0.840]."),
+        (0.52, "0.520 [0.470, 0.560] (at chance, nothing to lose)."),
+        (0.3, "0.300 [0.250, 0.340] (below chance)."),
+        (0.96, "0.960 [0.910, 1.000] (near its ceiling, little room to fall)."),
+        (0.995, "0.995 [0.945, 1.035] (at its ceiling, almost no room to fall)."),
+    ],
+)
+def test_accuracy_of_the_intact_model_stands_beside_a_null(accuracy, said):
+    tables = {"perplexity": perplexity({TOP: (1, 1, 1)}), "accuracy_by_phenomenon": phenomena_table(0, -0.1, 0.1, accuracy)}
+    panel = grammar.phenomena(made({"a": tables}))
+    assert "no evidence that accuracy on all paradigms changes" in panel.finding
+    assert panel.finding.endswith(f"accuracy of the intact model: all paradigms {said}")
+    word = said.partition("(")[2].rstrip(").")
+    assert panel.note.endswith(f"Where the interval holds 0, the intact model is {word}: binding." if word else "is, by Holm).")
+    tables["dissociation"] = dissociation_table(False, 0.5)
+    assert grammar.dissociation(made({"a": tables})).finding.endswith(f"accuracy of the intact model: b {said}")
+
+
+def test_an_effect_on_a_phenomenon_is_not_excused_by_its_ceiling():
+    tables = {"perplexity": perplexity({TOP: (1, 1, 1)})}
+    tables["accuracy_by_phenomenon"] = phenomena_table(-0.2, -0.3, -0.1, 0.96)
+    assert "Where the interval holds 0" not in grammar.phenomena(made({"a": tables})).note
+
+
+def test_tables_of_accuracy_have_the_intact_model_beside_each_row():
+    tables = {"perplexity": perplexity({TOP: (1, 1, 1)}), "accuracy_by_phenomenon": phenomena_table(0, -0.1, 0.1, 0.96)}
+    probes = tables["accuracy_by_phenomenon"].query("phenomenon == 'all'").drop(columns=["phenomenon", "benchmark"])
+    tables["probes"] = probes.assign(probe="facts", chance=0.25, n_items=9)
+    tests = tables["accuracy_by_phenomenon"].assign(against="intact", n_lost=0, n_gained=0, p=1.0, p_adjusted=1.0)
+    tables["paired_tests"] = tests.drop(columns=["accuracy", "accuracy_lower", "accuracy_upper"])
+    run = Run("a", tables, {"model": "m"}, {})
+    shown = {table.key: table for table in page_tables(neurons_beside(run))}
+    for key, rows in (("phenomena", 4), ("probes", 2), ("paired-tests", 2)):
+        table = shown[key]
+        places = [table.head.index(name) for name in ("intact", "room to fall")]
+        cells = [[row[place].text for place in places] for row in table.rows]
+        assert cells == [["0.960 [0.910, 1.000]", "near its ceiling, little room to fall"]] * rows, key
+
+
+def neurons_beside(run):
+    """Results with that ablation, and the table of neurons that each page begins with."""
+    neurons = pd.DataFrame({"layer": [0], "neuron": [1], "wasserstein_distance": [0.2], "selected": [True]})
+    return Results(Study("s", ("m",)), {"m": Run("m", {"neurons": neurons}, {"model": "m"}, {})}, {run.name: run}, None)
+
+
+def overlap(n_documents_seen, n_tokens_seen):
+    return pd.DataFrame(
+        [{"n_documents": 9, "n_documents_seen": n_documents_seen, "n_tokens": 1000, "n_tokens_seen": n_tokens_seen}]
+    )
+
+
+@pytest.mark.parametrize(
+    ("tables", "said", "limit"),
+    [
+        ({"text_overlap": overlap(0, 0)}, "1,000 tokens of text that the extraction did not see.", None),
+        (
+            {"text_overlap": overlap(4, 350)},
+            "1,000 tokens of text; 4 of 9 documents were seen by the extraction (350 tokens).",
+            "In “a” neurons were chosen on some of the text that perplexity is measured on: 1,000 tokens of text; 4 of 9",
+        ),
+        (
+            {},
+            "1,000 tokens of text that was not compared with the extraction's.",
+            "In “a” the text of perplexity was not compared",
+        ),
+    ],
+)
+def test_captions_say_whether_the_extraction_saw_the_text(tables, said, limit):
+    results = made({"a": {"perplexity": perplexity({TOP: (1.2, 1.1, 1.3)}), **tables}})
+    assert ablation.perplexity(results).note.startswith(said)
+    shown = {table.key: table for table in page_tables(neurons_beside(results.ablations["a"]))}
+    assert shown["perplexity"].caption == f"Perplexity, intact and under each intervention: {said}"
+    found = [text for text in limits(results, []) if "text of perplexity was" in text or "chosen on some of the text" in text]
+    assert [text.startswith(limit) for text in found] == ([True] if limit else [])
 
 
 def signs_table(top, rest):

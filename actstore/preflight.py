@@ -1,0 +1,56 @@
+"""Whether what a study or design names is there: known before anything is computed, with no download.
+
+Owns these checks. Imports neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+from actstore import models
+from actstore.corpus import BUILTIN, WIKITEXT, locate
+from actstore.design import Design
+from actstore.errors import ActstoreError
+from actstore.files import existing
+from actstore.pairs import locate_pairs
+
+
+def check_model(name: str) -> None:
+    """Refuse a model that is no embedded one, folder, file, short name or hub repository.
+
+    Raises
+    ------
+    UnknownNameError, ModelError
+        If it is none of these, or a path that holds no model.
+    """
+    models.resolve(name, connect=False)
+
+
+def check_corpus(name: str) -> None:
+    """Refuse a corpus that has no name of its own and is no path.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is nothing there.
+    """
+    if name not in BUILTIN and name != WIKITEXT:
+        locate(name)
+
+
+def check_design(design: Design) -> None:
+    """Refuse a design that names a model, text, minimal pairs or task folder that is not there.
+
+    Selection files are read when the design unfolds (`actstore.design.conditions`), and the statistics
+    by the ablation, as a study computes them first.
+
+    Raises
+    ------
+    ActstoreError
+        If one is missing; the message names it.
+    """
+    check_model(design.model)
+    check_corpus(design.text.corpus)
+    for source in design.readouts.pairs:
+        locate_pairs(source)
+    folder = design.readouts.task_folder
+    if folder and existing(folder) is None:
+        raise ActstoreError(f"there is no task folder {folder}; name the folder of the tasks' .yaml files")
