@@ -47,6 +47,11 @@ class HubCheckpoint:
     weights: tuple[tuple[str, str], ...] = ()
 
     @property
+    def label(self) -> str:
+        """Repository and revision."""
+        return f"{self.repo} at {self.revision}"
+
+    @property
     def digest(self) -> str:
         """What the hub says of the weights, equal for equal files; empty before `inspected`."""
         return " ".join(digest for _, digest in self.weights)
@@ -71,7 +76,7 @@ class HubCheckpoint:
             weights = tuple(sorted((name, digest) for name, digest in files.items() if pattern.fullmatch(name)))
             if weights:
                 return replace(self, weights=weights)
-        raise MissingRevisionError(f"{self.repo} at {self.revision} has neither safetensors nor .bin weights")
+        raise MissingRevisionError(f"{self.label} has neither safetensors nor .bin weights")
 
     def config_folder(self) -> Path:
         """A folder with the configuration, without the weights."""
@@ -89,7 +94,7 @@ class HubCheckpoint:
         return self._download([*_SMALL, *names])
 
     def _files(self) -> tuple[tuple[str, str], ...]:
-        return _tree(self.repo, self.commit or self.revision, f"{self.repo} at {self.revision}")
+        return _tree(self.repo, self.commit or self.revision, self.label)
 
     def discard(self) -> None:
         """Free the revision's files in the cache, except what other revisions share."""
@@ -102,23 +107,22 @@ class HubCheckpoint:
         from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
         patterns = None if names is None else list(names)
-        what = f"{self.repo} at {self.revision}"
         disable_progress_bars()
         try:
             folder = Path(_patiently(
                 lambda: snapshot_download(
                     self.repo, revision=self.revision, allow_patterns=patterns, local_files_only=offline()
                 ),
-                what,
+                self.label,
             ))  # fmt: skip
         finally:
             enable_progress_bars()
         if self.commit and folder.name != self.commit:
-            raise ModelError(f"{what} changed on the hub during the run; start again")
+            raise ModelError(f"{self.label} changed on the hub during the run; start again")
         # With the hub gone in mid-way the client hands out what it has.
         missing = [name for name, _ in self.weights if name in (patterns or ()) and not (folder / name).exists()]
         if missing:
-            raise ModelError(f"cannot get {missing[0]} of {what}; check the network and run the same command again")
+            raise ModelError(f"cannot get {missing[0]} of {self.label}; check the network and run the same command again")
         return folder
 
 

@@ -19,7 +19,6 @@ from actstore.cli import main
 from actstore.errors import ModelError, UnknownNameError
 from actstore.extract import ExtractConfig, Outcome, RunOptions, extract
 from tests.helpers import QUIET
-from tests.hub_server import HubServer
 
 REPO = "tiny/suite"
 CONFIG = ExtractConfig(REPO, "all", tokens=400)
@@ -33,20 +32,12 @@ def files_of(source, step):
 
 
 @pytest.fixture
-def server(neox_source, tmp_path, monkeypatch):
+def server(hub_server, neox_source):
     """A hub that serves four checkpoints of an embedded model; step 1 has the weights of step 0."""
-    with HubServer() as running:
-        for step in (0, 1, 64, 4000):
-            running.add(REPO, f"step{step}", files_of(neox_source, step))
-        running.add(REPO, "main", files_of(neox_source, 4000))
-        monkeypatch.setattr(constants, "ENDPOINT", running.url)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", running.url + "/{repo_id}/resolve/{revision}/{filename}")
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 2**16)
-        monkeypatch.setattr(hub_module, "_FIRST_WAIT", 0.01)
-        hub_module._tree.cache_clear()
-        yield running
-    hub_module._tree.cache_clear()
+    for step in (0, 1, 64, 4000):
+        hub_server.add(REPO, f"step{step}", files_of(neox_source, step))
+    hub_server.add(REPO, "main", files_of(neox_source, 4000))
+    return hub_server
 
 
 def weights_path(step):
