@@ -26,7 +26,7 @@ from actstore.adapters import adapter_for
 from actstore.builtin.probes import fact_probes, recall_probes
 from actstore.checked import checked_store
 from actstore.design import LAST, SAME, Cohort, Condition, Design, conditions
-from actstore.errors import ActstoreError, SelectionError, StoreError, StoreExistsError, UnknownNameError
+from actstore.errors import ActstoreError, ModelError, SelectionError, StoreError, StoreExistsError, UnknownNameError
 from actstore.extract import ExtractConfig, Job, Outcome, prepare, write_checkpoint_axis
 from actstore.hooks import edit
 from actstore.interventions import Intervention, intervention
@@ -36,6 +36,7 @@ from actstore.pairs import read_pairs
 from actstore.readouts import ChoiceReadout, PairReadout, Readout, TextReadout
 from actstore.schema import BASELINE, CHECKPOINT, CONDITION, LAYER, NEURON, Selection
 from actstore.selection import select
+from actstore.sites import refuse_idle
 from actstore.store import StoreWriter, is_complete
 
 _PROBES = {"facts": fact_probes, "recall": recall_probes}
@@ -84,7 +85,11 @@ def applied(
         return change.change(*values, *([means[layer]] if means else []))
 
     activations = adapter.activations(model) if change.edits_activation else None
-    with edit(adapter.modules(model), neurons, changed, activations):
+    modules = adapter.modules(model)
+    tried = min(modules.keys() & neurons.keys(), default=None)
+    if not adapter.activation and tried is not None:
+        refuse_idle(model, adapter.site, modules[tried])
+    with edit(modules, neurons, changed, activations):
         yield model
 
 
@@ -249,12 +254,22 @@ def concrete(design: Design) -> Run:
         design.model, design.checkpoints, corpus=text.corpus, tokens=text.tokens or None, window=text.window, seed=text.seed,
         documents=text.documents, spacy=text.spacy, site=design.site, device=design.device, compute_dtype=design.compute_dtype,
     ))  # fmt: skip
+    _check_layers(job)
     states = conditions(design, len(job.layout.layers))
     statistics = Statistics(design.statistics, job)
     for state, step in itertools.product(states, job.steps):
         if state.cohort is not None:
             _check_choice(state, statistics, step, job)
     return Run(design, job, statistics, states, TextReadout(job.table), _readouts(design, job))
+
+
+def _check_layers(job: Job) -> None:
+    """Refuse a site that some blocks lack: neurons are counted by the blocks of the whole model."""
+    layers = job.layout.layers
+    if layers != tuple(range(len(layers))):
+        raise ModelError(
+            f"{job.attrs['site']} is in layers {', '.join(map(str, layers))} alone, so it cannot be ablated; choose a site of every block"
+        )
 
 
 def _check_choice(state: Condition, statistics: Statistics, step: int, job: Job) -> None:

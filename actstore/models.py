@@ -376,7 +376,8 @@ def outline(source: ModelSource, *, connect: bool = True) -> PreTrainedModel:
         else:
             config = read_config(source.checkpoints[max(source.checkpoints)].config_folder())
         with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config)
+            # Ways of computing that need no values, so that modules can be tried.
+            return AutoModelForCausalLM.from_config(config, attn_implementation="eager", experts_implementation="batched_mm")
 
 
 def weights_fingerprint(model: PreTrainedModel) -> str:

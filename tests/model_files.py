@@ -9,7 +9,7 @@ from pathlib import Path
 import gguf
 import torch
 from safetensors.torch import save_file
-from transformers import PreTrainedConfig
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from actstore.builtin import MODELS_FOLDER
 
@@ -36,8 +36,15 @@ _GGUF_NAMES = {
 }
 
 
+def save(folder: Path, model: PreTrainedModel) -> Path:
+    """A model as its own class saves it, with the embedded suite's tokenizer."""
+    model.save_pretrained(folder)
+    _add_tokenizer(folder)
+    return folder
+
+
 def write_folder(folder: Path, config: PreTrainedConfig, state: State) -> Path:
-    """A model in one safetensors file, with the embedded suite's tokenizer."""
+    """Weights in one safetensors file, whatever they are, with a configuration and the embedded suite's tokenizer."""
     _write_shared(folder, config)
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / "model.safetensors", {"format": "pt"})
     return folder
@@ -65,6 +72,10 @@ def write_bin(folder: Path, config: PreTrainedConfig, state: State) -> Path:
 
 def _write_shared(folder: Path, config: PreTrainedConfig) -> None:
     config.save_pretrained(folder)
+    _add_tokenizer(folder)
+
+
+def _add_tokenizer(folder: Path) -> None:
     for file in _TOKENIZER.glob("tokenizer*"):
         shutil.copy(file, folder)
 
