@@ -25,7 +25,7 @@ from actstore import models, scoring
 from actstore.adapters import adapter_for
 from actstore.builtin.probes import fact_probes, recall_probes
 from actstore.design import Cohort, Condition, Design, conditions
-from actstore.errors import ActstoreError, SelectionError, StoreError, StoreExistsError, UnknownNameError
+from actstore.errors import ActstoreError, ModelError, SelectionError, StoreError, StoreExistsError, UnknownNameError
 from actstore.extract import ExtractConfig, Job, Outcome, prepare, write_checkpoint_axis
 from actstore.hooks import edit
 from actstore.interventions import Intervention, intervention
@@ -35,6 +35,7 @@ from actstore.pairs import read_pairs
 from actstore.readouts import ChoiceReadout, PairReadout, Readout, TextReadout
 from actstore.schema import BASELINE, CONDITION, LAYER, NEURON, Selection
 from actstore.selection import select
+from actstore.sites import refuse_idle
 from actstore.statistics import SAME, Statistics
 from actstore.store import StoreWriter, is_complete
 
@@ -84,7 +85,11 @@ def applied(
         return change.change(*values, *means(layer))
 
     activations = adapter.activations(model) if change.edits_activation else None
-    with edit(adapter.modules(model), neurons, changed, activations):
+    modules = adapter.modules(model)
+    tried = min(modules.keys() & neurons.keys(), default=None)
+    if not adapter.activation and tried is not None:
+        refuse_idle(model, adapter.site, modules[tried])
+    with edit(modules, neurons, changed, activations):
         yield model
 
 
@@ -194,6 +199,7 @@ def concrete(design: Design) -> Run:
         design.model, design.checkpoints, corpus=text.corpus, tokens=text.tokens or None, window=text.window, seed=text.seed,
         documents=text.documents, spacy=text.spacy, site=design.site, device=design.device, compute_dtype=design.compute_dtype,
     ))  # fmt: skip
+    _check_layers(job)
     states = conditions(design, len(job.layout.layers))
     statistics = Statistics(design.statistics)
     if (data := statistics.data) is not None:
@@ -203,6 +209,15 @@ def concrete(design: Design) -> Run:
         if state.cohort is not None:
             _check_choice(state, statistics, step, job)
     return Run(design, job, statistics, states, TextReadout(job.table), _readouts(design, job))
+
+
+def _check_layers(job: Job) -> None:
+    """Refuse a site that some blocks lack: neurons are counted by the blocks of the whole model."""
+    layers = job.layout.layers
+    if layers != tuple(range(len(layers))):
+        raise ModelError(
+            f"{job.attrs['site']} is in layers {', '.join(map(str, layers))} alone, so it cannot be ablated; choose a site of every block"
+        )
 
 
 def _check_choice(state: Condition, statistics: Statistics, step: int, job: Job) -> None:

@@ -6,6 +6,7 @@ non-linearity's module, and its name.
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,31 +14,52 @@ from typing import TYPE_CHECKING
 from actstore.errors import ModelError
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.nn import Module
     from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """A family's pre-activation site and activation module (`{layer}` stands for the block's number)."""
+    """Where a model's neurons are: a module in every block (`{layer}` stands for the block's number).
+
+    Attributes
+    ----------
+    family : str
+        `model_type` of the configuration.
+    site : str
+        The module whose output is taken.
+    activation : str
+        The module that turns pre-activations into activations; empty for a site that is not the
+        family's own.
+    """
 
     family: str
     site: str
     activation: str = ""
 
-    def modules(self, model: PreTrainedModel) -> list[Module]:
-        """The site's module in every block, in order.
+    @property
+    def long_names(self) -> dict[str, str]:
+        """What the stored arrays of a site are, where it is not the family's own: field of the schema → description."""
+        if self.activation:
+            return {}
+        return {
+            "preactivation": f"output of {self.site}",
+            "mlp_input": f"input of {self.site}",
+            "neuron_weight": f"weights of {self.site}",
+        }
+
+    def modules(self, model: PreTrainedModel) -> dict[int, Module]:
+        """Layer → the site's module, ascending; layers that have none are left out.
 
         Raises
         ------
         ModelError
-            If the model has no such module.
+            If the model has no such module, or blocks share one.
         """
-        return self._matching(model, self.site)
+        return self._matching(model, self.site, "a site")
 
-    def activations(self, model: PreTrainedModel) -> list[Module]:
-        """The module in every block that turns pre-activations into activations, in order.
+    def activations(self, model: PreTrainedModel) -> dict[int, Module]:
+        """Layer → the module that turns pre-activations into activations, ascending.
 
         Raises
         ------
@@ -49,13 +71,10 @@ class Adapter:
                 f"where the {self.family} model's activation functions are is not known: with --site, choose interventions on "
                 "the pre-activation (negative-zero, positive-zero, both-zero, mean-ablate-negative, scale)"
             )
-        found = self._matching(model, self.activation)
-        if len(set(map(id, found))) < len(found):
-            raise ModelError(f"blocks of this {self.family} model share an activation module, so they cannot be told apart")
-        return found
+        return self._matching(model, self.activation, "an activation")
 
     @staticmethod
-    def _matching(model: PreTrainedModel, name: str) -> list[Module]:
+    def _matching(model: PreTrainedModel, name: str, what: str) -> dict[int, Module]:
         pattern = re.compile(re.escape(name).replace(r"\{layer\}", r"(\d+)"))
         found = {
             int(match[1]): module
@@ -63,8 +82,17 @@ class Adapter:
             if (match := pattern.fullmatch(path)) is not None
         }
         if not found:
-            raise ModelError(f"no module matches the site {name!r} in this {model.config.model_type} model")
-        return [found[layer] for layer in sorted(found)]
+            known = {re.sub(r"\.\d+(?=\.|$)", ".{layer}", path, count=1) for path, _ in model.named_modules()}
+            close = difflib.get_close_matches(name, sorted(known), n=3)
+            raise ModelError(
+                f"no module matches the site {name!r} in this {model.config.model_type} model; "
+                f"{'did you mean ' + ' or '.join(map(repr, close)) if close else 'print(model) shows the names'}"
+            )
+        if len(set(map(id, found.values()))) < len(found):
+            raise ModelError(
+                f"blocks of this {model.config.model_type} model share {what} module, so they cannot be told apart"
+            )
+        return dict(sorted(found.items()))
 
 
 _LLAMA_SITE = "model.layers.{layer}.mlp.gate_proj"
@@ -88,26 +116,26 @@ def adapter_for(model: PreTrainedModel, site: str | None = None) -> Adapter:
         If the family is not known and no site is given.
     """
     family = model.config.model_type
-    if site is not None:
+    own = ADAPTERS.get(family)
+    if site is not None and (own is None or site != own.site):
         if "{layer}" not in site:
             raise ModelError(f"--site {site!r} needs {{layer}} where the block's number stands, e.g. {_LLAMA_SITE!r}")
         return Adapter(family, site)
-    if family not in ADAPTERS:
+    if own is None:
         raise ModelError(
             f"no adapter for the family {family!r} (known: {', '.join(sorted(ADAPTERS))}); "
             f"say where its pre-activations are, e.g. --site '{_LLAMA_SITE}'"
         )
-    return ADAPTERS[family]
+    return own
 
 
-def incoming_weights(site: Module) -> Tensor:
-    """The weights (hidden, neuron) by which a site's neurons read the MLP input."""
-    weight: Tensor = site.get_parameter("weight")
-    return weight if type(site).__name__ == "Conv1D" else weight.T  # GPT-2 stores them the other way round
+def nonlinearity(model: PreTrainedModel, adapter: Adapter | None = None) -> str:
+    """The name of the function that receives the pre-activations, from the model's configuration.
 
-
-def nonlinearity(model: PreTrainedModel) -> str:
-    """The activation function's name in the model's configuration."""
+    At a site that a known family does not have its pre-activations at, it is `none`.
+    """
+    if adapter is not None and not adapter.activation and adapter.family in ADAPTERS:
+        return "none"
     for key in ("hidden_act", "hidden_activation", "activation_function"):
         name = getattr(model.config, key, None)
         if name:

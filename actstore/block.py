@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -24,13 +25,13 @@ from torch.nn import Module
 from transformers import PreTrainedModel
 
 from actstore import scoring
-from actstore.adapters import incoming_weights
 from actstore.errors import ActstoreError, ModelError
 from actstore.files import disk_errors
 from actstore.hooks import observe
 from actstore.layout import ArrayLayout, Layout
 from actstore.ledger import Ledger, Seal
 from actstore.shards import ShardWriter
+from actstore.sites import by_token, incoming_weights
 from actstore.store import Workspace
 from actstore.tokens import TokenTable
 
@@ -87,6 +88,10 @@ class _Piece:
     def put(self, name: str, layer: int, values: torch.Tensor, target: slice | torch.Tensor) -> None:
         """Cast values (token, column) of a layer into its chunks, at the tokens `target`."""
         array, extremes = self._arrays[name], self.extremes[name][:, layer]
+        if values.shape[1] != array.shape[-1]:
+            raise ModelError(
+                f"{name} has {values.shape[1]} values a token where the site's weights tell {array.shape[-1]}; choose another --site"
+            )
         low, high = torch.aminmax(values)  # NaN propagates
         extremes[0], extremes[1] = torch.minimum(extremes[0], low), torch.maximum(extremes[1], high)
         padding = array.n_columns * array.width - values.shape[1]
@@ -171,8 +176,9 @@ class _Sink:
 
     def take_weights(self, sites: Sequence[Module]) -> None:
         with self._taking():
-            for run in _weight_runs(self._layout.weights, sites, self._block.step):
-                self._writers["neuron_weight"].append(run)
+            for name, array in self._layout.weights.items():
+                for run in _weight_runs(array, sites, self._block.step):
+                    self._writers[name].append(run)
 
     def finish(self) -> None:
         if self._failed:
@@ -264,13 +270,7 @@ class BlockRunner:
             ids, mask = scoring.pad([self._table.token_id[a:b] for a, b in rows], model.device)
             at = np.concatenate([np.arange(a, b) for a, b in rows])
             source, target = _places(at, mask, start, stop)
-
-            def receive(layer: int, given: torch.Tensor, made: torch.Tensor, source=source, target=target) -> None:  # type: ignore[no-untyped-def]
-                for name, values in (("mlp_input", given), ("preactivation", made)):
-                    flat = values.reshape(-1, values.shape[-1])
-                    piece.put(name, layer, flat if source is None else flat.index_select(0, source), target)
-
-            with observe(sites, receive):
+            with observe(sites, partial(_put_rows, piece, source, target, *ids.shape)):
                 hidden = scoring.hidden_states(model, ids, mask)
             scored = mask[:, 1:].bool()
             values = scoring.surprisals(model, hidden[:, :-1][scored], ids[:, 1:][scored])
@@ -279,6 +279,22 @@ class BlockRunner:
             inside = (at >= start) & (at < stop)
             place = torch.from_numpy(at[inside] - start).to(model.device)
             piece.buffers["surprisal"][0, place, 0] = values[torch.from_numpy(inside).to(model.device)]
+
+
+def _put_rows(
+    piece: _Piece,
+    source: torch.Tensor | None,
+    target: slice | torch.Tensor,
+    n_windows: int,
+    n_positions: int,
+    layer: int,
+    received: torch.Tensor,
+    output: torch.Tensor,
+) -> None:
+    """Put what a site receives and gives for a padded batch into a piece: the rows `source`, None for all, at `target`."""
+    for name, values in (("mlp_input", received), ("preactivation", output)):
+        flat = by_token(values, n_windows, n_positions)
+        piece.put(name, layer, flat if source is None else flat.index_select(0, source), target)
 
 
 def _give_way() -> None:

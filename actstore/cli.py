@@ -143,7 +143,10 @@ def _add_extract_options(parser: argparse.ArgumentParser) -> None:
         "--spacy", metavar="PIPELINE",
         help="spaCy pipeline for words and UPOS of raw text, none for no words (default en_core_web_sm where installed)",
     )  # fmt: skip
-    parser.add_argument("--site", help="pre-activation module of an unlisted family, e.g. 'model.layers.{layer}.mlp.gate_proj'")
+    parser.add_argument(
+        "--site",
+        help="module whose output is taken (default the family's pre-activation), e.g. 'model.layers.{layer}.mlp.up_proj'",
+    )
 
 
 def _add_extract(commands: _Commands) -> None:
@@ -319,15 +322,17 @@ def _models(options: argparse.Namespace) -> None:
     from actstore import models
     from actstore.adapters import adapter_for
     from actstore.catalogue import CATALOGUE
+    from actstore.sites import measure
 
     rows = []
     for name in models.builtin_names():
         source = models.resolve(name)
         outline = models.outline(source)
-        sites = adapter_for(outline).modules(outline)
+        adapter = adapter_for(outline)
+        modules = adapter.modules(outline)
+        n_neurons = measure(outline, adapter.site, modules).n_neurons
         steps = ", ".join(map(str, source.checkpoints))
-        neurons = sites[0].get_parameter("weight").shape[0]
-        rows.append((name, outline.config.model_type, len(sites), neurons, f"{steps} (embedded)"))
+        rows.append((name, outline.config.model_type, len(modules), n_neurons, f"{steps} (embedded)"))
     for entry in CATALOGUE.values():
         steps = f"{len(entry.steps)}: {entry.steps[0]} to {entry.steps[-1]}" if entry.steps else "main"
         rows.append((entry.name, entry.family, entry.n_layers, entry.n_neurons, f"{steps} ({entry.repo})"))

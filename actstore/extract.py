@@ -7,6 +7,7 @@ when the store is whole. A block is a pure function of the job; `block.py` compu
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -26,6 +27,7 @@ from actstore.corpus import BUILTIN, read_corpus
 from actstore.errors import ActstoreError, CorpusError, ModelError, StoreError, StoreExistsError
 from actstore.layout import Layout
 from actstore.schema import CHECKPOINT, LAYER, NEURON, NOT_A_DUPLICATE, TOKEN_COORDS
+from actstore.sites import measure
 from actstore.store import StoreWriter, Workspace, is_complete
 from actstore.tagging import Tagger
 from actstore.tokens import TokenTable, tokenize_corpus
@@ -69,7 +71,8 @@ class ExtractConfig:
         spaCy pipeline for the words of raw text, `none` for no words; None for the default one
         where it is installed.
     site : str, optional
-        Pre-activation module pattern for families without an adapter.
+        Module pattern whose output is taken, where it is not the family's pre-activation; `{layer}`
+        stands for the block's number.
     """
 
     model: str
@@ -180,8 +183,9 @@ def prepare(config: ExtractConfig, *, strict: bool = False, allow_v0: bool = Fal
     attrs = {
         "model": source.name,
         "family": adapter.family,
-        "nonlinearity": nonlinearity(outline),
+        "nonlinearity": nonlinearity(outline, adapter),
         "site": adapter.site,
+        "site_is_linear": layout.is_linear,
         "corpus": config.corpus,
         "corpus_fingerprint": table.fingerprint,
         "tagger": tagger.name,
@@ -219,16 +223,30 @@ def read_tokens(config: ExtractConfig, tokenizer: Any, tagger: Tagger) -> TokenT
 
 
 def layout_of(outline: PreTrainedModel, adapter: Adapter, config: ExtractConfig, n_tokens: int, n_checkpoints: int) -> Layout:
-    """The arrays of an extraction, from the model's modules."""
-    sites = adapter.modules(outline)
-    hidden = int(outline.config.hidden_size)
-    weight: Any = sites[0].weight
-    layers = choose_layers(config.layers, len(sites))
-    return Layout(n_checkpoints, layers, n_tokens, int(weight.numel()) // hidden, hidden, config.dtype)
+    """The arrays of an extraction, from the model's modules.
+
+    Raises
+    ------
+    ModelError
+        If there is no such module or layer, or what passes through it does not fit in arrays.
+    """
+    modules = adapter.modules(outline)
+    layers = choose_layers(config.layers, list(modules))
+    site = measure(outline, adapter.site, {layer: modules[layer] for layer in layers})
+    return Layout(
+        n_checkpoints, layers, n_tokens, site.n_neurons, site.n_hidden, config.dtype, site.is_linear, adapter.long_names
+    )
 
 
-def choose_layers(spec: str, n_layers: int) -> tuple[int, ...]:
+def choose_layers(spec: str, available: Sequence[int]) -> tuple[int, ...]:
     """The layers that a specification names, ascending.
+
+    Parameters
+    ----------
+    spec : str
+        `all`, or `start:stop:every` (both ends included), or a comma-separated list.
+    available : sequence of int
+        The blocks that have the site, ascending.
 
     Raises
     ------
@@ -236,19 +254,28 @@ def choose_layers(spec: str, n_layers: int) -> tuple[int, ...]:
         If it cannot be read, or names a layer that the model does not have.
     """
     if spec == "all":
-        return tuple(range(n_layers))
+        return tuple(available)
     chosen: set[int] = set()
     for part in spec.split(","):
         numbers = part.strip().split(":")
         if not 1 <= len(numbers) <= 3 or not all(number.isdecimal() for number in numbers) or numbers[2:] == ["0"]:
             raise ModelError(f"--layers {part.strip()!r} is not a layer or start:stop[:every]; give e.g. 0,5 or 0:11 or 0:30:5")
         start, stop, every = (*map(int, numbers), *([int(numbers[0])] if len(numbers) == 1 else []), 1, 1)[:3]
-        if stop >= n_layers:
-            raise ModelError(f"layer {stop} is out of range: the model has layers 0 to {n_layers - 1}")
-        chosen |= set(range(start, stop + 1, every))
+        wanted = range(start, stop + 1, every)
+        missing = [layer for layer in wanted if layer not in available]
+        if missing:
+            raise ModelError(f"layer {missing[-1]} is out of range: the model has layers {_spans(available)}")
+        chosen |= set(wanted)
     if not chosen:
         raise ModelError(f"--layers {spec!r} names no layer")
     return tuple(sorted(chosen))
+
+
+def _spans(layers: Sequence[int]) -> str:
+    """Layers in words: `0 to 3`, or `1 to 3, 5`."""
+    starts = [layer for layer in layers if layer - 1 not in layers]
+    ends = [layer for layer in layers if layer + 1 not in layers]
+    return ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=True))
 
 
 class Outcome(Enum):
@@ -314,7 +341,7 @@ def write_axes(writer: StoreWriter, job: Job) -> None:
     writer.write(LAYER, np.array(job.layout.layers))
     writer.write(NEURON, np.arange(job.layout.n_neurons))
     for array in job.layout.stored_with(0).values():
-        writer.declare(array)
+        writer.declare(array, {"long_name": array.long_name} if array.long_name else {})
 
 
 def write_checkpoint_axis(writer: StoreWriter, job: Job) -> None:

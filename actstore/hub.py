@@ -1,25 +1,29 @@
 """The Hugging Face hub: which revisions a repository has, what they hold, and getting the files.
 
 Owns every network call. Waits and retries are bounded, a revision is pinned to its commit before
-anything is computed, and what cannot be had is named.
+anything is computed, every file is compared with the hub's digest, and what cannot be had is named.
 """
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from actstore.digests import drop, is_sound
 from actstore.errors import ModelError
 
+_log = logging.getLogger("actstore")
 _ATTEMPTS = 5
+_FETCHES = 3
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 300.0
 _TIMEOUT = 30.0
@@ -47,6 +51,11 @@ class HubCheckpoint:
     weights: tuple[tuple[str, str], ...] = ()
 
     @property
+    def label(self) -> str:
+        """Repository and revision."""
+        return f"{self.repo} at {self.revision}"
+
+    @property
     def digest(self) -> str:
         """What the hub says of the weights, equal for equal files; empty before `inspected`."""
         return " ".join(digest for _, digest in self.weights)
@@ -71,25 +80,28 @@ class HubCheckpoint:
             weights = tuple(sorted((name, digest) for name, digest in files.items() if pattern.fullmatch(name)))
             if weights:
                 return replace(self, weights=weights)
-        raise MissingRevisionError(f"{self.repo} at {self.revision} has neither safetensors nor .bin weights")
+        raise MissingRevisionError(f"{self.label} has neither safetensors nor .bin weights")
 
     def config_folder(self) -> Path:
         """A folder with the configuration, without the weights."""
-        return self._download(_SMALL)
+        return self._cached(()) if offline() else self._download(_SMALL)
 
     def fetch(self) -> Path:
         """A folder with configuration and weights."""
-        return self._download([*_SMALL, *(name for name, _ in self.weights)] if self.weights else None)
+        if offline():
+            return self._cached(_WEIGHTS)
+        whole = self if self.weights else self.inspected()
+        return whole._download([*_SMALL, *(name for name, _ in whole.weights)])
 
     def tokenizer_folder(self) -> Path:
         """A folder with configuration and tokenizer."""
         if offline():
-            return self._download(None)
+            return self._cached((_TOKENIZER,))
         names = [name for name, _ in self._files() if _TOKENIZER.fullmatch(name)]
         return self._download([*_SMALL, *names])
 
     def _files(self) -> tuple[tuple[str, str], ...]:
-        return _tree(self.repo, self.commit or self.revision, f"{self.repo} at {self.revision}")
+        return _tree(self.repo, self.commit or self.revision, self.label)
 
     def discard(self) -> None:
         """Free the revision's files in the cache, except what other revisions share."""
@@ -97,28 +109,46 @@ class HubCheckpoint:
 
         scan_cache_dir(constants.HF_HUB_CACHE).delete_revisions(self.commit).execute()
 
-    def _download(self, names: Iterable[str] | None) -> Path:
+    def _download(self, names: Sequence[str]) -> Path:
+        """The snapshot with these files, as far as the revision has them."""
+        known = dict(self.weights)
+
+        def compared(folder: Path) -> dict[Path, str]:
+            return {folder / name: known.get(name, "") for name in names if (folder / name).exists()}
+
+        folder = _sound(lambda: self._snapshot(names), compared, self.label)
+        # With the hub gone in mid-way the client hands out what it has.
+        missing = [name for name in known if name in names and not (folder / name).exists()]
+        if missing:
+            raise ModelError(f"cannot get {missing[0]} of {self.label}; check the network and run the same command again")
+        return folder
+
+    def _cached(self, patterns: Sequence[re.Pattern[str]]) -> Path:
+        """The snapshot in the cache, which need not be the whole revision; its configuration and files of these names are compared."""
+
+        def compared(folder: Path) -> dict[Path, str]:
+            files = [path for path in folder.iterdir() if path.exists()]
+            used = [path for path in files if path.name in _SMALL or any(pattern.fullmatch(path.name) for pattern in patterns)]
+            return dict.fromkeys(used, "")
+
+        return _sound(lambda: self._snapshot(_SMALL[:1]), compared, self.label)
+
+    def _snapshot(self, names: Sequence[str]) -> Path:
         from huggingface_hub import snapshot_download
         from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
-        patterns = None if names is None else list(names)
-        what = f"{self.repo} at {self.revision}"
         disable_progress_bars()
         try:
             folder = Path(_patiently(
                 lambda: snapshot_download(
-                    self.repo, revision=self.revision, allow_patterns=patterns, local_files_only=offline()
+                    self.repo, revision=self.revision, allow_patterns=list(names), local_files_only=offline()
                 ),
-                what,
+                self.label,
             ))  # fmt: skip
         finally:
             enable_progress_bars()
         if self.commit and folder.name != self.commit:
-            raise ModelError(f"{what} changed on the hub during the run; start again")
-        # With the hub gone in mid-way the client hands out what it has.
-        missing = [name for name, _ in self.weights if name in (patterns or ()) and not (folder / name).exists()]
-        if missing:
-            raise ModelError(f"cannot get {missing[0]} of {what}; check the network and run the same command again")
+            raise ModelError(f"{self.label} changed on the hub during the run; start again")
         return folder
 
 
@@ -160,22 +190,71 @@ def inspect(checkpoints: dict[int, HubCheckpoint]) -> dict[int, HubCheckpoint | 
 
 
 def dataset_file(repo: str, name: str) -> Path:
-    """A file of a data set, downloaded once into the hub's cache."""
+    """A file of a data set, downloaded once into the hub's cache.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be had, or its content is not the hub's.
+    """
     from huggingface_hub import hf_hub_download
 
-    return Path(_patiently(
-        lambda: hf_hub_download(repo, name, repo_type="dataset", local_files_only=offline()), f"data set {repo}"
-    ))  # fmt: skip
+    def fetch() -> Path:
+        return Path(hf_hub_download(repo, name, repo_type="dataset", local_files_only=offline()))
+
+    label = f"data set {repo}"
+    return _sound(lambda: _patiently(fetch, label), lambda path: {path: ""}, label)
 
 
 def dataset_folder(repo: str, pattern: str) -> Path:
-    """The folder of a data set's files that match a pattern, downloaded once into the hub's cache."""
+    """The folder of a data set's files that match a pattern, downloaded once into the hub's cache.
+
+    Raises
+    ------
+    ModelError
+        If they cannot be had, or their content is not the hub's.
+    """
     from huggingface_hub import snapshot_download
 
-    return Path(_patiently(
-        lambda: snapshot_download(repo, repo_type="dataset", allow_patterns=pattern, local_files_only=offline()),
-        f"data set {repo}",
-    ))  # fmt: skip
+    def fetch() -> Path:
+        return Path(snapshot_download(repo, repo_type="dataset", allow_patterns=pattern, local_files_only=offline()))
+
+    label = f"data set {repo}"
+    return _sound(lambda: _patiently(fetch, label), lambda folder: dict.fromkeys(folder.rglob(pattern), ""), label)
+
+
+def _sound(fetch: Callable[[], Path], compared: Callable[[Path], Mapping[Path, str]], label: str) -> Path:
+    """What `fetch` puts into the cache, fetched again while the content of a file is not what its digest says.
+
+    Parameters
+    ----------
+    fetch : callable
+        Downloads what is not in the cache, and gives its path there.
+    compared : callable
+        Of that path: its files with the digests that the hub told, empty where the cache's own name of it has to do.
+    label : str
+        What messages call it.
+
+    Raises
+    ------
+    ModelError
+        If files are damaged every time, or without the hub.
+    """
+    for left in reversed(range(_FETCHES)):
+        place = fetch()
+        damaged = [path for path, digest in compared(place).items() if not is_sound(path, digest)]
+        if not damaged:
+            return place
+        what = f"{damaged[0].name} of {label}"
+        if offline():
+            raise ModelError(f"{what} is damaged in the cache; unset HF_HUB_OFFLINE to fetch it again")
+        for path in damaged:
+            drop(path)
+        if left:
+            _log.warning("%s is damaged; fetching it again", what)
+    raise ModelError(
+        f"{what} came damaged {_FETCHES} times: its digest is not the hub's; check the network and try again later"
+    )
 
 
 def _cached_refs(repo: str) -> dict[str, str]:

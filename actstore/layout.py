@@ -9,7 +9,7 @@ few neurons reads little else, in long runs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -35,12 +35,15 @@ class ArrayLayout:
     shard_tokens : int
         Rows in a shard; the other dims but `checkpoint` are whole in it.
     dtype : numpy dtype
+    long_name : str
+        What it is, where that is not what the schema says.
     """
 
     name: str
     shape: tuple[int, ...]
     shard_tokens: int
     dtype: np.dtype
+    long_name: str = ""
 
     @property
     def width(self) -> int:
@@ -105,7 +108,22 @@ class ArrayLayout:
 
 @dataclass(frozen=True)
 class Layout:
-    """The arrays of an extraction."""
+    """The arrays of an extraction.
+
+    Attributes
+    ----------
+    n_checkpoints, n_tokens : int
+    layers : tuple of int
+        Numbers of the blocks.
+    n_neurons, n_hidden : int
+        Width of the site's output and of its input.
+    dtype : str
+        Of activations and weights.
+    is_linear : bool
+        Whether the site's neurons have weights by which they read its input.
+    long_names : mapping of str to str
+        Array → what it is, where that is not what the schema says.
+    """
 
     n_checkpoints: int
     layers: tuple[int, ...]
@@ -113,6 +131,8 @@ class Layout:
     n_neurons: int
     n_hidden: int
     dtype: str
+    is_linear: bool = True
+    long_names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shard_tokens(self) -> int:
@@ -141,20 +161,20 @@ class Layout:
     def arrays(self) -> dict[str, ArrayLayout]:
         """Name → array of those along `token`."""
         dtypes: Mapping[str, str] = {"preactivation": self.dtype, "mlp_input": self.dtype, "surprisal": "float32"}
-        return {
-            name: ArrayLayout(name, tuple(self.sizes[dim] for dim in FIELDS[name].dims), self.shard_tokens, np.dtype(dtype))
-            for name, dtype in dtypes.items()
-        }
+        return {name: self._array(name, self.shard_tokens, dtype) for name, dtype in dtypes.items()}
 
     @property
-    def weights(self) -> ArrayLayout:
-        """The neurons' weights: one shard a checkpoint, written with its first tokens."""
-        shape = tuple(self.sizes[dim] for dim in FIELDS["neuron_weight"].dims)
-        return ArrayLayout("neuron_weight", shape, self.n_hidden, np.dtype(self.dtype))
+    def weights(self) -> dict[str, ArrayLayout]:
+        """Name → array of the neurons' weights, where they have any: one shard a checkpoint, written with its first tokens."""
+        return {"neuron_weight": self._array("neuron_weight", self.n_hidden, self.dtype)} if self.is_linear else {}
+
+    def _array(self, name: str, n_rows: int, dtype: str) -> ArrayLayout:
+        shape = tuple(self.sizes[dim] for dim in FIELDS[name].dims)
+        return ArrayLayout(name, shape, n_rows, np.dtype(dtype), self.long_names.get(name, ""))
 
     def stored_with(self, shard: int) -> dict[str, ArrayLayout]:
         """Name → array of every file that a block writes."""
-        return self.arrays | ({"neuron_weight": self.weights} if shard == 0 else {})
+        return self.arrays | (self.weights if shard == 0 else {})
 
     @property
     def bytes_per_token(self) -> int:

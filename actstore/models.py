@@ -2,20 +2,17 @@
 
 Owns the way from a name on the command line to weights in memory: which checkpoints there are,
 which of them can be had (the preflight), and loading. Loading never runs code from a model's
-folder and never guesses a dtype.
+folder and never guesses a dtype; `loading.py` does it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import logging
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from actstore import hub
 from actstore.builtin import MODELS_FOLDER
@@ -23,6 +20,7 @@ from actstore.catalogue import CATALOGUE, Entry, entry_of, known_problem
 from actstore.errors import ModelError, UnknownNameError
 from actstore.files import existing
 from actstore.ledger import checksum
+from actstore.loading import quietly, read_config, read_model, where
 
 if TYPE_CHECKING:
     import torch
@@ -45,6 +43,10 @@ class Checkpoint(Protocol):
     @property
     def revision(self) -> str:
         """Name of the folder, file or hub revision."""
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
 
     @property
     def digest(self) -> str:
@@ -79,6 +81,11 @@ class LocalCheckpoint:
     def revision(self) -> str:
         """Name of the folder or file."""
         return self.path.name
+
+    @property
+    def label(self) -> str:
+        """The path."""
+        return str(self.path)
 
     @property
     def identity(self) -> str:
@@ -319,8 +326,8 @@ def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     place = source.checkpoints[max(source.checkpoints)].tokenizer_folder()
-    with _loading(f"the tokenizer of {source.name}"):
-        return AutoTokenizer.from_pretrained(**_where(place), local_files_only=True, trust_remote_code=False)
+    with quietly(f"the tokenizer of {source.name}"):
+        return AutoTokenizer.from_pretrained(**where(place), local_files_only=True, trust_remote_code=False)
 
 
 def load(source: ModelSource, step: int, dtype: torch.dtype, device: str = "cpu") -> PreTrainedModel:
@@ -329,25 +336,15 @@ def load(source: ModelSource, step: int, dtype: torch.dtype, device: str = "cpu"
     Raises
     ------
     ModelError
-        If the weights are missing or damaged, do not fit on the device, or the family's logits
-        are not understood.
+        If the weights are missing, damaged or not those of the configuration, do not fit on the
+        device, or the family's logits are not understood.
     """
     import torch
-    from transformers import AutoModelForCausalLM
 
     from actstore.scoring import check_logits
 
-    place = source.checkpoints[step].fetch()
-    options: dict[str, Any] = {}
-    if place.is_file():
-        from transformers import GgufConfig
-
-        options["quantization_config"] = GgufConfig(dequantize=True)
-    with _loading(str(place)):
-        model = AutoModelForCausalLM.from_pretrained(
-            **_where(place), dtype=dtype, local_files_only=True, trust_remote_code=False, weights_only=True,
-            attn_implementation="sdpa", **options,
-        )  # fmt: skip
+    checkpoint = source.checkpoints[step]
+    model = read_model(checkpoint.fetch(), checkpoint.label, dtype)
     try:
         model = model.to(device).eval().requires_grad_(False)
         check_logits(model)
@@ -373,41 +370,14 @@ def outline(source: ModelSource, *, connect: bool = True) -> PreTrainedModel:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    with _loading(f"the configuration of {source.name}"):
+    with quietly(f"the configuration of {source.name}"):
         if not connect and source.entry is not None:
             config = AutoConfig.for_model(source.entry.family, **source.entry.config)
         else:
-            place = source.checkpoints[max(source.checkpoints)].config_folder()
-            config = AutoConfig.from_pretrained(**_where(place), local_files_only=True, trust_remote_code=False)
+            config = read_config(source.checkpoints[max(source.checkpoints)].config_folder())
         with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config)
-
-
-def _where(place: Path) -> dict[str, Any]:
-    """How transformers wants to be told of a folder or a .gguf file."""
-    if place.is_file():
-        return {"pretrained_model_name_or_path": place.parent, "gguf_file": place.name}
-    return {"pretrained_model_name_or_path": place}
-
-
-@contextlib.contextmanager
-def _loading(what: str) -> Iterator[None]:
-    """Keep the loader's own progress bars out of ours, and give its errors one line."""
-    from transformers.utils import logging as transformers_logging
-
-    enabled = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):  # the reader of .gguf has a bar that cannot be switched off
-            yield
-    except ModelError:
-        raise
-    except Exception as error:  # any reader of any format may fail in its own way
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"cannot load {what}: {reason}") from error
-    finally:
-        if enabled:
-            transformers_logging.enable_progress_bar()
+            # Ways of computing that need no values, so that modules can be tried.
+            return AutoModelForCausalLM.from_config(config, attn_implementation="eager", experts_implementation="batched_mm")
 
 
 def weights_fingerprint(model: PreTrainedModel) -> str:

@@ -30,6 +30,8 @@ from actstore.tagging import Tagger
 
 _LABEL_BYTES = 9
 _METADATA_BYTES = 60_000
+_N_OTHER_FILES = 14
+"""Metadata of the group and of its ledger, metadata and values of the coordinates of checkpoints, layers and neurons."""
 _CALIBRATION_SECONDS = 1.0
 _CALIBRATION_BYTES = 2**27
 
@@ -100,10 +102,11 @@ def plan(config: ExtractConfig, folder: Path) -> Plan:
         raise CorpusError(f"the tokenizer of {source.name} is not on this machine, so say how many with --tokens N")
     layout = layout_of(outline, adapter_for(outline, config.site), config, n_tokens or config.tokens or 0, len(steps))
     bytes_of = {name: len(layout.bounds) * len(steps) * array.file_bytes for name, array in layout.arrays.items()}
-    bytes_of["neuron_weight"] = len(steps) * layout.weights.file_bytes
+    bytes_of |= {name: len(steps) * array.file_bytes for name, array in layout.weights.items()}
     bytes_of["labels"] = layout.n_tokens * _LABEL_BYTES + _METADATA_BYTES
     existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    n_files = len(steps) * (len(layout.bounds) * len(layout.arrays) + 1) + 2 * len(TOKEN_COORDS) + 18
+    n_shards = len(steps) * (len(layout.bounds) * len(layout.arrays) + len(layout.weights))
+    n_files = n_shards + len(layout.stored_with(0)) + 2 * len(TOKEN_COORDS) + _N_OTHER_FILES
     return Plan(
         source.name, layout, config.window, n_tokens is not None, bytes_of, n_files,
         _compute_seconds(outline, config, layout), sum(bytes_of.values()) / _disk_rate(existing),
@@ -128,24 +131,24 @@ def _compute_seconds(outline: PreTrainedModel, config: ExtractConfig, layout: La
     embedding = outline.get_input_embeddings().weight.numel()
     projection = outline.get_output_embeddings().weight.numel()
     weights: float = outline.num_parameters() - embedding + (projection if outline.config.tie_word_embeddings else 0)
-    attention = 2 * config.window * layout.n_hidden * int(outline.config.num_hidden_layers)
+    sizes = outline.config.get_text_config()
+    attention = 2 * config.window * int(sizes.hidden_size) * int(sizes.num_hidden_layers)
     operations: float = 2 * (weights + attention) * layout.n_tokens * layout.n_checkpoints
-    return operations / _matrix_rate(config, layout)
+    return operations / _matrix_rate(config, piece_tokens(layout, config.window, config.device), int(sizes.hidden_size))
 
 
-def _matrix_rate(config: ExtractConfig, layout: Layout) -> float:
-    """Operations a second of products of a piece of text with an MLP's weights."""
-    rows = piece_tokens(layout, config.window, config.device)
+def _matrix_rate(config: ExtractConfig, rows: int, width: int) -> float:
+    """Operations a second of products of a piece of text with weights of an MLP's size: `width` to four times as many."""
     dtype = COMPUTE_DTYPES[config.compute_dtype]
-    x = torch.randn(rows, layout.n_hidden, device=config.device).to(dtype)
-    weight = torch.randn(layout.n_hidden, layout.n_neurons, device=config.device).to(dtype)
+    x = torch.randn(rows, width, device=config.device).to(dtype)
+    weight = torch.randn(width, 4 * width, device=config.device).to(dtype)
     x @ weight
     n_products, start = 0, time.perf_counter()
     while time.perf_counter() - start < _CALIBRATION_SECONDS:
         product = x @ weight
         product[0, 0].item()  # waits for an accelerator
         n_products += 1
-    return 2 * rows * layout.n_hidden * layout.n_neurons * n_products / (time.perf_counter() - start)
+    return 2 * rows * weight.numel() * n_products / (time.perf_counter() - start)
 
 
 def _disk_rate(folder: Path) -> float:

@@ -236,10 +236,16 @@ def _dynamics(options: argparse.Namespace) -> None:
     def of_both(table: Callable[[Selection], pd.DataFrame]) -> pd.DataFrame:
         return pd.concat([table(cohort).assign(chosen_at=cohort.checkpoint) for cohort in cohorts], ignore_index=True)
 
+    trajectories = of_both(lambda cohort: cohort_trajectory(distance, cohort))
+    if "neuron_weight" in store:
+        weights = of_both(lambda cohort: weight_dissimilarity(store["neuron_weight"], cohort))
+    else:
+        weights = trajectories.iloc[:0]  # the same columns
+        print(f"{options.store} has no neuron_weight, as {store.attrs['site']} is no linear map: weights.csv has no rows")
     tables = {
         "emergence": of_both(lambda cohort: emergence(distance, cohort, seed=options.seed)),
-        "cohorts": of_both(lambda cohort: cohort_trajectory(distance, cohort)),
-        "weights": of_both(lambda cohort: weight_dissimilarity(store["neuron_weight"], cohort)),
+        "cohorts": trajectories,
+        "weights": weights,
         "overlap": cohort_overlap(distance, options.fraction).to_dataframe().reset_index(),
     }
     _save(options.results, tables)

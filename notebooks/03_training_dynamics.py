@@ -53,7 +53,6 @@ print(emerged[shown].round(3).to_string(index=False))
 
 # %%
 overlap = analysis.cohort_overlap(distance, fraction=0.01)
-turned = analysis.weight_dissimilarity(store.neuron_weight, cohort)
 with styled():
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     for layer, part in overlap.overlap_frac.isel(other_checkpoint=-1).groupby("layer"):
@@ -63,5 +62,9 @@ with styled():
     training_axis(left)
     left.set(ylabel="share of the final top 1%", title="Who was there before")
     left.legend()
-    by_layer(turned, "1 − cosine to the last checkpoint", right)
-    right.set_title("How far the weights are from the end")
+    if "neuron_weight" in store:
+        turned = analysis.weight_dissimilarity(store.neuron_weight, cohort)
+        by_layer(turned, "1 − cosine to the last checkpoint", right)
+        right.set_title("How far the weights are from the end")
+    else:
+        right.set_title(f"No weights: {store.site} is no linear map")

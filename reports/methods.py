@@ -26,7 +26,7 @@ def methods(results: Results) -> list[str]:
         text = (
             f"{results.called(run)} ({about['family']}, {about['nonlinearity']}; {run.sizes['layer']} layers of {run.sizes['neuron']} neurons) read "
             f"{run.sizes['token']:,} tokens of {Path(about['corpus']).name} in windows of {about.get('window', study.window)}, at "
-            f"{'checkpoints ' if run.sizes['checkpoint'] > 1 else 'checkpoint '}{about['checkpoints']}. Pre-activations are those of {about['site']}, "
+            f"{'checkpoints ' if run.sizes['checkpoint'] > 1 else 'checkpoint '}{about['checkpoints']}. {_values(about)}, "
             f"computed in {about['compute_dtype']}."
         )
         found.append(
@@ -39,7 +39,7 @@ def methods(results: Results) -> list[str]:
         f"{selection.fraction:.1%} of {_WHERE[selection.scope]} at checkpoint {selection.checkpoint}: {selection.n_neurons} neurons, ties broken by index."
     )
     found.append(
-        f"Similar inputs are nearest neighbours among {study.pairs.tokens:,} tokens ({study.pairs.neighbours} each) by their MLP inputs; of these the "
+        f"Similar inputs are nearest neighbours among {study.pairs.tokens:,} tokens ({study.pairs.neighbours} each) by the inputs of these modules; of these the "
         f"{study.pairs.top} pairs that a neuron drives furthest apart are counted by sign."
     )
     for name, run in results.ablations.items():
@@ -50,6 +50,13 @@ def methods(results: Results) -> list[str]:
         "log-probability after BOS; ties are counted apart. Adjusted p-values are Holm's unless a figure says otherwise."
     )
     return found
+
+
+def _values(about: dict[str, str]) -> str:
+    """What was taken as pre-activations."""
+    if about["nonlinearity"] == "none":
+        return f"In the place of pre-activations stands the output of {about['site']}, which no non-linearity receives"
+    return f"Pre-activations are those of {about['site']}"
 
 
 def _ablation(name: str, run: Run, results: Results) -> str:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib as mpl
 import pytest
 import torch
 import xarray as xr
+from huggingface_hub import constants
 
-from actstore import models
+from actstore import hub, models
 from actstore.ablate import ablate
 from actstore.design import FILE, CohortSpec, Design, Readouts, Text
 from actstore.extract import ExtractConfig, extract
 from actstore.store import open_store
 from analysis.__main__ import main as analysis_main
 from tests.helpers import QUIET
+from tests.hub_server import HubServer
 
 mpl.use("Agg")
 
@@ -69,3 +72,17 @@ def neox_tokenizer(neox_source):
 def neox(neox_source):
     """The last checkpoint; tests must leave it as it is."""
     return models.load(neox_source, 4000, torch.float32)
+
+
+@pytest.fixture
+def hub_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """A hub of one's own that the client is pointed at, with an empty cache in `tmp_path / "cache"`."""
+    with HubServer() as running:
+        monkeypatch.setattr(constants, "ENDPOINT", running.url)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", running.url + "/{repo_id}/resolve/{revision}/{filename}")
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 2**16)
+        monkeypatch.setattr(hub, "_FIRST_WAIT", 0.01)
+        hub._tree.cache_clear()
+        yield running
+    hub._tree.cache_clear()

@@ -44,7 +44,7 @@ def capture(sites):
     def receive(layer, given, made):
         seen.inputs[layer], seen.outputs[layer] = given, made
 
-    with observe(sites, receive):
+    with observe(list(sites.values()), receive):
         yield seen
 
 

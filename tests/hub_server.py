@@ -88,13 +88,14 @@ class HubServer:
             `slow`: `delay` (0.05) seconds before each eighth of the body (HEAD: before the answer).
             `dropped`: half of the body (HEAD: no answer), then the connection's end, or its reset with `reset=True`.
             `truncated`: half of the body, with a Content-Length that fits.
+            `flipped`: the whole body with its middle bit turned.
             `404`, `429`, `500`, `503`: that status without an X-Error-Code; `retry_after` is sent (429: 0 or that).
         times : int | None
             How many requests fail; None means all.
         **options
             Those above, and `method` (GET).
         """
-        if fault not in ("slow", "dropped", "truncated", *_STATUSES):
+        if fault not in ("slow", "dropped", "truncated", "flipped", *_STATUSES):
             raise ValueError(f"unknown fault {fault!r}")
         with self._lock:
             self._faults.append(_Fault(pattern, fault, times, **options))
@@ -259,6 +260,8 @@ class _Handler(BaseHTTPRequestHandler):
             status, body, headers = _refusal(int(fault.kind), "", "a fault made to order", **told)
         elif fault.kind == "truncated":
             body = half
+        elif fault.kind == "flipped":
+            body = half + bytes([body[len(half)] ^ 1]) + body[len(half) + 1 :]
         elif head and fault.kind == "dropped":
             self.close_connection = True
             return

@@ -120,6 +120,13 @@ def test_truncated_is_noticed(hub, tmp_path):
     assert not list(tmp_path.rglob("model.safetensors"))
 
 
+def test_flipped_is_one_bit_of_the_same_length(hub, tmp_path):
+    hub.fail(r"model\.safetensors$", "flipped")
+    came = fetch(hub, tmp_path)["model.safetensors"]
+    assert len(came) == len(WEIGHTS)
+    assert sum((a ^ b).bit_count() for a, b in zip(came, WEIGHTS, strict=True)) == 1
+
+
 def test_missing_and_gated(hub, tmp_path):
     with pytest.raises(RevisionNotFoundError):
         fetch(hub, tmp_path, "step2")

@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from actstore.adapters import ADAPTERS, adapter_for, incoming_weights, nonlinearity
+from actstore.adapters import ADAPTERS, adapter_for, nonlinearity
 from actstore.errors import ModelError
 from actstore.scoring import hidden_states, pad
+from actstore.sites import incoming_weights
 from tests.helpers import FAMILIES, capture, tiny_model
 
 
@@ -21,7 +22,7 @@ def test_captured_preactivation_is_the_recomputed_one(family):
     with torch.inference_mode(), capture(sites) as captured:
         hidden_states(model, ids, mask)
     assert len(sites) == 2
-    for layer, site in enumerate(sites):
+    for layer, site in sites.items():
         bias = 0 if getattr(site, "bias", None) is None else site.bias
         torch.testing.assert_close(captured.outputs[layer], captured.inputs[layer] @ incoming_weights(site) + bias)
 

@@ -28,7 +28,7 @@ def test_capture_leaves_no_hook_even_after_an_error():
     sites = adapter_for(model).modules(model)
     with pytest.raises(RuntimeError, match="on purpose"), capture(sites):
         raise RuntimeError("on purpose")
-    assert not any(site._forward_hooks for site in sites)
+    assert not any(site._forward_hooks for site in sites.values())
 
 
 def test_edit_changes_only_the_chosen_neurons_and_is_undone():

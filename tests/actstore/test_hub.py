@@ -19,7 +19,6 @@ from actstore.cli import main
 from actstore.errors import ModelError, UnknownNameError
 from actstore.extract import ExtractConfig, Outcome, RunOptions, extract
 from tests.helpers import QUIET
-from tests.hub_server import HubServer
 
 REPO = "tiny/suite"
 CONFIG = ExtractConfig(REPO, "all", tokens=400)
@@ -29,24 +28,16 @@ def files_of(source, step):
     folder = source.checkpoints[step].fetch()
     named = {path.name: path.read_bytes() for path in folder.iterdir()}
     tokenizer = source.checkpoints[step].tokenizer_folder()
-    return named | {path.name: path.read_bytes() for path in tokenizer.glob("tokenizer*")}
+    return named | {path.name: path.read_bytes() for path in tokenizer.glob("tokenizer*")} | {"README.md": b"# Never read"}
 
 
 @pytest.fixture
-def server(neox_source, tmp_path, monkeypatch):
+def server(hub_server, neox_source):
     """A hub that serves four checkpoints of an embedded model; step 1 has the weights of step 0."""
-    with HubServer() as running:
-        for step in (0, 1, 64, 4000):
-            running.add(REPO, f"step{step}", files_of(neox_source, step))
-        running.add(REPO, "main", files_of(neox_source, 4000))
-        monkeypatch.setattr(constants, "ENDPOINT", running.url)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", running.url + "/{repo_id}/resolve/{revision}/{filename}")
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 2**16)
-        monkeypatch.setattr(hub_module, "_FIRST_WAIT", 0.01)
-        hub_module._tree.cache_clear()
-        yield running
-    hub_module._tree.cache_clear()
+    for step in (0, 1, 64, 4000):
+        hub_server.add(REPO, f"step{step}", files_of(neox_source, step))
+    hub_server.add(REPO, "main", files_of(neox_source, 4000))
+    return hub_server
 
 
 def weights_path(step):
@@ -114,6 +105,55 @@ def test_a_passing_failure_of_a_download_is_overcome(server, neox_source, fault,
     server.fail(weights_path(64), fault, times=1, **options)
     assert weights_of(resolved("64"), 64) == weights_of(neox_source, 64)
     assert n_downloads(server, 64) == (1 if fault == "slow" else 2)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_file_that_comes_with_another_bit_is_fetched_again(server, neox_source, caplog, name):
+    server.fail(rf"/resolve/.*/{name}$", "flipped", times=1)
+    source = resolved("64")
+    assert weights_of(source, 64) == weights_of(neox_source, 64)
+    assert models.tokenizer_fingerprint(models.load_tokenizer(source)) == models.tokenizer_fingerprint(
+        models.load_tokenizer(neox_source)
+    )
+    assert f"{name} of {REPO} at step64 is damaged; fetching it again" in caplog.text
+    assert sum(method == "GET" and path.endswith(f"/{name}") for method, path in server.requests) == 2
+
+
+def test_a_file_that_always_comes_damaged_is_named_and_not_kept(server, tmp_path):
+    server.fail(weights_path(64), "flipped", times=None)
+    source = resolved("64")
+    with pytest.raises(ModelError, match=r"model\.safetensors of tiny/suite at step64 came damaged 3 times"):
+        source.checkpoints[64].fetch()
+    assert n_downloads(server, 64) == hub_module._FETCHES
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.stat().st_size > 100_000]
+
+
+def spoil(path):
+    """Turn a bit of a file in the cache."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 4
+    path.resolve().write_bytes(bytes(content))
+
+
+def test_damage_in_the_cache_is_fetched_again(server, neox_source):
+    source = resolved("64")
+    spoil(source.checkpoints[64].fetch() / "model.safetensors")
+    assert weights_of(source, 64) == weights_of(neox_source, 64)
+    assert n_downloads(server, 64) == 2
+    weights_of(source, 64)
+    assert n_downloads(server, 64) == 2
+
+
+def test_damage_in_the_cache_is_told_without_the_hub(server, monkeypatch):
+    folder = resolved("64").checkpoints[64].fetch()
+    source = models.resolve(REPO)
+    with monkeypatch.context() as patch:
+        patch.setattr(constants, "HF_HUB_OFFLINE", True)
+        assert weights_of(source, 64)
+        spoil(folder / "model.safetensors")
+        with pytest.raises(ModelError, match=r"step64 is damaged in the cache; unset HF_HUB_OFFLINE"):
+            weights_of(source, 64)
+    assert weights_of(resolved("64"), 64), "with the hub it is mended"
 
 
 @pytest.mark.parametrize("fault", ["dropped", "503", "429"])
@@ -277,6 +317,7 @@ def test_wikitext_is_read_from_the_hub(server, tmp_path):
         {"wikitext-2-raw-v1/test-00000-of-00001.parquet": (tmp_path / "test.parquet").read_bytes()},
         kind="datasets",
     )
+    server.fail(r"\.parquet$", "flipped", times=1)
     documents = list(read_corpus("wikitext2", None))
     assert [document.text.split("\n")[0] for document in documents] == [" = One = ", " = Two = "]
     assert "More" in documents[0].text
@@ -295,6 +336,7 @@ def test_blimp_is_read_from_the_hub(server, tmp_path):
         pd.DataFrame(records).to_parquet(tmp_path / "x.parquet")
         files[f"{uid}/train-00000-of-00001.parquet"] = (tmp_path / "x.parquet").read_bytes()
     server.add("nyu-mll/blimp", "main", files, kind="datasets")
+    server.fail(r"npi_present_1/.*\.parquet$", "flipped", times=1)
     pairs = read_pairs("blimp", 2)
     assert [pair.paradigm for pair in pairs] == ["adjunct_island"] * 2 + ["npi_present_1"] * 2
     assert {(pair.benchmark, pair.phenomenon) for pair in pairs} == {("blimp", "t")}
