@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from actstore import hub
+from actstore.arithmetic import fix_summation_order
 from actstore.builtin import MODELS_FOLDER
 from actstore.catalogue import CATALOGUE, Entry, entry_of, known_problem
 from actstore.errors import ModelError, UnknownNameError
@@ -337,6 +338,7 @@ def load(source: ModelSource, step: int, dtype: torch.dtype, device: str = "cpu"
 
     from actstore.scoring import check_logits
 
+    fix_summation_order()
     place = source.checkpoints[step].fetch()
     options: dict[str, Any] = {}
     if place.is_file():
