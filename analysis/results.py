@@ -17,6 +17,7 @@ from zarr.errors import ZarrUserWarning
 from actstore.errors import StoreError
 
 ENTANGLEMENT, PAIRS, DIFFERENTIATION = "entanglement", "pairs", "differentiation"
+_GZIP = {"method": "gzip", "mtime": 1}  # without the time of writing, so that equal tables are equal files
 
 
 def save_table(table: pd.DataFrame, path: Path) -> None:
@@ -24,7 +25,7 @@ def save_table(table: pd.DataFrame, path: Path) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(partial, index=False, float_format="%.10g", compression="gzip" if path.suffix == ".gz" else None)
+        table.to_csv(partial, index=False, float_format="%.10g", compression=_GZIP if path.suffix == ".gz" else None)
         partial.replace(path)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}; make space or choose another folder") from None
