@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from actstore import hub
+from actstore.arithmetic import fix_summation_order
 from actstore.builtin import MODELS_FOLDER
 from actstore.catalogue import CATALOGUE, Entry, entry_of, known_problem
 from actstore.errors import ModelError, UnknownNameError
@@ -343,6 +344,7 @@ def load(source: ModelSource, step: int, dtype: torch.dtype, device: str = "cpu"
 
     from actstore.scoring import check_logits
 
+    fix_summation_order()
     checkpoint = source.checkpoints[step]
     model = read_model(checkpoint.fetch(), checkpoint.label, dtype)
     try:

@@ -27,6 +27,7 @@ from analysis.differentiation import cohort_table, most_differentiated, pair_dif
 from analysis.dynamics import cohort_overlap, cohort_trajectory, emergence, weight_dissimilarity
 from analysis.explanation import explained_by_shape, rank_correlations
 from analysis.grammar import MARGIN
+from analysis.kernels.parallel import one_thread_a_product
 from analysis.labels import at_checkpoint
 from analysis.mixed_model import FitWarning
 from analysis.neurons import histogram, neuron_statistics, neuron_table
@@ -390,7 +391,8 @@ def _provenance(found: xr.Dataset) -> dict[str, object]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 on success, 2 on a problem the user can mend."""
     options = _parser().parse_args(arguments)
-    return run_reporting(lambda: options.run(options), "analysis")
+    with one_thread_a_product():  # tables are the same at any number of threads
+        return run_reporting(lambda: options.run(options), "analysis")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from analysis.kernels.pairs import (
     sign_fractions,
     weighted_fractions,
 )
+from analysis.kernels.ties import keyed
 from analysis.labels import at_checkpoint, each_layer
 from analysis.similarity import NO_PAIR
 
@@ -234,9 +235,9 @@ def most_differentiated(
     Returns
     -------
     DataFrame
-        One row a pair, the furthest first: `layer`, `neuron`, `token_a`, `token_b` (positions on
-        `token`), `preactivation_a`, `preactivation_b`. A neuron has fewer rows where it has fewer
-        such pairs.
+        One row a pair, the furthest first, those that tie by their tokens: `layer`, `neuron`,
+        `token_a`, `token_b` (positions on `token`), `preactivation_a`, `preactivation_b`. A neuron
+        has fewer rows where it has fewer such pairs.
     """
     layers = _layers(store, pairs, selection, checkpoint, n_top)
 
@@ -245,8 +246,10 @@ def most_differentiated(
         rows: list[tuple[object, ...]] = []
         for neuron in np.flatnonzero(sample.chosen):
             ends = sample.values[neuron][sample.similar]
-            gap = np.where((ends < 0).all(axis=1), np.abs(ends[:, 0] - ends[:, 1]), -1)
-            for index in _disjoint(sample.similar, np.argsort(-gap, kind="stable")[: (gap > 0).sum()], n_top):
+            gap = np.where((ends < 0).all(axis=1), np.abs(ends[:, 0] - ends[:, 1]), 0)
+            n_separated = (gap > 0).sum()
+            order = np.argsort(-keyed(gap, np.arange(len(gap))[::-1]))
+            for index in _disjoint(sample.similar, order[:n_separated], n_top):
                 a, b = layers.numbers[sample.similar[index]]
                 rows.append((sample.layer, int(neuron), int(a), int(b), *map(float, ends[index])))
         return rows

@@ -27,7 +27,7 @@ REFERENCES = ("last", "previous")
 
 
 def cohort_trajectory(statistic: xr.DataArray, selection: Selection) -> pd.DataFrame:
-    """Mean of a statistic in the selected neurons and in the rest, per checkpoint and layer.
+    """Mean of a statistic in the selected neurons and in the rest, per checkpoint, by layer and over all layers.
 
     Parameters
     ----------
@@ -39,9 +39,10 @@ def cohort_trajectory(statistic: xr.DataArray, selection: Selection) -> pd.DataF
     Returns
     -------
     DataFrame
-        One row a (checkpoint, layer, cohort): `mean`, in units of the statistic, and its 95% normal
-        bounds over neurons `mean_lower` and `mean_upper`; `n_neurons`. Neurons without a value are
-        left out. NaN: the mean of no neuron, the bounds of fewer than two.
+        One row a (checkpoint, layer, cohort), and one over the neurons of all layers (`layer` −1):
+        `mean`, in units of the statistic, and its 95% normal bounds over neurons `mean_lower` and
+        `mean_upper`; `n_neurons`. Neurons without a value are left out. NaN: the mean of no neuron,
+        the bounds of fewer than two.
 
     Raises
     ------
@@ -53,12 +54,12 @@ def cohort_trajectory(statistic: xr.DataArray, selection: Selection) -> pd.DataF
     The bounds are mean ± 1.96 s / √n, with s the sample standard deviation over n neurons.
     """
     kept, mask = _cohort(statistic, selection)
-    kept = kept.transpose(CHECKPOINT, LAYER, NEURON)
+    layers = (*map(int, kept[LAYER].values), ALL_LAYERS)
     return _cohort_means(
         (
-            (int(step), int(layer), values, chosen)
-            for step, by_layer in zip(kept[CHECKPOINT].values, kept.values, strict=True)
-            for layer, values, chosen in zip(kept[LAYER].values, by_layer, mask, strict=True)
+            (int(step), layer, values, chosen)
+            for step, by_layer in zip(kept[CHECKPOINT].values, kept.transpose(CHECKPOINT, LAYER, NEURON).values, strict=True)
+            for layer, values, chosen in zip(layers, (*by_layer, by_layer.ravel()), (*mask, mask.ravel()), strict=True)
         ),
         selection.rule,
     )

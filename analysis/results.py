@@ -23,6 +23,7 @@ from actstore.files import claim, disk_errors, refuse_foreign
 from actstore.ledger import Contents
 
 ENTANGLEMENT, PAIRS, DIFFERENTIATION = "entanglement", "pairs", "differentiation"
+_GZIP = {"method": "gzip", "mtime": 1}  # without the time of writing, so that equal tables are equal files
 
 
 def save_table(table: pd.DataFrame, path: Path) -> None:
@@ -30,7 +31,7 @@ def save_table(table: pd.DataFrame, path: Path) -> None:
     partial = path.with_name(path.name + ".partial")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(partial, index=False, float_format="%.10g", compression="gzip" if path.suffix == ".gz" else None)
+        table.to_csv(partial, index=False, float_format="%.10g", compression=_GZIP if path.suffix == ".gz" else None)
         manifest.forget(path)
         partial.replace(path)
         manifest.record(path)

@@ -22,7 +22,7 @@ def browser_data(results: Results) -> list[dict[str, Any]] | None:
     """One entry a selected neuron, layer by layer; None where the tables are not there.
 
     Each has `layer`, `neuron`, `statistics` (name → number), `histogram` (edges, density, zero), `story` (checkpoints and
-    distances), `features` (name, share explained, q), `clusters` (of its negative values, as text), `apart`, and `pairs` in context.
+    distances), `features` (name, share of the clusters' entropy explained, q), `clusters` (of its negative values, as text), `apart`, and `pairs` in context.
     """
     main = results.main
     if not main.has(*_NEEDED):

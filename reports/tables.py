@@ -5,6 +5,7 @@ Owns all rounding of tables; the whole of each is beside the page as CSV.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ class Cell:
 
     text: str
     value: float | None = None
+    """NaN where the number is missing: a gap, which sorts last."""
 
 
 @dataclass(frozen=True)
@@ -210,20 +212,26 @@ def _fewer(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _cell(row: pd.Series, name: str) -> Cell:
     if name not in row:  # an interval whose estimate is in another column
-        return Cell(
-            f"[{number(row[f'{name}_lower'], 3, True)}, {number(row[f'{name}_upper'], 3, True)}]", float(row[f"{name}_lower"])
-        )
+        lower, upper = row[f"{name}_lower"], row[f"{name}_upper"]
+        return Cell(f"[{number(lower, 3, True)}, {number(upper, 3, True)}]", _or_gap(lower))
     value = row[name]
     if name == "is_matched":
-        return Cell({1: "yes", 0: "no"}.get(int(value), "–"), float(value))
+        return Cell({1: "yes", 0: "no"}.get(int(value), "–"), float(value) if value >= 0 else math.nan)
     if isinstance(value, (bool, np.bool_)):
         return Cell("yes" if value else "no", float(value))
-    if isinstance(value, str) or pd.isna(value):
-        return Cell("" if not isinstance(value, str) else value, None if isinstance(value, str) else float("-inf"))
+    if isinstance(value, str):
+        return Cell(value)
+    if pd.isna(value):
+        return Cell("", math.nan)
     if f"{name}_lower" in row:
         return Cell(interval(row, name, 4 if name == "perplexity_ratio" else 3), float(value))
     if name in ("p", "p_adjusted", "robust_p_adjusted"):
         return Cell(p_value(float(value)).removeprefix("p = ").removeprefix("p "), float(value))
     if isinstance(value, (int, np.integer)) or float(value).is_integer():
         return Cell(f"{int(value):,}" if abs(int(value)) >= 10_000 else str(int(value)), float(value))
-    return Cell(number(float(value), 3), float(value))
+    return Cell(number(float(value), 3), _or_gap(value))
+
+
+def _or_gap(value: float) -> float:
+    """The number, or NaN where it is none that can be sorted by."""
+    return float(value) if np.isfinite(value) else math.nan

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.kernels.neighbours import identical_below
-from analysis.kernels.parallel import n_processors
+from analysis.kernels.parallel import n_processors, one_thread_a_product
 
 _BLOCK_NEURONS, _BLOCK_PAIRS = 64, 512
 
@@ -67,7 +67,7 @@ def mapping_difficulty(
         np.abs(gap, out=gap)
         return weight @ gap, _medians(np.ascontiguousarray(gap.T))
 
-    with ThreadPoolExecutor(n_processors()) as pool:
+    with one_thread_a_product(), ThreadPoolExecutor(n_processors()) as pool:
         parts = list(pool.map(block, range(0, outputs.shape[1], _BLOCK_NEURONS)))
     total, median = (np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True))
     with np.errstate(invalid="ignore", divide="ignore"):

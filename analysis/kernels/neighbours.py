@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.kernels.parallel import n_processors, one_thread_a_product
+from analysis.kernels.ties import drawn_order, keyed, place_of
+
 _IDENTICAL = 5e-3
-_BLOCK_ROWS = 512
+_BLOCK_ROWS = 128
 
 
 class SimilarPairs(NamedTuple):
@@ -48,27 +52,35 @@ def similar_pairs(points: NDArray[np.floating], n_neighbours: int) -> SimilarPai
     Notes
     -----
     Distances from blocks of the Gram matrix in float32, which finds neighbours to rounding; the
-    returned ones are recomputed from differences. Cost: n² · dim operations, n · 512 numbers.
+    returned ones are recomputed from differences. Squared distances that agree to 11 significant
+    bits tie, and a point's nearest among those that tie are the ones that follow it in an order
+    drawn once: where inputs depend on the token alone, every occurrence of a word is as near as any
+    other. Cost: n² · dim operations; memory: n · 128 numbers a processor.
     """
-    x = points.astype(np.float32)
+    order = drawn_order(len(points))
+    x = points[order].astype(np.float32)
     x -= x.mean(axis=0)
     squares = np.einsum("ij,ij->i", x, x)
     threshold = identical_below(points) ** 2
     k = min(n_neighbours, len(x) - 1)
-    found, n_identical = [], 0
-    for first in range(0, len(x), _BLOCK_ROWS):
-        rows = np.arange(first, min(first + _BLOCK_ROWS, len(x)))
-        square = squares[rows, None] + squares - 2 * (x[rows] @ x.T)
-        square[np.arange(len(rows)), rows] = np.inf
+
+    def block(first: int) -> tuple[NDArray[np.int64], int]:
+        rows = np.arange(first, min(first + _BLOCK_ROWS, len(x)))[:, None]
+        square = squares[rows] + squares - 2 * (x[rows[:, 0]] @ x.T)
+        np.put_along_axis(square, rows, np.inf, axis=1)
         same = square <= threshold
-        n_identical += int(same.sum())
         square[same] = np.inf
-        nearest = np.argpartition(square, k - 1, axis=1)[:, :k]
+        keys = keyed(square.copy(), (np.arange(len(x)) - rows) % len(x))
+        keys.partition(k - 1, axis=1)
+        nearest = (place_of(keys[:, :k]) + rows) % len(x)
         differs = np.isfinite(np.take_along_axis(square, nearest, axis=1))
-        found.append(np.stack([np.repeat(rows, k)[differs.ravel()], nearest[differs]], axis=1))
-    pairs = np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
-    distance = np.linalg.norm(x[pairs[:, 0]] - x[pairs[:, 1]], axis=1).astype(np.float64)
-    return SimilarPairs(pairs, distance, n_identical // 2)
+        return np.stack([np.repeat(rows, k)[differs.ravel()], nearest[differs]], axis=1), int(same.sum())
+
+    with one_thread_a_product(), ThreadPoolExecutor(n_processors()) as pool:
+        blocks = list(pool.map(block, range(0, len(x), _BLOCK_ROWS)))
+    pairs = np.unique(np.sort(order[np.concatenate([of_block for of_block, _ in blocks])], axis=1), axis=0)
+    gap = points[pairs[:, 0]].astype(np.float64) - points[pairs[:, 1]]
+    return SimilarPairs(pairs, np.sqrt(np.einsum("ij,ij->i", gap, gap)), sum(n_same for _, n_same in blocks) // 2)
 
 
 def matched_pairs(

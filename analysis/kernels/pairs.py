@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from analysis.kernels.parallel import n_processors
+from analysis.kernels.ties import drawn_order, keyed, place_of
 
 _BLOCK_ROWS = 16
 SIGNS = ("NN", "PN", "PP")
@@ -28,15 +29,24 @@ def furthest_pairs(values: NDArray[np.float32], pairs: NDArray[np.int64], n_top:
     Returns
     -------
     int array (neuron, n_top)
-        Positions in `pairs`, in no order.
+        Positions in `pairs`, ascending.
+
+    Notes
+    -----
+    Differences that agree to 11 significant bits tie, and are taken in an order drawn once: pairs of
+    the same two words tie by the hundred where a layer's input depends on the token alone.
     """
-    first, second = np.ascontiguousarray(pairs.T)
+    order, place = drawn_order(len(pairs)), np.arange(len(pairs))
+    first, second = np.ascontiguousarray(pairs[order].T)
 
     def block(start: int) -> NDArray[np.int64]:
         part = values[start : start + _BLOCK_ROWS]
-        gap = np.abs(part.take(first, axis=1) - part.take(second, axis=1))
-        top: NDArray[np.int64] = np.argpartition(gap, gap.shape[1] - n_top, axis=1)[:, gap.shape[1] - n_top :]
-        return top
+        gap = part.take(first, axis=1)
+        gap -= part.take(second, axis=1)
+        keys = keyed(np.abs(gap, out=gap), place)
+        least = len(pairs) - n_top
+        keys.partition(least, axis=1)
+        return np.sort(order[place_of(keys[:, least:])], axis=1)
 
     with ThreadPoolExecutor(n_processors()) as pool:
         found: list[NDArray[np.int64]] = list(pool.map(block, range(0, len(values), _BLOCK_ROWS)))

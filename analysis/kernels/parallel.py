@@ -1,6 +1,7 @@
 """Rows of an array on all processors, some at a time.
 
-Owns the cutting: a block of rows is small enough for the cache, and of one dtype for arithmetic.
+Owns the cutting: a block of rows is small enough for the cache, of one dtype for arithmetic, and the
+same whatever the number of processors, as is the order in which products are summed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 _BLOCK_ELEMENTS = 2**18
 _STRIDED_ROWS = 64
@@ -59,6 +61,15 @@ def map_rows(
     with ThreadPoolExecutor(n_processors()) as pool:
         found = [block for blocks in pool.map(gathered, range(0, len(rows), stride)) for block in blocks]
     return shape, np.concatenate(found)
+
+
+def one_thread_a_product() -> threadpool_limits:
+    """A context in which each product and decomposition of matrices runs on one thread.
+
+    On several it is cut by their number, and every number of them gives other last digits. Blocks of
+    our own cutting take the processors instead.
+    """
+    return threadpool_limits(1, "blas")
 
 
 def n_processors() -> int:

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
+from analysis.dynamics import ALL_LAYERS
 from reports.style import layer_color
 
 _MARKERS = "osD^vP*Xh<>"
@@ -17,7 +18,11 @@ _FEW_LAYERS = 8
 
 
 def by_layer(table: pd.DataFrame, label: str, ax: Axes) -> Axes:
-    """Means of a cohort and of the rest over training (`checkpoint`, `layer`, `cohort`, `mean`, bounds), a colour a layer."""
+    """Means of a cohort and of the rest over training (`checkpoint`, `layer`, `cohort`, `mean`, bounds), a colour a layer.
+
+    Rows over all layers are left out.
+    """
+    table = table[table["layer"] != ALL_LAYERS]
     layers = sorted(set(table["layer"]))
     named = layers if len(layers) <= _FEW_LAYERS else [layers[0], layers[len(layers) // 2], layers[-1]]
     for (layer, cohort), rows in table.groupby(["layer", "cohort"]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from analysis.dynamics import ALL_LAYERS
 from reports.figures import neurons as figures
 from reports.panel import Panel, drawn
 from reports.results import Results
@@ -18,6 +19,8 @@ def distances(results: Results) -> Panel:
     neurons = results.main.tables["neurons"]
     chosen = neurons["selected"].astype(bool)
     inside, outside = (neurons.loc[mask, "wasserstein_distance"] for mask in (chosen, ~chosen))
+    means = results.main.last("trajectory")
+    rest = means[(means["layer"] == ALL_LAYERS) & (means["cohort"] == "rest")].iloc[0]
     undefined = int(neurons["wasserstein_distance"].isna().sum())
     selection = results.selection
     note = f"Checkpoint {selection.checkpoint}; top {selection.fraction:.1%} of {_WHERE[selection.scope]}. Distance 0 is exactly Gaussian."
@@ -26,10 +29,10 @@ def distances(results: Results) -> Panel:
         "Wasserstein distance by layer",
         drawn(lambda ax: figures.wasserstein_by_layer(neurons, ax), (7.5, 4.2)),
         f"Dots: the Wasserstein distance of each of {len(neurons)} neurons by layer; {chosen.sum()} selected ones are diamonds.",
-        f"The {chosen.sum()} selected neurons lie at {inside.min():.3f} to {inside.max():.3f} SD; the median of the others is "
-        f"{outside.median():.3f} SD and their furthest {outside.max():.3f} SD.",
-        note + (f" {undefined} neurons of zero variance have none." if undefined else ""),
-        _source(results, "neurons"),
+        f"The {chosen.sum()} selected neurons lie at {inside.min():.3f} to {inside.max():.3f} SD; the mean of the others is "
+        f"{interval(rest, 'mean')} SD and their furthest lies at {outside.max():.3f} SD.",
+        note + (f" {undefined} neurons of zero variance have none." if undefined else "") + " Interval: 95%, over neurons.",
+        _source(results, "neurons", "trajectory"),
     )
 
 
@@ -87,6 +90,7 @@ def negative_share(results: Results) -> Panel | None:
     if not results.main.has("negative_trajectory"):
         return None
     table = results.main.last("negative_trajectory")
+    table = table[table["layer"] != ALL_LAYERS]
     top, rest = (table[table["cohort"] == cohort].set_index("layer") for cohort in ("top", "rest"))
     higher = (top["mean_lower"] > rest["mean_upper"]).sum()
     lower = (top["mean_upper"] < rest["mean_lower"]).sum()

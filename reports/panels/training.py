@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import Any
 
 import pandas as pd
 
+from analysis.dynamics import ALL_LAYERS
 from reports.figures.curves import by_layer, lines, training_axis
 from reports.panel import Panel, drawn
-from reports.results import Results
-from reports.sentences import listed, number, sentence
-from reports.style import COLORS
+from reports.results import Results, Run
+from reports.sentences import interval, listed, sentence
+from reports.style import COLORS, CYCLE
 
 
 def distances(results: Results) -> Panel | None:
@@ -28,16 +30,13 @@ def distances(results: Results) -> Panel | None:
             ax.get_legend().remove()
         axes[-1].set_ylabel("")
 
-    late = table[(table["chosen_at"] == chosen[-1]) & (table["cohort"] == "top")]
-    early = table[(table["chosen_at"] == chosen[0]) & (table["cohort"] == "top")]
-    first, last = table["checkpoint"].min(), table["checkpoint"].max()
-    means = {
-        name: [rows.loc[rows["checkpoint"] == step, "mean"].mean() for step in (first, last)]
-        for name, rows in (("late", late), ("early", early))
-    }
-    said = f"from step {first} to {last} the mean distance of the cohort chosen at the end goes from {means['late'][0]:.3f} to {means['late'][1]:.3f} SD"
+    late, early = (_over_layers(table, step) for step in (chosen[-1], chosen[0]))
+    said = (
+        f"from step {table['checkpoint'].min()} to {table['checkpoint'].max()} the mean distance of the cohort chosen at the end "
+        f"goes {_from_to(late, 'mean')} SD"
+    )
     if len(chosen) > 1:
-        said += f", that of the cohort frozen at step {chosen[0]} from {means['early'][0]:.3f} to {means['early'][1]:.3f} SD"
+        said += f", that of the cohort frozen at step {chosen[0]} {_from_to(early, 'mean')} SD"
     return Panel(
         "distance-over-training",
         "Wasserstein distance over training",
@@ -46,7 +45,7 @@ def distances(results: Results) -> Panel | None:
         "Lines: mean Wasserstein distance of a cohort (solid) and of all other neurons (dashed) by layer and training step.",
         sentence(said),
         "A cohort is chosen for being far out at its own checkpoint, so its rise towards it is partly selection; the cohort frozen early shows what "
-        "stays. Bands: 95% normal interval over neurons. Checkpoints whose weights repeat an earlier one are left out.",
+        "stays. Bands and intervals: 95%, over neurons; in the sentence those of all layers. Checkpoints whose weights repeat an earlier one are left out.",
         f"models/{results.main.name}/analysis/cohorts.csv",
     )  # fmt: skip
 
@@ -79,51 +78,58 @@ def grammar(results: Results) -> Panel | None:
     run = results.ablation(
         lambda run: run.has("accuracy_by_phenomenon") and run.tables["accuracy_by_phenomenon"]["checkpoint"].nunique() > 1
     )
-    if run is None or not results.main.has("cohorts"):
+    if run is None or not results.main.has("cohorts", "emergence"):
         return None
     accuracy = run.tables["accuracy_by_phenomenon"]
-    accuracy = accuracy[(accuracy["rule"] == "none") & (accuracy["phenomenon"] == "all")]
+    accuracy = accuracy[(accuracy["rule"] == "none") & (accuracy["phenomenon"] == "all")].sort_values("checkpoint")
     cohorts = results.main.tables["cohorts"]
-    cohorts = cohorts[(cohorts["chosen_at"] == cohorts["chosen_at"].max()) & (cohorts["cohort"] == "top")]
-    distance = cohorts.groupby("checkpoint", as_index=False)[["mean", "mean_lower", "mean_upper"]].mean()
-    distance = distance.assign(what="cohort's mean distance").rename(columns={"mean_lower": "lower", "mean_upper": "upper"})
-    score = accuracy.assign(what="accuracy, intact").rename(
-        columns={"accuracy_lower": "lower", "accuracy_upper": "upper", "accuracy": "mean"}
-    )
+    last = int(cohorts["chosen_at"].max())
+    distance = _over_layers(cohorts, last)
+    score = {str(name): rows for name, rows in accuracy.groupby("benchmark", sort=False)}
 
     def draw(axes: Any) -> None:
-        lines(distance, "checkpoint", "mean", "what", axes[0], colors={"cohort's mean distance": COLORS["top"]})
-        lines(score, "checkpoint", "mean", "what", axes[1], colors={"accuracy, intact": COLORS["random"]}, reference=0.5)
+        lines(distance.assign(cohort="top"), "checkpoint", "mean", "cohort", axes[0], colors={"top": COLORS["top"]},
+              bounds=("mean_lower", "mean_upper"))  # fmt: skip
+        lines(accuracy, "checkpoint", "accuracy", "benchmark", axes[1], colors=dict(zip(score, cycle(CYCLE), strict=False)), reference=0.5,
+              bounds=("accuracy_lower", "accuracy_upper"))  # fmt: skip
         for ax, label in zip(axes, ("Wasserstein distance (SD)", "accuracy on minimal pairs"), strict=True):
             training_axis(ax)
             ax.set_ylabel(label)
-            ax.get_legend().remove()
+            ax.get_legend().set_visible(ax is axes[1] and len(score) > 1)
         axes[0].set_xlabel("")
 
-    both = distance.merge(score, on="checkpoint")
-    rise = pd.Series(
-        {name: float(both[f"mean_{side}"].iloc[-1] - both[f"mean_{side}"].iloc[0]) for name, side in (("d", "x"), ("a", "y"))}
-    )
-    pairs = {name: _steepest(both, f"mean_{side}") for name, side in (("distance", "x"), ("accuracy", "y"))}
+    said = [f"accuracy on {name} goes {_from_to(rows, 'accuracy')}" for name, rows in score.items()]
     return Panel(
         "grammar-over-training",
         "Distance and grammar over training",
         drawn(draw, (7.5, 5.0), nrows=2, sharex=True),
-        "Two curves over training steps: mean Wasserstein distance of the final cohort, and accuracy of the intact model on minimal pairs.",
+        "Curves over training steps: mean Wasserstein distance of the final cohort, and accuracy of the intact model on minimal pairs.",
         sentence(
-            f"both change over training (distance by {number(rise['d'], 3, True)} SD, accuracy by {number(rise['a'], 3, True)}); the distance rises "
-            f"most from step {pairs['distance'][0]} to {pairs['distance'][1]}, accuracy from {pairs['accuracy'][0]} to {pairs['accuracy'][1]}"
+            f"the cohort's mean distance goes {_from_to(distance, 'mean')} SD{_steepest(results.main, last)}; {listed(said)}"
         ),
-        f"{len(both)} checkpoints of one training run: that two curves rise together is no evidence that one needs the other. "
-        "Mean over layers; macro-average over paradigms; the line is chance.",
+        f"{accuracy['checkpoint'].nunique()} checkpoints of one training run: that curves rise together is no evidence that one needs the other. Bands and "
+        "intervals: 95%; of the distance over the cohort's neurons in all layers, of the accuracy, macro-averaged over paradigms, a bootstrap. The line is chance.",
         listed(
             [f"models/{results.main.name}/analysis/cohorts.csv", f"ablations/{run.name}/analysis/accuracy_by_phenomenon.csv"]
         ),
     )
 
 
-def _steepest(table: pd.DataFrame, column: str) -> tuple[int, int]:
-    """The two neighbouring checkpoints between which a column rises most."""
-    table = table.sort_values("checkpoint")
-    at = int(table[column].diff().to_numpy()[1:].argmax())
-    return int(table["checkpoint"].iloc[at]), int(table["checkpoint"].iloc[at + 1])
+def _over_layers(cohorts: pd.DataFrame, chosen_at: int) -> pd.DataFrame:
+    """The means of a cohort over the neurons of all layers, in the order of training."""
+    rows = cohorts[(cohorts["chosen_at"] == chosen_at) & (cohorts["cohort"] == "top") & (cohorts["layer"] == ALL_LAYERS)]
+    return rows.sort_values("checkpoint")
+
+
+def _from_to(table: pd.DataFrame, name: str) -> str:
+    """An estimate at the first and at the last checkpoint, with intervals."""
+    return f"from {interval(table.iloc[0], name)} to {interval(table.iloc[-1], name)}"
+
+
+def _steepest(run: Run, chosen_at: int) -> str:
+    """Where the distance of a cohort over all layers rises most steeply, if it rises at all."""
+    table = run.tables["emergence"]
+    row = table[(table["chosen_at"] == chosen_at) & (table["layer"] == ALL_LAYERS)].iloc[0]
+    if row["slope"] <= 0:
+        return ""
+    return f", most steeply for a doubling of steps from step {row['step_from']:.0f} to {row['step_to']:.0f}"

@@ -10,15 +10,17 @@
       head.replaceChildren(button);
       button.addEventListener("click", () => {
         const descending = head.getAttribute("aria-sort") === "ascending";
+        const direction = descending ? -1 : 1;
         heads.forEach((other) => other.removeAttribute("aria-sort"));
         head.setAttribute("aria-sort", descending ? "descending" : "ascending");
         const key = (row) => {
           const cell = row.cells[column];
-          return cell.dataset.value === undefined ? cell.textContent : Number(cell.dataset.value);
+          return cell.dataset.value === undefined ? cell.textContent.trim() : Number(cell.dataset.value);
         };
-        const order = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b)));
-        const rows = [...table.tBodies[0].rows].sort((a, b) => order(key(a), key(b)));
-        table.tBodies[0].append(...(descending ? rows.reverse() : rows));
+        const isGap = (value) => value === "" || Number.isNaN(value);
+        const compare = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b)));
+        const order = (a, b) => (isGap(a) || isGap(b) ? isGap(a) - isGap(b) : direction * compare(a, b)); // gaps last, either way
+        table.tBodies[0].append(...[...table.tBodies[0].rows].sort((a, b) => order(key(a), key(b))));
       });
     });
   }
@@ -101,7 +103,7 @@
     parts.push(charts, node("div", { class: "scroll" }, node("table", {}, node("tbody", {}, ...rows))));
     if (found.features) {
       const said = found.features.filter(([, , q]) => q !== null && q < 0.05).map(([name, share]) => `${name} (${shown(share)})`);
-      parts.push(node("p", {}, said.length ? `Clusters of its negative values follow, beyond chance: ${said.join(", ")} (share of the feature's entropy explained).` :
+      parts.push(node("p", {}, said.length ? `Clusters of its negative values follow, beyond chance: ${said.join(", ")} (share of the clusters' entropy that each explains).` :
         "Clusters of its negative values follow no syntactic feature beyond chance."));
       parts.push(node("ul", {}, ...found.clusters.map((text) => node("li", {}, node("bdi", {}, text)))));
     }

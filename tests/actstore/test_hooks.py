@@ -176,7 +176,7 @@ def test_activations_of_an_unlisted_site_are_not_guessed():
         ({0: (1.5,)}, "whole numbers from 0, got 1.5"),
         ({0: (True,)}, "whole numbers from 0, got True"),
         ({"0": (1,)}, "whole numbers from 0, got '0'"),
-        ({0: (1,), 2: (0,)}, "no layer 2: the model has layers 0 to 1"),
+        ({0: (1,), 2: (0,)}, "no layer 2: the site is in layers 0 to 1"),
         ({1: (23, 24)}, "no neuron 24: layer 1 has neurons 0 to 23"),
     ],
 )

@@ -51,6 +51,26 @@ def test_means_by_cohort_without_duplicates():
     np.testing.assert_allclose(row["mean_upper"] - row["mean"], 1.96 * np.std([0, 1], ddof=1) / np.sqrt(2))
 
 
+def test_the_mean_over_all_layers_has_the_interval_of_all_its_neurons():
+    """Two layers give what one layer of all their neurons gives; averaged bounds of the layers would be wider."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(3, 2, 40))
+    cohort = selection({0: tuple(range(12)), 1: tuple(range(20, 32))}, 40)
+    together = selection({0: (*range(12), *range(60, 72))}, 80)
+    table = cohort_trajectory(over_training(values, [0, 10, 20]), cohort)
+    whole = table[table["layer"] == -1].reset_index(drop=True)
+    expected = cohort_trajectory(over_training(values.reshape(3, 1, 80), [0, 10, 20]), together)
+    pd.testing.assert_frame_equal(whole, expected[expected["layer"] == -1].reset_index(drop=True))
+    pd.testing.assert_frame_equal(
+        whole.drop(columns="layer"), expected[expected["layer"] == 0].drop(columns="layer").reset_index(drop=True)
+    )
+    top = whole[whole["cohort"] == "top"].set_index("checkpoint")
+    np.testing.assert_allclose(top["mean"], np.concatenate([values[:, 0, :12], values[:, 1, 20:32]], axis=1).mean(axis=1))
+    by_layer = table[(table["layer"] >= 0) & (table["cohort"] == "top")].groupby("checkpoint")
+    averaged = by_layer["mean_upper"].mean() - by_layer["mean_lower"].mean()
+    assert (top["mean_upper"] - top["mean_lower"] < 0.85 * averaged).all()
+
+
 def test_entanglement_grows_with_training(run_folder):
     """The trained model has neurons further from Gaussian than the untrained one, in every layer."""
     found = load_dataset(run_folder / "analysis", ENTANGLEMENT)["wasserstein_distance"]

@@ -70,9 +70,9 @@ def test_dynamics_tables(results):
     assert (weights[weights["checkpoint"] == 0]["mean"] > 0.05).all()
     assert set(load_table(results / "overlap.csv")["checkpoint"]) == {0, 64, 4000}, "without the duplicate"
     cohorts = load_table(results / "cohorts.csv")
-    assert len(cohorts) == 3 * 4 * 2 * 2
+    assert len(cohorts) == 3 * 5 * 2 * 2
     assert set(cohorts["chosen_at"]) == {64, 4000}
-    assert len(load_table(results / "negative_trajectory.csv")) == 3 * 4 * 2
+    assert len(load_table(results / "negative_trajectory.csv")) == 3 * 5 * 2
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from reports.build import render
+from reports.export import export_figures
+from reports.panels import sections
 from tests.reports.conftest import EVIL
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -76,6 +81,52 @@ def test_sorting_by_number_both_ways_and_by_keyboard(opened, report):
     assert head.get_attribute("aria-sort") == "ascending"
     page.keyboard.press("Enter")
     assert [float(text) for text in cells.all_inner_texts()] == values[::-1]
+
+
+def page_of(results, tables, folder):
+    """A page of the same results with some tables of the main model changed."""
+    main = replace(results.main, tables=results.main.tables | tables)
+    results = replace(results, models={**results.models, main.name: main})
+    shown, missing = sections(results)
+    (folder / "index.html").write_text(render(results, shown, missing, export_figures(shown, folder), {}), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page_with_gaps(results, tmp_path_factory):
+    """Of the selected neurons some have no mapping difficulty, and some follow no feature."""
+    neurons, atlas = (results.main.tables[name].copy() for name in ("neurons", "atlas"))
+    chosen = np.flatnonzero(neurons["selected"])
+    neurons.loc[chosen[[3, 8, 9]], "mapping_difficulty"] = np.nan
+    atlas["feature"] = ["" if k % 5 == 0 else feature for k, feature in enumerate(atlas["feature"])]
+    return page_of(results, {"neurons": neurons, "atlas": atlas}, tmp_path_factory.mktemp("gaps"))
+
+
+@pytest.mark.parametrize(("head", "n_gaps", "read"), [("mapping difficulty", 3, float), ("feature", 4, str)])
+def test_gaps_are_last_in_both_directions(opened, page_with_gaps, head, n_gaps, read):
+    page = opened(page_with_gaps)
+    page.locator("#table-neurons summary").click()
+    button = page.locator("#table-neurons th button", has_text=head)
+    column = page.locator("#table-neurons th").all_inner_texts().index(head) + 1
+    for direction in (1, -1):
+        button.click()
+        texts = page.locator(f"#table-neurons tbody td:nth-child({column})").all_inner_texts()
+        assert set(texts[-n_gaps:]) <= {"", "–"}
+        assert "" not in texts[:-n_gaps]
+        values = [read(text) for text in texts[:-n_gaps]]
+        assert len(values) == 20 - n_gaps
+        assert values == sorted(values)[::direction]
+
+
+def test_the_browser_says_what_share_it_shows(opened, results, tmp_path):
+    """Of a planted neuron, whose clusters follow the part of speech alone."""
+    atlas = results.main.tables["atlas"].copy()
+    for name in ("upos", "deprel", "word", "position", "depth"):
+        atlas[[f"explained_{name}", f"q_{name}"]] = (0.25, 0.001) if name == "upos" else (0.5, 0.9)
+    page = opened(page_of(results, {"atlas": atlas}, tmp_path))
+    assert page.get_by_text(
+        "Clusters of its negative values follow, beyond chance: upos (0.250) (share of the clusters' entropy that each explains)."
+    ).is_visible()
 
 
 def test_without_javascript_all_figures_and_tables_stand(chromium, report):

@@ -33,6 +33,19 @@ def test_identical_points_are_no_neighbours():
     assert (found.pairs[:, 0] % 20 != found.pairs[:, 1] % 20).all()
 
 
+def test_noise_does_not_choose_among_neighbours_that_tie():
+    """Points that are one of 30 words, as in a layer whose input depends on the token alone: a word's occurrences tie."""
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(30, 16)).astype(np.float16)[rng.integers(0, 30, 500)].astype(np.float32)
+    noisy = (x * (1 + 3e-7 * rng.normal(size=x.shape))).astype(np.float32)
+    assert (noisy != x).any()
+    one, again = similar_pairs(x, 3), similar_pairs(noisy, 3)
+    np.testing.assert_array_equal(one.pairs, again.pairs)
+    assert one.n_identical == again.n_identical > 1000
+    early = (one.pairs < 250).mean()
+    assert 0.4 < early < 0.6, "ties favour no part of the text"
+
+
 def test_all_points_identical_gives_no_pair():
     found = similar_pairs(np.ones((10, 3)), 2)
     assert len(found.pairs) == 0

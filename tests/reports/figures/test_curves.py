@@ -29,6 +29,12 @@ def test_every_layer_and_cohort_has_a_line(ax):
     assert ax.get_ylabel() == "distance"
 
 
+def test_rows_over_all_layers_are_no_layer(ax):
+    table = cohorts(2)
+    by_layer(pd.concat([table, table.assign(layer=-1)], ignore_index=True), "distance", ax)
+    assert len(ax.lines) == 4
+
+
 def test_many_layers_share_a_short_legend(ax):
     by_layer(cohorts(30), "distance", ax)
     assert len(ax.lines) == 60

@@ -525,6 +525,8 @@ def test_panels_without_their_tables_are_left_out_and_named():
     ranks = pd.DataFrame({"checkpoint": 5, "layer": [0, 0], "statistic": ["mapping_difficulty", "abs_skewness"], "rank_correlation": 0.5,
                           "rank_correlation_lower": 0.4, "rank_correlation_upper": 0.6})  # fmt: skip
     explained = pd.DataFrame({"checkpoint": [5], "layer": [0], "r2": [0.5], "r2_lower": [0.4], "r2_upper": [0.6]})
+    trajectory = pd.DataFrame({"checkpoint": 5, "layer": [0, 1, -1], "cohort": "rest", "mean": [0.1, 0.4, 0.2], "mean_lower": [0, 0, 0.15],
+                               "mean_upper": [1, 1, 0.25]})  # fmt: skip
     histogram = pd.DataFrame(
         {
             "left": [-1.0, 0],
@@ -538,7 +540,8 @@ def test_panels_without_their_tables_are_left_out_and_named():
         }
     )
     selection = type("S", (), {"checkpoint": 5, "fraction": 0.5, "scope": "layer"})()
-    whole = made(neurons=neurons, rank_correlations=ranks, explained_by_shape=explained, histogram=histogram)
+    whole = made(neurons=neurons, rank_correlations=ranks, explained_by_shape=explained, histogram=histogram,
+                 trajectory=trajectory)  # fmt: skip
     found, missing = sections(Results(whole.study, whole.models, {}, selection))
     assert [panel.key for section in found for panel in section.panels] == [
         "wasserstein-distance",
@@ -547,4 +550,40 @@ def test_panels_without_their_tables_are_left_out_and_named():
         "shape",
     ]
     assert "layer groups (needs an ablation with layer_groups)" in missing
+    assert "the mean of the others is 0.200 [0.150, 0.250] SD" in found[0].panels[0].finding
     assert "no layer's interval holds 0" in found[0].panels[2].finding
+
+
+def trajectories():
+    """A cohort whose layers differ, with the interval of all layers together, and the accuracy beside it."""
+    rows = [
+        {"checkpoint": step, "chosen_at": chosen_at, "layer": layer, "cohort": cohort, "mean": mean + shift,
+         "mean_lower": mean + shift - half, "mean_upper": mean + shift + half}
+        for step, means in ((0, (0.1, 0.3, 0.2)), (4, (0.2, 0.4, 0.3)), (8, (0.3, 0.7, 0.5))) for chosen_at, shift in ((4, 0), (8, 0.1))
+        for layer, mean, half in zip((0, 1, -1), means, (0.2, 0.2, 0.05), strict=True) for cohort in ("top", "rest")
+    ]  # fmt: skip
+    emerged = [
+        {"chosen_at": step, "layer": layer, "step_from": 4, "step_to": 8, "slope": 0.1} for step in (4, 8) for layer in (0, -1)
+    ]
+    accuracy = [
+        {"checkpoint": step, "rule": "none", "phenomenon": "all", "benchmark": "pairs", "accuracy": value,
+         "accuracy_lower": value - 0.01, "accuracy_upper": value + 0.01} for step, value in ((8, 0.9), (0, 0.5))
+    ]  # fmt: skip
+    return pd.DataFrame(rows), pd.DataFrame(emerged), pd.DataFrame(accuracy)
+
+
+def test_a_mean_over_layers_is_drawn_with_its_own_interval():
+    cohorts, emerged, accuracy = trajectories()
+    results = made({"a": {"accuracy_by_phenomenon": accuracy}}, cohorts=cohorts, emergence=emerged)
+    panel = training.grammar(results)
+    assert panel.finding == (
+        "The cohort's mean distance goes from 0.300 [0.250, 0.350] to 0.600 [0.550, 0.650] SD, most steeply for a doubling of steps from step 4 to 8; "
+        "accuracy on pairs goes from 0.500 [0.490, 0.510] to 0.900 [0.890, 0.910]."
+    )
+    band = panel.figure.axes[0].collections[0].get_paths()[0].vertices
+    assert set(band[:, 1].round(3)) == {0.25, 0.35, 0.45, 0.55, 0.65}
+    falling = made({"a": {"accuracy_by_phenomenon": accuracy}}, cohorts=cohorts, emergence=emerged.assign(slope=-0.1))
+    assert "steeply" not in training.grammar(falling).finding
+    said = training.distances(results).finding
+    assert "chosen at the end goes from 0.300 [0.250, 0.350] to 0.600 [0.550, 0.650] SD" in said
+    assert "frozen at step 4 from 0.200 [0.150, 0.250] to 0.500 [0.450, 0.550] SD" in said
