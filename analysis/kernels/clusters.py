@@ -19,6 +19,8 @@ LEAST_CLUSTERS = 2
 FEW_CLUSTERS = 20
 """With fewer clusters an interval depends on Student's t, and a reader is told."""
 _BISECTIONS = 60
+_NOTHING = 1e-9
+"""Share of all clusters but one below which that one is alone."""
 
 
 class Estimate(NamedTuple):
@@ -258,13 +260,14 @@ def small_sample(share: NDArray[np.float64], group: NDArray[np.intp], n_groups: 
     """
 
     squares = _sums(share**2, group, n_groups)
-    single = np.bincount(group, minlength=n_groups) < LEAST_CLUSTERS
+    single = squares > 1 - _NOTHING
     bracket = np.where(single[group], 1, 1 - 2 * share + squares[group])
     weight = share**2 / bracket
     sums = [_sums(weight * share**power, group, n_groups) for power in range(3)]
     crossed = squares**2 * sums[0] ** 2 - 4 * squares * sums[0] * sums[1] + 2 * sums[0] * sums[2] + 2 * sums[1] ** 2
     own = _sums(weight**2 * (1 + 2 * squares[group] - 4 * share), group, n_groups)
-    return Correction(1 / bracket, np.where(single, 1, squares**2 / np.where(single, 1, crossed + own)))
+    freedom = np.where(single, 1, squares**2 / np.where(single, 1, crossed + own))
+    return Correction(1 / bracket, np.maximum(freedom, 1))
 
 
 def _sums(values: NDArray[np.float64], group: NDArray[np.intp], n_groups: int) -> NDArray[np.float64]:
