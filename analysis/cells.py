@@ -1,7 +1,6 @@
-"""The cohorts of an ablation store, what each is compared with, and intervals over their seeds and items.
+"""The cohorts of an ablation store, what each is compared with, and intervals over their draws and items.
 
-Conditions that differ only in the seed are one cohort. Every interval is a percentile bootstrap that
-draws the resampled units and, where neurons were drawn at random, the seeds.
+Conditions that differ only in the seed are one cohort, of so many draws. Owns what the columns of an interval are called.
 """
 
 from __future__ import annotations
@@ -18,9 +17,8 @@ from numpy.typing import NDArray
 from actstore.errors import StoreError
 from actstore.matching import allowed_difference
 from actstore.schema import BASELINE, CHECKPOINT, LAYER, NEURON
-from analysis.kernels.resampling import Bootstrap, cluster_bootstrap
+from analysis.kernels.clusters import Clusters, Estimate
 
-N_REPLICATES = 2000
 _LABELS = ["intervention", "cohort", "rule", "fraction", "cohort_layers", "chosen_at", "controls"]
 
 
@@ -107,25 +105,12 @@ def comparison(cell: Cell, reference: Cell) -> dict[str, object]:
     return {**cell.labels, "is_matched": reference.labels["is_matched"], "against": reference.labels["cohort"]}
 
 
-def bounds(name: str, boot: Bootstrap) -> dict[str, NDArray[np.float64]]:
-    """Columns of an estimate and its 95% bounds."""
-    lower, upper = boot.interval()
-    return {name: boot.estimate, f"{name}_lower": lower, f"{name}_upper": upper}
+def bounds(name: str, estimate: Estimate, least: float = -np.inf, most: float = np.inf) -> dict[str, NDArray[np.float64]]:
+    """Columns of an estimate and its 95% bounds, which end where the values do."""
+    lower, upper = estimate.interval()
+    return {name: estimate.value, f"{name}_lower": np.maximum(lower, least), f"{name}_upper": np.minimum(upper, most)}
 
 
-def clustered(
-    values: NDArray[np.float64], cluster: NDArray[np.intp], group: NDArray[np.intp], n_groups: int, seed: int
-) -> Bootstrap:
-    """Mean of `values` (seed, row) per group, resampling clusters and seeds."""
-    shape = (int(cluster.max()) + 1, n_groups)
-    sums = np.stack([_group_sums(row, cluster, group, shape) for row in values])
-    counts = _group_sums(np.ones(len(cluster)), cluster, group, shape)
-    return cluster_bootstrap(sums, counts, N_REPLICATES, np.random.default_rng(seed))
-
-
-def _group_sums(
-    values: NDArray[np.float64], cluster: NDArray[np.intp], group: NDArray[np.intp], shape: tuple[int, int]
-) -> NDArray[np.float64]:
-    """Sum of `values` (row,) in every (cluster, group)."""
-    flat = np.bincount(cluster * shape[1] + group, weights=values, minlength=shape[0] * shape[1])
-    return flat.reshape(shape).astype(np.float64)
+def counted(clusters: Clusters, unit: str) -> dict[str, object]:
+    """Columns of what an interval or test rests on: how many clusters, and of what."""
+    return {"n_clusters": clusters.n_clusters, "cluster": unit}

@@ -7,7 +7,6 @@ section 4.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -18,15 +17,17 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from actstore.errors import SelectionError
-from actstore.schema import LAYER, NEURON, NO_WORD, PAIR, TOKEN, Selection
+from actstore.schema import LAYER, NEURON, PAIR, TOKEN, Selection
+from analysis.kernels.clusters import LEAST_CLUSTERS, Estimate, small_sample
 from analysis.kernels.multiplicity import benjamini_hochberg
 from analysis.kernels.pairs import (
     SIGNS,
+    fraction_moves,
     furthest_pairs,
     n_negative,
     predicted_fractions,
+    predicted_moves,
     sign_fractions,
-    weighted_fractions,
 )
 from analysis.kernels.ties import keyed
 from analysis.labels import at_checkpoint, each_layer
@@ -36,7 +37,7 @@ POOLS = ("similar", "matched", "sign_frequencies")
 """The furthest of the similar pairs; of their matched pairs; two independent values of the neuron's signs."""
 REST = "rest"
 FEATURES = ("upos", "deprel", "word_form")
-_FEW_DOCUMENTS = 20
+_BLOCK_NEURONS = 64
 _TIE = 1e-6
 """Weight of a midpoint in standard deviations against a share of pairs: less than one pair in all."""
 
@@ -53,7 +54,7 @@ class _Sample(NamedTuple):
 
 def pair_differentiation(
     store: xr.Dataset, pairs: xr.Dataset, selection: Selection, *, checkpoint: int | None = None,
-    n_top: int = 100, n_permutations: int = 199, n_replicates: int = 500, seed: int = 0,
+    n_top: int = 100, n_permutations: int = 199, seed: int = 0,
 ) -> xr.Dataset:  # fmt: skip
     """Signs of the similar pairs that each neuron drives furthest apart, against two baselines.
 
@@ -72,8 +73,6 @@ def pair_differentiation(
         pre-activations.
     n_permutations : int
         Of the neuron's values over tokens, for `p_value`.
-    n_replicates : int
-        Of the bootstrap.
     seed : int
 
     Returns
@@ -84,7 +83,8 @@ def pair_differentiation(
         `cohort_pair_frac` (layer, cohort, pool, signs) and `cohort_excess` (the same without the
         pool `similar`): means over a cohort's neurons and what similar pairs have beyond the
         baseline, with `…_bounds` (…, ci_bound) of 95%; `cohort_difference` (layer, signs) with its
-        bounds: the selected neurons' excess over `matched` less the rest's; `n_pairs` (layer).
+        bounds: the selected neurons' excess over `matched` less the rest's; `n_pairs` (layer), `n_neurons` (layer,
+        cohort); attributes `cluster` (document) and `n_clusters`. NaN bounds: of one document.
 
     Raises
     ------
@@ -99,12 +99,12 @@ def pair_differentiation(
     comparable pairs of dissimilar inputs. `sign_frequencies` is p², 2p(1−p), (1−p)². The p-value
     permutes the neuron's values over the drawn tokens and compares the excess of NN over
     `matched`, two-sided; counts that tie are ordered by how much lower the pairs' midpoints lie.
-    q-values are Benjamini and Hochberg's over all selected neurons. Bounds
-    are percentiles over documents (sentences or windows where there are fewer than 20), a pair
-    weighing the product of both documents' draws, and over the cohort's neurons.
+    q-values are Benjamini and Hochberg's over all selected neurons. Bounds are Student's t over documents, a pair
+    weighing the product of both documents' weights, and over the cohort's neurons (of one neuron: over documents alone);
+    see `analysis.kernels.clusters`.
     """
     layers = _layers(store, pairs, selection, checkpoint, n_top)
-    cluster = _clusters(layers.tokens)
+    cluster = np.unique(layers.tokens["document"].values, return_inverse=True)[1]
 
     def one(layer: xr.Dataset) -> dict[str, Any]:
         sample = layers.sample(layer)
@@ -115,13 +115,15 @@ def pair_differentiation(
             "pair_frac": np.stack([*(sign_fractions(pool.n_below) for pool in pools), predicted], axis=1),
             "n_pairs": np.float64(len(sample.similar)),
             "p_value": _nn_test(sample, n_top, n_permutations, rng),
-        } | _cohorts(sample, pools, cluster, n_replicates, rng)  # fmt: skip
+            "n_neurons": np.array([sample.chosen.sum(), (~sample.chosen).sum()]),
+        } | _cohorts(sample, pools, cluster)  # fmt: skip
 
     found = each_layer(one, layers.data)
     dims: dict[str, tuple[str, ...]] = {
         "pair_frac": (NEURON, "pool", "signs"),
         "p_value": (NEURON,),
         "n_pairs": (),
+        "n_neurons": ("cohort",),
         "cohort_pair_frac": ("cohort", "pool", "signs"),
         "cohort_excess": ("cohort", "baseline", "signs"),
         "cohort_difference": ("signs",),
@@ -133,7 +135,10 @@ def pair_differentiation(
             LAYER: layers.data[LAYER].values, "pool": list(POOLS), "baseline": list(POOLS[1:]), "signs": list(SIGNS),
             "cohort": [selection.rule, REST], "ci_bound": ["lower", "upper"],
         },
-        attrs={"n_top": n_top, "n_permutations": n_permutations, "n_replicates": n_replicates, "seed": seed} | pairs.attrs,
+        attrs={
+            "n_top": n_top, "n_permutations": n_permutations, "seed": seed, "cluster": "document",
+            "n_clusters": int(cluster.max()) + 1,
+        } | pairs.attrs,
     )  # fmt: skip
     return result.assign(q_value=((LAYER, NEURON), benjamini_hochberg(result["p_value"].values)))
 
@@ -316,18 +321,6 @@ def _layers(store: xr.Dataset, pairs: xr.Dataset, selection: Selection, checkpoi
     return _Layers(data, tokens, used, selection)
 
 
-def _clusters(tokens: xr.Dataset) -> NDArray[np.int64]:
-    """What is drawn as one in the bootstrap: each token's document, or less where there are few of them."""
-    document, sentence = tokens["document"].values, tokens["sentence"].values
-    if len(np.unique(document)) >= _FEW_DOCUMENTS:
-        chosen = document
-    elif (sentence != NO_WORD).mean() > 0.9:
-        chosen = sentence
-    else:
-        chosen = tokens["window"].values
-    return np.unique(chosen, return_inverse=True)[1]
-
-
 class _Furthest(NamedTuple):
     """A pool's pairs, which of them each neuron drives furthest apart, and how many of their values are negative."""
 
@@ -370,45 +363,73 @@ def _nn_test(sample: _Sample, n_top: int, n_permutations: int, rng: np.random.Ge
     return p
 
 
-def _cohorts(
-    sample: _Sample, pools: list[_Furthest], cluster: NDArray[np.int64], n_replicates: int, rng: np.random.Generator
-) -> dict[str, NDArray[np.float64]]:
+class _Cohort(NamedTuple):
+    """Means of a cohort: of each pool's fractions, then of the excess over each baseline; (statistic, signs)."""
+
+    mean: NDArray[np.float64]
+    moves: NDArray[np.float64]
+    """(statistic, signs, cluster) How far each cluster moves them."""
+    interaction: NDArray[np.float64]
+    """Their variance that is of cluster and neuron at once."""
+    of_neurons: NDArray[np.float64]
+    """Their variance over neurons; 0 of one neuron."""
+    freedom: float
+
+
+def _cohorts(sample: _Sample, pools: list[_Furthest], cluster: NDArray[np.intp]) -> dict[str, NDArray[np.float64]]:
     """Means over the selected neurons and over the rest, with bounds over clusters and neurons."""
     n_clusters = int(cluster.max()) + 1
-    drawn = rng.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=n_replicates)
-    weight = np.vstack([np.ones(n_clusters), drawn]).T.astype(np.float32)  # the first replicate is the sample itself
-    of_pools = [
-        weighted_fractions(n_below, top, weight[cluster[pairs[:, 0]]] * weight[cluster[pairs[:, 1]]])
-        for pairs, top, n_below in pools
-    ]
-    of_token = weight[cluster]
-    below = (sample.values < 0).astype(np.float32) @ of_token / of_token.sum(axis=0)
-    of_pools.append(np.moveaxis(predicted_fractions(below), -1, 1))
-    fractions = np.stack(of_pools, axis=1)  # (neuron, pool, signs, replicate)
-    by_cohort = np.stack([_mean(fractions[members], rng) for members in (sample.chosen, ~sample.chosen)])
-    excess = by_cohort[:, :1] - by_cohort[:, 1:]
-    found = {"cohort_pair_frac": by_cohort, "cohort_excess": excess, "cohort_difference": excess[0, 0] - excess[1, 0]}
-    bounds = {f"{name}_bounds": _bounds(values[..., 1:]) for name, values in found.items()}
-    return {name: values[..., 0] for name, values in found.items()} | bounds
+    factor, freedom = small_sample(np.bincount(cluster) / len(cluster), np.zeros(n_clusters, dtype=np.intp), 1)
+    cohorts = [_cohort(np.flatnonzero(members), sample, pools, cluster) for members in (sample.chosen, ~sample.chosen)]
+
+    def estimate(*signed: tuple[_Cohort, int], of: int | slice = slice(None)) -> Estimate:
+        moves = np.sum([sign * cohort.moves[of] for cohort, sign in signed], axis=0)
+        over_clusters = (factor * moves**2).sum(axis=-1) - np.sum([cohort.interaction[of] for cohort, _ in signed], axis=0)
+        known = np.maximum(over_clusters, 0) if n_clusters >= LEAST_CLUSTERS else np.full_like(over_clusters, np.nan)
+        variance = np.stack([known, *(cohort.of_neurons[of] for cohort, _ in signed)])
+        source = [float(freedom[0]), *(cohort.freedom for cohort, _ in signed)]
+        degrees = np.broadcast_to(np.reshape(source, (-1, *[1] * known.ndim)), variance.shape)
+        return Estimate(np.sum([sign * cohort.mean[of] for cohort, sign in signed], axis=0), variance, degrees)
+
+    both = [estimate((cohort, 1)) for cohort in cohorts]
+    n_pools = len(POOLS)
+    difference = estimate((cohorts[0], 1), (cohorts[1], -1), of=n_pools)
+    found = {}
+    for name, of in (("cohort_pair_frac", slice(n_pools)), ("cohort_excess", slice(n_pools, None))):
+        found[name] = np.stack([part.value[of] for part in both])
+        found[f"{name}_bounds"] = np.stack([np.stack(part.interval(), axis=-1)[of] for part in both])
+    found["cohort_pair_frac_bounds"] = np.clip(found["cohort_pair_frac_bounds"], 0, 1)
+    return found | {
+        "cohort_difference": difference.value, "cohort_difference_bounds": np.stack(difference.interval(), axis=-1),
+    }  # fmt: skip
 
 
-def _mean(fractions: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Mean over neurons (neuron, …, replicate), drawn anew in every replicate but the first; NaN for no neuron."""
-    n_neurons, n_replicates = fractions.shape[0], fractions.shape[-1]
-    if not n_neurons:
-        return np.full(fractions.shape[1:], np.nan)
-    draws = rng.multinomial(n_neurons, np.full(n_neurons, 1 / n_neurons), size=n_replicates)
-    draws[0] = 1
-    total = np.einsum("rn,npsr->psr", draws, np.nan_to_num(fractions))
-    with np.errstate(invalid="ignore"):
-        return np.asarray(total / np.einsum("rn,npsr->psr", draws, ~np.isnan(fractions)))
+def _cohort(members: NDArray[np.intp], sample: _Sample, pools: list[_Furthest], cluster: NDArray[np.intp]) -> _Cohort:
+    n, n_clusters = len(members), int(cluster.max()) + 1
+    shape = (2 * len(POOLS) - 1, len(SIGNS))
+    if not n:
+        nothing = np.full(shape, np.nan)
+        return _Cohort(nothing, np.full((*shape, n_clusters), np.nan), nothing, nothing, np.nan)
+    fractions, total, squares = [], np.zeros((*shape, n_clusters)), np.zeros(shape)
+    for start in range(0, n, _BLOCK_NEURONS):
+        block = members[start : start + _BLOCK_NEURONS]
+        below = sample.values[block] < 0
+        of_pools = [sign_fractions(pool.n_below[block]) for pool in pools] + [predicted_fractions(below.mean(axis=1))]
+        moves = [fraction_moves(pool.n_below[block], cluster[pool.pairs[pool.top[block]]], n_clusters) for pool in pools]
+        fractions.append(_with_excess(of_pools))
+        moved = _with_excess([*moves, predicted_moves(below, cluster, n_clusters)])
+        total += moved.sum(axis=1)
+        squares += (moved**2).sum(axis=(1, 3))
+    values = np.concatenate(fractions, axis=1)
+    mean_moves = total / n
+    interaction = (squares - n * (mean_moves**2).sum(axis=-1)) / (n * (n - 1)) if n > 1 else np.zeros(shape)
+    of_neurons = values.var(axis=1, ddof=1) / n if n > 1 else np.zeros(shape)
+    return _Cohort(values.mean(axis=1), mean_moves, interaction, of_neurons, float(max(n - 1, 1)))
 
 
-def _bounds(replicates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Percentiles over the last axis, which becomes `ci_bound`."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)  # a cohort without a neuron has no bounds
-        return np.asarray(np.moveaxis(np.nanquantile(replicates, [0.025, 0.975], axis=-1), 0, -1))
+def _with_excess(of_pools: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Pools on a leading axis, and after them the first less each of the others."""
+    return np.stack([*of_pools, *(of_pools[0] - baseline for baseline in of_pools[1:])])
 
 
 def _log_odds(

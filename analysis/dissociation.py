@@ -5,25 +5,25 @@ Owns the double dissociation, as an interaction of readout type and ablation, te
 
 from __future__ import annotations
 
-import warnings
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from actstore.schema import CHECKPOINT, CONDITION, ITEM, OPTION, SAMPLE
 from analysis.cells import Cell, comparison, contrasts
 from analysis.grammar import MARGIN, pair_clusters, pair_margins
+from analysis.kernels.clusters import Clusters, Estimate
 from analysis.kernels.multiplicity import adjusted
 
 GRAMMAR, OTHER = "grammar", "non-grammar"
 
 
-class _Items(NamedTuple):
+@dataclass(frozen=True)
+class _Items:
     """Items of both readout types, side by side."""
 
     right: NDArray[np.float64]
@@ -33,6 +33,18 @@ class _Items(NamedTuple):
     """Paradigm, probe or task of every item."""
     cluster: NDArray[np.intp]
     """Items that hang together."""
+
+    @cached_property
+    def sides(self) -> NDArray[np.float64]:
+        """(grammar or not, group) Weights of the groups: each paradigm, probe and task of a readout type counts alike."""
+        of_grammar = np.bincount(self.group, weights=self.is_grammar) > 0
+        kinds = np.stack([of_grammar, ~of_grammar]).astype(np.float64)
+        return np.asarray(kinds / np.maximum(kinds.sum(axis=1, keepdims=True), 1))
+
+    @cached_property
+    def clusters(self) -> Clusters:
+        """Clusters of items, for the cost of grammar, that of the rest, and their difference."""
+        return Clusters.of(self.cluster, self.group, np.stack([*self.sides, self.sides[0] - self.sides[1]]))
 
 
 def dissociation(store: xr.Dataset, score: str = "total", correction: str = "holm", margin: float = MARGIN) -> pd.DataFrame:
@@ -68,16 +80,16 @@ def dissociation(store: xr.Dataset, score: str = "total", correction: str = "hol
           Never so where `is_matched` is 0.
         - `is_matched`: 0 where perplexity is not that of the control compared with, though it was to
           be. 1 where it is, -1 where it was not to be.
-        - `n_pairs`, `n_others`.
+        - `n_pairs`, `n_others`; `n_clusters` and `cluster`: pairs that share a sentence and other items, of the readout
+          type that has fewer of them; `n_draws` as in `paired_tests`.
 
     Notes
     -----
     :math:`D = \bar d_{grammar} - \bar d_{other}` where :math:`d` is an item's difference between the two
-    conditions, averaged over seeds. Both standard errors are cluster-robust: pairs that share a
-    sentence, and all answers to one item, count once. The spread over seeds is added to the linear
-    one, and :math:`1 / (n + 2)^2` to the variance of each readout type of :math:`n` items, so that no
-    change in few items is not certainty: what half an item more in every cell of the paired table
-    adds.
+    conditions, averaged over draws. Intervals and tests are Student's t over clusters (pairs that share a sentence, and
+    all answers to one item, count once) and over the draws of either side, on both scales:
+    `analysis.kernels.clusters`. The log-odds are those of the four mean accuracies, their variance by the delta method:
+    the logistic model is saturated.
 
     References
     ----------
@@ -121,72 +133,39 @@ def _tested(items: _Items, cell: Cell, reference: Cell, margin: float) -> dict[s
     """A row of the table; the costs are those of a cohort against `reference`."""
     now, then = (items.right[side.step, side.conditions] for side in (cell, reference))
     row: dict[str, object] = comparison(cell, reference)
-    sides = {"grammar_cost": items.is_grammar.astype(float), "other_cost": (~items.is_grammar).astype(float)}
-    sides["interaction"] = sides["grammar_cost"] - sides["other_cost"]
-    for name, signs in sides.items():
-        estimate, error = _mean_difference(then, now, _equal_weights(items) * signs, items)
-        low, high = estimate + norm.ppf([0.025, 0.975]) * error
-        row |= {name: estimate, f"{name}_lower": low, f"{name}_upper": high}
-    row["p"] = _two_sided(estimate, error)
-    row["equivalence_bound"] = abs(estimate) + float(norm.ppf(0.95)) * error
-    row["is_equivalent"] = abs(estimate) + norm.ppf(0.95) * error < margin
-    row |= _logistic(items, now, then)
-    return row | {"n_pairs": int(items.is_grammar.sum()), "n_others": int((~items.is_grammar).sum())}
+    estimate = _with_rare_changes(items.clusters.estimate(then, minus=now), items.clusters.n_clusters)
+    lower, upper = estimate.interval()
+    for index, name in enumerate(("grammar_cost", "other_cost", "interaction")):
+        row |= {name: estimate.value[index], f"{name}_lower": lower[index], f"{name}_upper": upper[index]}
+    bound = float(np.abs(estimate.value[2]) + estimate.reach(0.05)[2])
+    row |= {"p": float(estimate.p_value()[2]), "equivalence_bound": bound, "is_equivalent": bound < margin}
+    n_draws = min((len(side) for side in (now, then) if len(side) > 1), default=1)
+    sizes = {"n_pairs": int(items.is_grammar.sum()), "n_others": int((~items.is_grammar).sum())}
+    n_clusters = items.clusters.n_clusters[:2]
+    unit = ("minimal-pair cluster", "item")[int(n_clusters.argmin())]
+    return row | _log_odds(items, now, then) | sizes | {"n_clusters": n_clusters.min(), "cluster": unit, "n_draws": n_draws}
 
 
-def _equal_weights(items: _Items) -> NDArray[np.float64]:
-    """Weights of items: every paradigm, probe and task of a readout type counts alike, a type sums to 1."""
-    size = np.bincount(items.group)[items.group]
-    n_groups = np.array([len(np.unique(items.group[items.is_grammar == kind])) for kind in (False, True)])
-    weights: NDArray[np.float64] = 1 / (size * n_groups[items.is_grammar.astype(int)])
-    return weights
+def _with_rare_changes(estimate: Estimate, n_clusters: NDArray[np.int64]) -> Estimate:
+    """With what no change in few clusters leaves open, of each readout type that a row compares."""
+    rare = (n_clusters[:2] + 2.0) ** -2
+    variance = np.array([rare[0], rare[1], rare.sum()])
+    return Estimate(estimate.value, np.vstack([estimate.variance, variance]), np.vstack([estimate.freedom, np.full(3, np.inf)]))
 
 
-def _mean_difference(
-    then: NDArray[np.float64], now: NDArray[np.float64], weights: NDArray[np.float64], items: _Items
-) -> tuple[float, float]:
-    """Weighted mean of `then - now` (seed, item) and its standard error over clusters of items and over seeds."""
-    difference = then.mean(axis=0) - now.mean(axis=0)
-    within = np.bincount(items.group, weights=difference) / np.maximum(np.bincount(items.group), 1)
-    used = weights != 0
-    influence = np.bincount(items.cluster[used], weights=(weights * (difference - within[items.group]))[used])
-    n_clusters = len(np.unique(items.cluster[used]))
-    variance = n_clusters / max(n_clusters - 1, 1) * float((influence**2).sum())
-    for kind in (items.is_grammar, ~items.is_grammar):
-        variance += float(used[kind].any()) / (int(kind.sum()) + 2) ** 2
-    for values in (then, now):
-        if len(values) > 1:
-            variance += float((values @ weights).var(ddof=1)) / len(values)
-    return float(difference @ weights), variance**0.5
-
-
-def _two_sided(estimate: float, error: float) -> float:
-    if error < 1e-12:
-        return 1.0 if abs(estimate) < 1e-12 else 0.0
-    return float(2 * norm.sf(abs(estimate) / error))
-
-
-def _logistic(items: _Items, now: NDArray[np.float64], then: NDArray[np.float64]) -> dict[str, object]:
+def _log_odds(items: _Items, now: NDArray[np.float64], then: NDArray[np.float64]) -> dict[str, object]:
     """Interaction of ablated × grammar on the log-odds scale, positive where the ablation costs grammar more."""
     names = ("log_odds_interaction", "log_odds_interaction_lower", "log_odds_interaction_upper", "log_odds_p")
-    means = [side[:, kind].mean() for side in (now, then) for kind in (items.is_grammar, ~items.is_grammar)]
-    separated = any(mean in (0.0, 1.0) for mean in means)
-    if separated:
+    sizes = np.bincount(items.group)
+    of_groups = [np.bincount(items.group, weights=side.mean(axis=0)) / sizes for side in (now, then)]
+    means = np.stack([items.sides @ of_group for of_group in of_groups])  # (now or then, grammar or not)
+    if np.isclose(means * (1 - means), 0).any():
         return {**dict.fromkeys(names, np.nan), "is_separated": True}
-    sides = [(now, 1.0), (then, 0.0)]
-    right = np.concatenate([side.ravel() for side, _ in sides])
-    ablated = np.concatenate([np.full(side.size, value) for side, value in sides])
-    grammar = np.concatenate([np.tile(items.is_grammar.astype(float), len(side)) for side, _ in sides])
-    cluster = np.concatenate([np.tile(items.cluster, len(side)) for side, _ in sides])
-    scale = len(items.group) / 2
-    weights = np.concatenate([np.tile(_equal_weights(items) * scale / len(side), len(side)) for side, _ in sides])
-    design = np.stack([np.ones_like(right), ablated, grammar, ablated * grammar], axis=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", sm.tools.sm_exceptions.SpecificationWarning
-        )  # a robust covariance with weights is meant
-        fitted = sm.GLM(right, design, family=sm.families.Binomial(), var_weights=weights).fit(
-            cov_type="cluster", cov_kwds={"groups": cluster}
-        )
-    low, high = fitted.conf_int()[3]
-    return {**dict(zip(names, (-fitted.params[3], -high, -low, fitted.pvalues[3]), strict=True)), "is_separated": False}
+    slopes = 1 / (means * (1 - means))
+    kind = np.where(items.is_grammar, 0, 1)
+    linear = items.clusters.estimate(then * slopes[1, kind], minus=now * slopes[0, kind])
+    logits = np.log(means / (1 - means))
+    value = (logits[1, 0] - logits[0, 0]) - (logits[1, 1] - logits[0, 1])
+    estimate = linear._replace(value=np.full(3, value))
+    bounds = (part[2] for part in estimate.interval())
+    return {**dict(zip(names, (value, *bounds, estimate.p_value()[2]), strict=True)), "is_separated": False}

@@ -14,11 +14,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.stats import t as student
 
 from actstore.errors import SelectionError, StoreError, UnknownNameError
 from actstore.schema import CHECKPOINT, HIDDEN, LAYER, NEURON, NOT_A_DUPLICATE, Selection
+from analysis.kernels.clusters import LEAST_CLUSTERS
 from analysis.kernels.ranks import ranked
-from analysis.kernels.resampling import cluster_bootstrap
+from analysis.kernels.resampling import mean_replicates
 
 ALL_LAYERS = -1
 """`layer` of a row over all layers."""
@@ -40,9 +42,9 @@ def cohort_trajectory(statistic: xr.DataArray, selection: Selection) -> pd.DataF
     -------
     DataFrame
         One row a (checkpoint, layer, cohort), and one over the neurons of all layers (`layer` −1):
-        `mean`, in units of the statistic, and its 95% normal bounds over neurons `mean_lower` and
-        `mean_upper`; `n_neurons`. Neurons without a value are left out. NaN: the mean of no neuron,
-        the bounds of fewer than two.
+        `mean`, in units of the statistic, and its 95% bounds over neurons `mean_lower` and
+        `mean_upper` (Student's t); `n_neurons`, which are the `n_clusters` of the `cluster` neuron.
+        Neurons without a value are left out. NaN: the mean of no neuron, the bounds of fewer than two.
 
     Raises
     ------
@@ -51,7 +53,8 @@ def cohort_trajectory(statistic: xr.DataArray, selection: Selection) -> pd.DataF
 
     Notes
     -----
-    The bounds are mean ± 1.96 s / √n, with s the sample standard deviation over n neurons.
+    The bounds are mean ± t s / √n, with s the sample standard deviation over n neurons and t the 97.5% quantile of
+    Student's t with n − 1 degrees of freedom. The neurons' values come from one text, so they are about this text.
     """
     kept, mask = _cohort(statistic, selection)
     layers = (*map(int, kept[LAYER].values), ALL_LAYERS)
@@ -66,7 +69,7 @@ def cohort_trajectory(statistic: xr.DataArray, selection: Selection) -> pd.DataF
 
 
 def emergence(
-    statistic: xr.DataArray, selection: Selection, *, least_gap: float = 0.5, n_replicates: int = 1000, seed: int = 0
+    statistic: xr.DataArray, selection: Selection, *, least_gap: float = 0.5, n_replicates: int = 4000, seed: int = 0
 ) -> pd.DataFrame:
     r"""When the mean of a statistic over a cohort rises most steeply, and when half of its rise is done.
 
@@ -97,7 +100,7 @@ def emergence(
           the last is done; NaN if the last is not above the first;
         - `…_lower`, `…_upper`: 95% bounds of `step_to`, `slope` and `half_rise_step`; NaN for a single
           neuron, and where the bound is that the mean never rises, which counts as later than any step;
-        - `n_neurons`.
+        - `n_neurons`, which are the `n_clusters` of the `cluster` neuron.
 
     Raises
     ------
@@ -112,10 +115,11 @@ def emergence(
 
     .. math:: (m_{t'} - m_t) / (\log_2(1 + t') - \log_2(1 + t))
 
-    is largest. Bounds are percentiles over resamples of the cohort's neurons; bounds of a step are
-    checkpoints. Each resample has its own steepest rise, so `slope` and its bounds are those of a
-    maximum, which noise raises; noise that all neurons share is not in the bounds. `half_rise_step`
-    takes no differences of neighbours and uses every checkpoint. Memory is of the order of `n_replicates` · `n_neurons`.
+    is largest. Bounds are percentiles over replicates of the cohort's mean curve, as wide as Student's t for so few
+    neurons (`analysis.kernels.resampling`); bounds of a step are checkpoints. Each replicate has its own steepest rise,
+    so `slope` and its bounds are those of a maximum, which noise raises; noise that all neurons share is not in the
+    bounds. `half_rise_step` takes no differences of neighbours and uses every checkpoint. Memory is of the order of
+    `n_replicates` · `n_neurons`.
 
     References
     ----------
@@ -149,7 +153,7 @@ def emergence(
         for layer, of_layer in cohorts.items()
         if of_layer.size
     )
-    return pd.DataFrame(rows)
+    return _over_neurons(pd.DataFrame(rows))
 
 
 def cohort_overlap(statistic: xr.DataArray, fraction: float = 0.01) -> xr.Dataset:
@@ -226,8 +230,8 @@ def weight_dissimilarity(neuron_weight: xr.DataArray, selection: Selection, *, r
     -------
     DataFrame
         One row a (checkpoint, layer, cohort): `mean` of 1 − cosine, 0 (same direction) to 2, 1 for
-        orthogonal weights, and its 95% normal bounds over neurons `mean_lower` and `mean_upper`;
-        `n_neurons`. Neurons whose weights are all zero have no direction and are left out. NaN: the
+        orthogonal weights, and its 95% bounds over neurons `mean_lower` and `mean_upper` (Student's t);
+        `n_neurons`, which are the `n_clusters` of the `cluster` neuron. Neurons whose weights are all zero have no direction and are left out. NaN: the
         mean of no neuron, the bounds of fewer than two.
 
     Raises
@@ -293,10 +297,22 @@ def _cohort_means(parts: Iterable[tuple[int, int, NDArray[Any], NDArray[np.bool]
         for cohort, chosen in ((rule, mask), ("rest", ~mask)):
             inside = values[chosen]
             inside = inside[~np.isnan(inside)]
-            mean = inside.mean() if len(inside) else np.nan
-            error = 1.96 * inside.std(ddof=1) / np.sqrt(len(inside)) if len(inside) > 1 else np.nan
-            rows.append((step, layer, cohort, mean, mean - error, mean + error, len(inside)))
-    return pd.DataFrame(rows, columns=[CHECKPOINT, LAYER, "cohort", "mean", "mean_lower", "mean_upper", "n_neurons"])
+            rows.append((step, layer, cohort, *_mean_with_bounds(inside), len(inside)))
+    columns = [CHECKPOINT, LAYER, "cohort", "mean", "mean_lower", "mean_upper", "n_neurons"]
+    return _over_neurons(pd.DataFrame(rows, columns=columns))
+
+
+def _mean_with_bounds(values: NDArray[Any]) -> tuple[float, float, float]:
+    """Mean and its 95% bounds by Student's t."""
+    n = len(values)
+    mean = float(values.mean()) if n else np.nan
+    reach = student.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n) if n >= LEAST_CLUSTERS else np.nan
+    return mean, mean - reach, mean + reach
+
+
+def _over_neurons(table: pd.DataFrame) -> pd.DataFrame:
+    """With the columns that say what its intervals rest on."""
+    return table.assign(n_clusters=table["n_neurons"], cluster="neuron")
 
 
 def _emerged(
@@ -304,13 +320,15 @@ def _emerged(
 ) -> dict[str, Any]:
     """Row of `emergence` of the neurons of a cohort (checkpoint, neuron)."""
     n_neurons = values.shape[1]
-    boot = cluster_bootstrap(values.T[None], np.ones(values.T.shape), n_replicates, np.random.default_rng(seed))
-    found = _rises(np.vstack([boot.estimate, boot.replicates]), steps, least_gap)
+    curves = values.mean(axis=1)[None]
+    if n_neurons >= LEAST_CLUSTERS:
+        curves = np.vstack([curves, mean_replicates(values.T, n_replicates, np.random.default_rng(seed))])
+    found = _rises(curves, steps, least_gap)
     row = {name: of_curve[0] for name, of_curve in found.items()}
     tail = int(0.025 * n_replicates)
     for name in ("step_to", "slope", "half_rise_step"):
         ordered = np.sort(found[name][1:])  # NaN, never, comes last
-        bounds = (ordered[tail], ordered[-1 - tail]) if n_neurons > 1 else (np.nan, np.nan)
+        bounds = (ordered[tail], ordered[-1 - tail]) if len(ordered) else (np.nan, np.nan)
         row |= dict(zip((f"{name}_lower", f"{name}_upper"), bounds, strict=True))
     return row | {"n_neurons": n_neurons}
 

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from actstore.schema import CHECKPOINT, LAYER, NEURON
 from analysis.kernels.ranks import explained, spearman
+from analysis.kernels.resampling import jackknife_reach
 
 TAILS = ("abs_skewness", "excess_kurtosis", "bimodality_coefficient")
 """What a tail detector would see."""
-_N_REPLICATES = 200
 
 
 def rank_correlations(found: xr.Dataset, target: str = "wasserstein_distance") -> pd.DataFrame:
@@ -33,7 +34,7 @@ def rank_correlations(found: xr.Dataset, target: str = "wasserstein_distance") -
     -------
     DataFrame
         One row a (checkpoint, layer, statistic): Spearman's `rank_correlation` with its 95%
-        bounds, `n_neurons`. `abs_skewness` is the skewness without its sign.
+        bounds, `n_neurons`, which are the `n_clusters` of the `cluster` neuron. `abs_skewness` is the skewness without its sign.
 
     Notes
     -----
@@ -46,10 +47,11 @@ def rank_correlations(found: xr.Dataset, target: str = "wasserstein_distance") -
             n_neurons = int(frame[[target, name]].notna().all(axis=1).sum())
             rows.append((*labels, name, rho, lower, upper, n_neurons))
     bounds = ["rank_correlation_lower", "rank_correlation_upper"]
-    return pd.DataFrame(rows, columns=["checkpoint", "layer", "statistic", "rank_correlation", *bounds, "n_neurons"])
+    table = pd.DataFrame(rows, columns=["checkpoint", "layer", "statistic", "rank_correlation", *bounds, "n_neurons"])
+    return table.assign(n_clusters=table["n_neurons"], cluster="neuron")
 
 
-def explained_by_shape(found: xr.Dataset, target: str = "wasserstein_distance", seed: int = 0) -> pd.DataFrame:
+def explained_by_shape(found: xr.Dataset, target: str = "wasserstein_distance") -> pd.DataFrame:
     """How much of the ranking of neurons by one statistic follows from skewness, kurtosis and bimodality.
 
     Parameters
@@ -58,23 +60,25 @@ def explained_by_shape(found: xr.Dataset, target: str = "wasserstein_distance", 
         With `target` and the statistics of `shape_statistics`, over (layer, neuron), or with
         `checkpoint`.
     target : str
-    seed : int
-        Seed of the bootstrap (by neuron).
 
     Returns
     -------
     DataFrame
-        One row a (checkpoint, layer): adjusted `r2` of ranks on ranks with its 95% bounds,
-        `n_neurons`. 1: a tail detector would rank the same; 0: it would know nothing.
+        One row a (checkpoint, layer): adjusted `r2` of ranks on ranks with its 95% bounds (a jackknife over neurons),
+        `n_neurons`, which are the `n_clusters` of the `cluster` neuron. 1: a tail detector would rank the same; 0: it would
+        know nothing.
     """
     rows = []
     for labels, frame in _layers(found):
-        y, x = frame[target].to_numpy(), frame[list(TAILS)].to_numpy()
-        rng = np.random.default_rng(seed)
-        drawn = rng.integers(0, len(y), size=(_N_REPLICATES, len(y)))
-        lower, upper = np.nanquantile([explained(y[part], x[part]) for part in drawn], [0.025, 0.975])
-        rows.append((*labels, explained(y, x), lower, upper, int(frame[[target, *TAILS]].notna().all(axis=1).sum())))
-    return pd.DataFrame(rows, columns=["checkpoint", "layer", "r2", "r2_lower", "r2_upper", "n_neurons"])
+        known = frame[[target, *TAILS]].dropna().to_numpy()
+
+        def r2(kept: NDArray[np.intp], known: NDArray[np.float64] = known) -> float:
+            return explained(known[kept, 0], known[kept, 1:])
+
+        value, reach = r2(np.arange(len(known))), jackknife_reach(r2, len(known)) if len(known) else np.nan
+        rows.append((*labels, value, value - reach, min(value + reach, 1.0), len(known)))
+    table = pd.DataFrame(rows, columns=["checkpoint", "layer", "r2", "r2_lower", "r2_upper", "n_neurons"])
+    return table.assign(n_clusters=table["n_neurons"], cluster="neuron")
 
 
 def _layers(found: xr.Dataset) -> Iterator[tuple[tuple[int, int], pd.DataFrame]]:

@@ -5,7 +5,7 @@ Owns what counts as right, which pairs hang together, and every comparison on th
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,10 @@ from scipy.sparse.csgraph import connected_components
 
 from actstore.errors import UnknownNameError
 from actstore.schema import CHECKPOINT, CONDITION, PAIR
-from analysis.cells import N_REPLICATES, bounds, cells, comparison, contrasts
+from analysis.cells import Cell, bounds, cells, comparison, contrasts, counted
+from analysis.kernels.clusters import Clusters
 from analysis.kernels.multiplicity import adjusted
-from analysis.kernels.paired import sign_flip_test
-from analysis.kernels.resampling import Bootstrap, cluster_bootstrap
+from analysis.kernels.paired import least_p_value, sign_flip_test
 
 SCORES = ("total", "mean", "critical")
 LEVELS = ("phenomenon", "paradigm")
@@ -83,9 +83,7 @@ def pair_clusters(store: xr.Dataset) -> NDArray[np.intp]:
     return clusters
 
 
-def pair_accuracy(
-    store: xr.Dataset, by: str = "phenomenon", score: str = "total", seed: int = 0, margin: float = MARGIN
-) -> pd.DataFrame:
+def pair_accuracy(store: xr.Dataset, by: str = "phenomenon", score: str = "total", margin: float = MARGIN) -> pd.DataFrame:
     """Minimal-pair accuracy per phenomenon or paradigm and over all, and its change against the intact model.
 
     Parameters
@@ -96,8 +94,6 @@ def pair_accuracy(
         `phenomenon` (the mean of its paradigms) or `paradigm`.
     score : str
         As in `pair_margins`.
-    seed : int
-        Seed of the bootstrap.
     margin : float
         Change of accuracy that counts as none.
 
@@ -108,13 +104,14 @@ def pair_accuracy(
         all paradigms of a benchmark (macro-average) and `all pairs` for that over all pairs
         (micro-average): `accuracy` and `delta_accuracy` with their 95% bounds; `equivalence_bound`,
         the least margin within which two one-sided tests at 5% would call the change none (never
-        below 3/n, what no change in n pairs can say); `is_equivalent`, whether that is within `margin`; `n_pairs`, `n_ties` and `n_undefined`
-        (summed over seeds).
+        below 3/n, what no change in n clusters can say); `is_equivalent`, whether that is within `margin`; `n_pairs`,
+        `n_ties` and `n_undefined` (summed over draws); `n_clusters` and `cluster` (pairs that share a sentence).
+        NaN bounds: of a single cluster.
 
     Notes
     -----
-    A tie is wrong here. The bootstrap draws clusters of pairs within each paradigm (pairs that share
-    a sentence are one) and, where neurons were drawn at random, the seeds.
+    A tie is wrong here; a pair whose score is not defined under some condition is left out of all. Intervals are over
+    clusters of pairs and, where neurons were drawn at random, over the draws: `analysis.kernels.clusters`.
 
     References
     ----------
@@ -124,25 +121,21 @@ def pair_accuracy(
     if by not in LEVELS:
         raise UnknownNameError("level", by, LEVELS)
     margins = pair_margins(store, score).values
-    rows = []
+    frames = []
     for name, places in _benchmarks(store).items():
-        frame = _Paradigms.of(store, places)
-        right = _right(margins[..., places])
-        groups = frame.groups(by)
+        frame = _Paradigms.of(store, places, margins[..., places], by)
+        clusters, right = frame.clusters, frame.right
+        sizes = {"n_pairs": frame.n_pairs, **counted(clusters, "minimal-pair cluster")}
         for cell in cells(store):
             now, before = right[cell.step, cell.conditions], right[cell.step, cell.baseline]
-            absolute, change = (_by_paradigm(values, frame, seed) for values in (now, now - before))
-            of_cell = margins[cell.step, cell.conditions][:, places]
-            for group, weights in groups.items():
-                row = {**cell.labels, "benchmark": name, by: group}
-                for label, boot in (("accuracy", absolute), ("delta_accuracy", change)):
-                    row |= {key: float(value[0]) for key, value in bounds(label, _weighted(boot, weights)).items()}
-                inside = (weights > 0)[frame.paradigm]
-                bound = max(float(np.abs(_weighted(change, weights).interval(0.9)).max()), 3 / int(inside.sum()))
-                row |= {"equivalence_bound": bound, "is_equivalent": bound < margin, "n_pairs": int(inside.sum())}
-                row |= {"n_ties": int((of_cell[:, inside] == 0).sum()), "n_undefined": int(np.isnan(of_cell[:, inside]).sum())}
-                rows.append(row)
-    return pd.DataFrame(rows)
+            change = clusters.estimate(now - before, binary=True)
+            columns: dict[str, NDArray[Any]] = {
+                **bounds("accuracy", clusters.estimate(now, binary=True), 0, 1), **bounds("delta_accuracy", change)
+            }  # fmt: skip
+            bound = np.maximum(np.abs(change.value) + change.reach(0.05), 3 / clusters.n_clusters)
+            columns |= {"equivalence_bound": bound, "is_equivalent": bound < margin, **frame.special(cell)}
+            frames.append(pd.DataFrame({**cell.labels, "benchmark": name, by: frame.rows, **columns, **sizes}))
+    return pd.concat(frames, ignore_index=True)
 
 
 def paired_tests(
@@ -165,16 +158,19 @@ def paired_tests(
     -------
     DataFrame
         One row a (checkpoint, intervention, cohort, against, benchmark, `by`): `n_lost` and
-        `n_gained` pairs (right only under the other, or only under this; means over seeds),
-        `delta_accuracy` (macro-average), `p` and `p_adjusted` with the `correction` by name. `all` is
+        `n_gained` pairs (right only under the other, or only under this; means over draws),
+        `delta_accuracy` (macro-average), `p` by the named `test` and `p_adjusted` with the `correction` by name; `all` is
         not corrected: it is one test. `is_matched` is 0 where perplexity is not that of the control
-        compared with, though it was to be; 1 where it is, -1 where it was not to be.
+        compared with, though it was to be; 1 where it is, -1 where it was not to be. `n_clusters` and `cluster` (pairs
+        that share a sentence); `n_draws`, the fewest of a side that was drawn several times, else 1; `least_p`, below which
+        no outcome of so few clusters can lead: where it is above 5% the test cannot reject.
 
     Notes
     -----
-    McNemar's test, with clusters: under the null the sign of a cluster's change is a coin toss.
-    Where every changed cluster counts alike this is the exact binomial test, elsewhere 9,999 tosses.
-    A cohort of several seeds enters by its mean, so the test is about these draws.
+    `sign flips`: McNemar's test, with clusters. Under the null the sign of a cluster's change is a coin toss. Where every
+    changed cluster counts alike this is the exact binomial test; elsewhere all patterns of signs, or 9,999 tosses.
+    `t`, where a side was drawn several times: the interval's, over clusters and draws, so that it speaks of such draws
+    and not of these alone.
 
     References
     ----------
@@ -185,14 +181,11 @@ def paired_tests(
     margins = pair_margins(store, score).values
     frames = []
     for name, places in _benchmarks(store).items():
-        frame = _Paradigms.of(store, places)
-        right = _right(margins[..., places])
-        groups = {key: weights for key, weights in frame.groups(by).items() if key != "all pairs"}
+        frame = _Paradigms.of(store, places, margins[..., places], by, micro=False)
         for cell, reference in contrasts(store):
-            now, then = (right[side.step, side.conditions].mean(axis=0) for side in (cell, reference))
-            rows = [_compared(now, then, frame, weights, seed) for weights in groups.values()]
+            now, then = (frame.right[side.step, side.conditions] for side in (cell, reference))
             head = {**comparison(cell, reference), "benchmark": name}
-            table = pd.DataFrame({**head, by: list(groups), **pd.DataFrame(rows)})
+            table = pd.DataFrame({**head, by: frame.rows, **_compared(now, then, frame, seed)})
             single = table[by] != "all"
             table["p_adjusted"] = table["p"]
             table.loc[single, "p_adjusted"] = adjusted(table.loc[single, "p"], correction)
@@ -200,80 +193,87 @@ def paired_tests(
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def _compared(
-    now: NDArray[np.float64], then: NDArray[np.float64], frame: _Paradigms, weights: NDArray[np.float64], seed: int
-) -> dict[str, float]:
-    inside = (weights > 0)[frame.paradigm]
-    change = np.nan_to_num(now - then)[inside]
-    per_pair = (weights / np.maximum(frame.n_pairs, 1))[frame.paradigm][inside]
-    by_cluster = np.bincount(frame.cluster[inside], weights=change * per_pair)
+def _compared(now: NDArray[np.float64], then: NDArray[np.float64], frame: _Paradigms, seed: int) -> dict[str, object]:
+    """Columns of the tests of a comparison, from right answers (draw, pair) of both sides."""
+    change = now.mean(axis=0) - then.mean(axis=0)
+    clusters, weights = frame.clusters, frame.clusters.weights
+    inside = weights != 0
+    lost, gained = (
+        inside @ np.bincount(frame.paradigm, weights=part) for part in (np.maximum(-change, 0), np.maximum(change, 0))
+    )
+    several = [len(side) for side in (now, then) if len(side) > 1]
+    if several:
+        p, test, least = clusters.estimate(now, minus=then, binary=True).p_value(), "t", np.zeros(len(weights))
+    else:
+        per_pair = (weights / frame.paradigm_sizes)[:, frame.paradigm] * change
+        by_cluster = [np.bincount(frame.cluster[of_row[frame.paradigm]], weights=row[of_row[frame.paradigm]])
+                      for of_row, row in zip(inside, per_pair, strict=True)]  # fmt: skip
+        p, test = np.array([sign_flip_test(changes, seed=seed) for changes in by_cluster]), "sign flips"
+        least = least_p_value(clusters.n_clusters)
     return {
-        "n_lost": float(-change[change < 0].sum()), "n_gained": float(change[change > 0].sum()),
-        "delta_accuracy": float(by_cluster.sum()), "p": sign_flip_test(by_cluster, seed=seed),
+        "n_lost": lost, "n_gained": gained, "delta_accuracy": weights @ (np.bincount(frame.paradigm, weights=change) / frame.paradigm_sizes),
+        "p": p, "test": test, "n_draws": min(several, default=1), "least_p": least,
+        **counted(clusters, "minimal-pair cluster"),
     }  # fmt: skip
 
 
 class _Paradigms(NamedTuple):
-    """Which paradigm and which cluster every pair of a benchmark belongs to."""
+    """Pairs of a benchmark whose score is defined throughout, and the rows of its table."""
 
-    names: NDArray[np.str_]
-    phenomenon: list[str]
-    """Of every paradigm."""
+    rows: list[str]
+    """Phenomena or paradigms, `all`, and `all pairs` where it is asked for."""
     paradigm: NDArray[np.intp]
     """Of every pair."""
     cluster: NDArray[np.intp]
     """Of every pair: pairs that share a sentence are one cluster."""
+    clusters: Clusters
+    """The same by paradigm, with the paradigms' weights in every row; a row's sum to 1."""
+    right: NDArray[np.float64]
+    """(checkpoint, condition, pair) 1 for right, 0 for wrong or tied."""
+    margins: NDArray[np.float64]
+    """(checkpoint, condition, pair) of all pairs of the benchmark, those without a score among them."""
+    members: NDArray[np.bool_]
+    """(row, pair) of all pairs."""
 
     @classmethod
-    def of(cls, store: xr.Dataset, places: NDArray[np.intp]) -> _Paradigms:
-        names, paradigm = np.unique(store["paradigm"].values[places].astype(str), return_inverse=True)
-        phenomenon = store["phenomenon"].values[places].astype(str)
-        first = [str(phenomenon[paradigm == k][0]) for k in range(len(names))]
-        return cls(names, first, paradigm, pair_clusters(store)[places])
+    def of(
+        cls, store: xr.Dataset, places: NDArray[np.intp], margins: NDArray[np.float64], by: str, micro: bool = True
+    ) -> _Paradigms:
+        labels = {name: store[name].values[places].astype(str) for name in LEVELS}
+        known = np.asarray(~np.isnan(margins).any(axis=(0, 1)))
+        names, first, paradigm = np.unique(labels["paradigm"][known], return_index=True, return_inverse=True)
+        of_paradigm = labels[by][known][first]
+        rows = list(dict.fromkeys(labels[by].tolist()))
+        weights = np.array([of_paradigm == row for row in rows] + [np.ones(len(names), bool)], dtype=np.float64)
+        members = np.array([labels[by] == row for row in rows] + [np.ones(len(known), bool)])
+        rows.append("all")
+        if micro:
+            weights = np.vstack([weights, np.bincount(paradigm)])
+            members, rows = np.vstack([members, members[-1:]]), [*rows, "all pairs"]
+        weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1)
+        cluster = pair_clusters(store)[places][known]
+        right = (margins[..., known] > 0).astype(np.float64)
+        return cls(rows, paradigm, cluster, Clusters.of(cluster, paradigm, weights), right, margins, members)
 
     @property
-    def n_pairs(self) -> NDArray[np.intp]:
-        """Of every paradigm."""
-        return np.bincount(self.paradigm, minlength=len(self.names))
+    def paradigm_sizes(self) -> NDArray[np.intp]:
+        """(paradigm,) Pairs."""
+        return np.bincount(self.paradigm)
 
-    def groups(self, by: str) -> dict[str, NDArray[np.float64]]:
-        """Weights of the paradigms in every row of a table; each sums to 1."""
-        of = np.array(self.phenomenon if by == "phenomenon" else self.names)
-        groups = {str(name): (of == name).astype(float) for name in dict.fromkeys(of.tolist())}
-        groups |= {"all": np.ones(len(self.names)), "all pairs": self.n_pairs.astype(float)}
-        return {name: weights / weights.sum() for name, weights in groups.items()}
+    @property
+    def n_pairs(self) -> NDArray[np.int64]:
+        """(row,) All pairs."""
+        counts: NDArray[np.int64] = self.members.sum(axis=1)
+        return counts
+
+    def special(self, cell: Cell) -> dict[str, NDArray[np.int64]]:
+        """Ties and undefined scores of a cohort in every row, summed over its draws."""
+        margins = self.margins[cell.step, cell.conditions]
+        counts = {"n_ties": margins == 0, "n_undefined": np.isnan(margins)}
+        return {name: self.members @ mask.sum(axis=0) for name, mask in counts.items()}
 
 
 def _benchmarks(store: xr.Dataset) -> dict[str, NDArray[np.intp]]:
     """Where the pairs of every benchmark are."""
     names = store["benchmark"].values.astype(str)
     return {name: np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist())}
-
-
-def _right(margins: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 for right, 0 for wrong or tied, NaN where the score is not defined."""
-    return np.where(np.isnan(margins), np.nan, margins > 0)
-
-
-def _by_paradigm(values: NDArray[np.float64], frame: _Paradigms, seed: int) -> Bootstrap:
-    """Mean per paradigm of `values` (seed, pair), clusters resampled within each; one draw of seeds for all."""
-    estimate = np.empty(len(frame.names))
-    replicates = np.empty((N_REPLICATES, len(frame.names)))
-    for k in range(len(frame.names)):
-        inside = (frame.paradigm == k) & ~np.isnan(values).any(axis=0)
-        if not inside.any():
-            estimate[k], replicates[:, k] = np.nan, np.nan
-            continue
-        cluster = np.unique(frame.cluster[inside], return_inverse=True)[1]
-        sums = np.stack([np.bincount(cluster, weights=row[inside]).astype(np.float64) for row in values])[..., None]
-        counts = np.bincount(cluster)[:, None].astype(np.float64)
-        boot = cluster_bootstrap(sums, counts, N_REPLICATES, np.random.default_rng([seed, k]), np.random.default_rng(seed))
-        estimate[k], replicates[:, k] = boot.estimate[0], boot.replicates[:, 0]
-    return Bootstrap(estimate, replicates)
-
-
-def _weighted(boot: Bootstrap, weights: NDArray[np.float64]) -> Bootstrap:
-    """A weighted mean over paradigms; those without a value are left out."""
-    known = (weights > 0) & ~np.isnan(boot.estimate)
-    share = weights[known] / weights[known].sum()
-    return Bootstrap((boot.estimate[known] @ share)[None], (boot.replicates[:, known] @ share)[:, None])

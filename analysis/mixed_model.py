@@ -57,8 +57,10 @@ class MixedModel:
     fit : MixedFit
         What the maximum of the likelihood implies, as plain arrays.
     robust : Robust or None
+    replicates : array (replicate, fixed)
+        Shifts of the coefficients when whole clusters are drawn; none without `robust`.
     cluster : tuple of str
-        The factors whose levels are clusters of the robust intervals.
+        The factors whose levels are clusters of the robust intervals; the first is the one drawn.
     flags : tuple of str
         All that needs care; also a column of the tables, and the head of the summary.
     n_dropped : int
@@ -70,6 +72,7 @@ class MixedModel:
     groupings: tuple[Grouping, ...]
     fit: MixedFit
     robust: Robust | None
+    replicates: Array
     cluster: tuple[str, ...]
     flags: tuple[str, ...]
     n_dropped: int
@@ -99,9 +102,10 @@ class MixedModel:
         """Linear combinations of the fixed effects, in the response's units.
 
         `estimate`, `standard_error`, `df` (Satterthwaite), `t`, `p` (of zero), `lower`, `upper`; where
-        the fit has clusters, `robust_p`, `robust_lower`, `robust_upper` (t with clusters − 1), `bootstrap_lower`,
-        `bootstrap_upper` (percentiles), and `intervals_agree`: all three hold zero or none does, and
-        no width is beyond twice or half the model's.
+        the fit has clusters, `robust_p`, `robust_lower`, `robust_upper` (Student's t over clusters), `bootstrap_lower`,
+        `bootstrap_upper` (percentiles, moved out for few clusters), `intervals_agree`: all three hold zero or none does, and
+        no width is beyond twice or half the model's; `n_clusters` that the effect is known from (with a share of at least a
+        twentieth of the largest) and `cluster`, their factor.
         """
         estimate = weights @ self.fit.coefficients
         error = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", weights, self.fit.covariance, weights), 0))
@@ -114,21 +118,19 @@ class MixedModel:
             lower=estimate - half, upper=estimate + half,
         )  # fmt: skip
         if self.robust is None:
-            return table
-        spread = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", weights, self.robust.covariance, weights), 0))
-        reach = stats.t.ppf(0.975, self.robust.freedom) * spread
-        drawn = estimate[:, None] + weights @ self.robust.replicates.T
-        low, high = np.nanquantile(drawn, [0.025, 0.975], axis=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            robust_p = 2 * stats.t.sf(np.abs(estimate / spread), self.robust.freedom)
-        bounds = {"robust_p": robust_p, "robust_lower": estimate - reach, "robust_upper": estimate + reach,
-                  "bootstrap_lower": low, "bootstrap_upper": high}  # fmt: skip
-        signs = [(lower > 0) * 1 - (upper < 0) * 1 for lower, upper in
-                 ((table["lower"], table["upper"]), (estimate - reach, estimate + reach), (low, high))]  # fmt: skip
-        alike = (signs[0] == signs[1]) & (signs[0] == signs[2])
-        for width in (2 * reach, high - low):
-            alike &= (width <= _WIDER * 2 * half) & (width * _WIDER >= 2 * half)
-        return table.assign(**bounds, intervals_agree=np.asarray(alike, dtype=bool))
+            return table.assign(n_clusters=len(self._clustering.levels), cluster=self.cluster[0])
+        robust = self.robust.intervals(estimate, weights)
+        robust_lower, robust_upper = robust.estimate.interval()
+        low, high = np.nanquantile(weights @ self.replicates.T, [0.025, 0.975], axis=1) * robust.widening
+        table = table.assign(
+            robust_p=robust.estimate.p_value(), robust_lower=robust_lower, robust_upper=robust_upper,
+            bootstrap_lower=estimate + low, bootstrap_upper=estimate + high,
+        )  # fmt: skip
+        return table.assign(intervals_agree=_agree(table), n_clusters=robust.n_clusters, cluster=self.cluster[0])
+
+    @property
+    def _clustering(self) -> Grouping:
+        return next(grouping for grouping in self.groupings if grouping.name == self.cluster[0])
 
     def _freedom(self, weights: Array) -> Array:
         """Satterthwaite's degrees of freedom of linear combinations."""
@@ -389,6 +391,17 @@ class MixedModel:
     def __str__(self) -> str:
         """The summary as text."""
         return str(self.summary().as_text())
+
+
+def _agree(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether the three intervals of every row say the same of zero and are about as wide."""
+    bounds = [(table[f"{kind}lower"], table[f"{kind}upper"]) for kind in ("", "robust_", "bootstrap_")]
+    signs = [(lower > 0) * 1 - (upper < 0) * 1 for lower, upper in bounds]
+    alike = (signs[0] == signs[1]) & (signs[0] == signs[2])
+    own, *others = (upper - lower for lower, upper in bounds)
+    for width in others:
+        alike &= (width <= _WIDER * own) & (width * _WIDER >= own)
+    return np.asarray(alike, dtype=bool)
 
 
 def effect_columns(effects: Sequence[str], names: Sequence[str], matrix: Array) -> Array:

@@ -6,6 +6,7 @@ word, against every control, along checkpoints or layer groups.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
@@ -17,7 +18,7 @@ from actstore.errors import FitError, UnknownNameError
 from analysis.formula import Design, read_design
 from analysis.kernels.crossproducts import Factor
 from analysis.kernels.reml import fit_mixed
-from analysis.kernels.sandwich import cluster_robust
+from analysis.kernels.sandwich import Draws, Robust
 from analysis.mixed_model import INTERCEPT, FitWarning, Grouping, MixedModel, effect_columns
 
 FORMULA = "delta ~ condition * upos + log_frequency + position + n_pieces"
@@ -26,7 +27,7 @@ N_REPLICATES = 1000
 _FEW_LEVELS = 6
 _COVARIATES = ("log_frequency", "position", "n_pieces")
 _BY = ("upos", "word_class")
-_COHORT = ("cohort", "cohort_layers", "controls", "is_matched")
+_COHORT = ("cohort", "cohort_layers", "controls", "is_matched", "n_seeds")
 # Beyond it a fit with slopes takes minutes.
 _MAX_SLOPES = 2000
 
@@ -46,7 +47,8 @@ def fit_surprisal_model(
     ----------
     table : DataFrame
         One row an observation, such as `surprisal_table` gives; rows with an empty variable are left
-        out and counted.
+        out and counted. Columns `delta_draw_1`, `delta_draw_2`, … (of another response: its name) hold the response under
+        each of several draws of a condition, where it is their mean.
     formula : str
         Fixed effects in Wilkinson's notation. Columns that are not numbers are factors in treatment
         coding, with the first level (sorted, or of the category) as reference.
@@ -56,7 +58,7 @@ def fit_surprisal_model(
         `{"word_type": [], "document": ["condition"]}`.
     robust : bool
         Whether to add cluster-robust and bootstrap intervals: clusters are the documents (or else
-        the random factor of fewest levels) and, for the first, also the other factor of most levels.
+        the random factor of fewest levels) and, for the first, also the other factor of most levels and the draws.
     n_replicates, seed : int
         Of the bootstrap.
 
@@ -82,7 +84,8 @@ def fit_surprisal_model(
     Restricted maximum likelihood, exact (Bates et al., 2015), at a cost that does not grow with the rows
     once their cross-products are made. Rows are taken to be independent given the random effects; the
     conditions of one word are not quite, which the robust intervals allow for and the model's do not.
-    Degrees of freedom are Satterthwaite's (as in Kuznetsova et al., 2017).
+    Degrees of freedom are Satterthwaite's (as in Kuznetsova et al., 2017). The robust intervals are those of few and
+    unequal clusters, effect by effect (`analysis.kernels.sandwich`); percentiles of the bootstrap are as far out as theirs.
 
     Examples
     --------
@@ -106,20 +109,32 @@ def fit_surprisal_model(
     if fit.residual_variance < 1e-14 * design.response.var():
         raise FitError(f"the effects reproduce {design.response_name} without error: there is no residual variance to judge by")
     clusters = _clusters(groupings)
-    found = None
+    sandwich, replicates = None, np.empty((0, len(design.names)))
     if robust:
-        found = cluster_robust(
+        sandwich = Robust(
             design.matrix.tocsr(), design.response - design.matrix @ fit.coefficients, factors, fit.whitening,
-            fit.covariance / fit.residual_variance, tuple(grouping.factor.codes for grouping in clusters), n_replicates,
-            np.random.default_rng(seed),
+            fit.covariance / fit.residual_variance, tuple(grouping.factor.codes for grouping in clusters),
+            tuple(_draws(used, design.response_name)),
         )  # fmt: skip
+        replicates = sandwich.bootstrap(n_replicates, np.random.default_rng(seed))
     model = MixedModel(
-        formula, design, groupings, fit, found, tuple(grouping.name for grouping in clusters),
+        formula, design, groupings, fit, sandwich, replicates, tuple(grouping.name for grouping in clusters),
         tuple(_flags(fit.is_converged, fit.singular, groupings)), len(table) - len(used),
     )  # fmt: skip
     for flag in model.flags:
         warnings.warn(f"{formula}: {flag}", FitWarning, stacklevel=2)
     return model
+
+
+def _draws(rows: pd.DataFrame, response: str) -> Iterable[Draws]:
+    """Rows of conditions that were drawn several times, by how often, with what each draw differs from their mean."""
+    names = [name for name in rows if re.fullmatch(rf"{re.escape(response)}_draw_\d+", str(name))]
+    values = rows[names].to_numpy(dtype=np.float64)
+    n_draws = (~np.isnan(values)).sum(axis=1)
+    for n in np.unique(n_draws[n_draws > 1]):
+        chosen = np.flatnonzero(n_draws == n)
+        of_draws = values[chosen][:, :n]
+        yield Draws(chosen, of_draws - of_draws.mean(axis=1, keepdims=True))
 
 
 def _grouping(column: pd.Series, slopes: list[str], design: Design) -> Grouping:
@@ -186,7 +201,8 @@ def surprisal_effects(table: pd.DataFrame, seed: int = 0, n_replicates: int = N_
         All with `checkpoint`, `intervention` and `by` (upos or word_class). `surprisal_means`: the expected change for every
         condition and level at the mean word. `surprisal_contrasts`: top cohorts less each of their
         controls (Holm). Both have `is_matched`, of the condition or the control compared with: 0 where its
-        perplexity was to be that of its cohort and is not, 1 where it is, -1 elsewhere. `surprisal_tests`: terms that can be left out. `surprisal_effects`,
+        perplexity was to be that of its cohort and is not, 1 where it is, -1 elsewhere; and `n_draws`, the fewest of a
+        side that was drawn several times, else 1. `surprisal_tests`: terms that can be left out. `surprisal_effects`,
         `surprisal_variances`, `surprisal_fits`; `surprisal_residuals` and `surprisal_spread` for plots.
 
     Notes
@@ -200,14 +216,19 @@ def surprisal_effects(table: pd.DataFrame, seed: int = 0, n_replicates: int = N_
     for intervention in table["intervention"].unique():
         rows = table[table["intervention"] == intervention]
         rows = rows.assign(condition=rows["condition"].astype(str))
-        rules, matched = rows.groupby("condition")["rule"].first(), _match_of(rows, "condition")
+        rules, draws = (rows.groupby("condition")[name].first() for name in ("rule", "n_seeds"))
+        matched = _match_of(rows, "condition")
         for by in _BY:
             model, note = _fit_with_slopes(rows, by, seed, n_replicates)
             factors = [name for name in ("condition", by) if name in model.design.levels]
             means = model.marginal_means(factors).rename(columns={by: "level"})
             means = means if "condition" in means else means.assign(condition=rows["condition"].iloc[0])
             tables = {
-                "means": means.assign(rule=means["condition"].map(rules), is_matched=means["condition"].map(matched)),
+                "means": means.assign(
+                    rule=means["condition"].map(rules),
+                    is_matched=means["condition"].map(matched),
+                    n_draws=means["condition"].map(draws),
+                ),
                 "tests": model.tests(),
                 "effects": model.fixed_effects(),
                 "variances": model.variance_components(),
@@ -219,7 +240,9 @@ def surprisal_effects(table: pd.DataFrame, seed: int = 0, n_replicates: int = N_
             if pairs:
                 contrasts = model.contrasts("condition", pairs, [by]).rename(columns={"level": "condition"})
                 contrasts = contrasts.rename(columns={by: "level"})
-                tables["contrasts"] = contrasts.assign(is_matched=contrasts["against"].map(matched))
+                of_sides = pd.DataFrame({side: contrasts[side].map(draws) for side in ("condition", "against")})
+                n_draws = of_sides.where(of_sides > 1).min(axis=1).fillna(1).astype(int)
+                tables["contrasts"] = contrasts.assign(is_matched=contrasts["against"].map(matched), n_draws=n_draws)
             labels = {"checkpoint": rows["checkpoint"].iloc[0], "intervention": intervention, "by": by}
             for name, part in tables.items():
                 part = part.assign(**labels)

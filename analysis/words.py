@@ -18,6 +18,8 @@ from analysis.cells import cells
 
 SCAFFOLDING = ("DET", "ADP", "AUX", "PART", "PRON", "CCONJ", "SCONJ", "PUNCT")
 CONTENT = ("NOUN", "PROPN", "VERB", "ADJ", "ADV", "NUM")
+DRAW = "delta_draw_"
+"""Begins the columns of a cohort's single draws."""
 _CLASSES = dict.fromkeys(SCAFFOLDING, "scaffolding") | dict.fromkeys(CONTENT, "content")
 _COLUMNS = ("document", "sentence", "upos", "deprel", "word_form", "position")
 
@@ -71,7 +73,8 @@ def surprisal_table(store: xr.Dataset) -> pd.DataFrame:
         `checkpoint`, `condition` (`intervention/cohort`, as in the store but for the seed), `intervention`, `cohort`, `rule`, `fraction`,
         `cohort_layers`, `chosen_at`, `controls` (the cohort that this one controls for, empty for none),
         `is_matched` (0 where its perplexity was to be that cohort's and is not, 1 where it is, -1 elsewhere), `n_seeds`; `delta` and `surprisal` in nats a word (mean over the
-        seeds of a cohort drawn at random), `intact_surprisal`; of the word: `word`, `word_form`,
+        draws of a cohort drawn at random), `intact_surprisal`; `delta_draw_1`, … under each single draw, where there are
+        several; of the word: `word`, `word_form`,
         `word_type` (the form in lower case), `upos`, `word_class` (scaffolding, content or other),
         `deprel` (these three empty where unknown), `log_frequency` (natural logarithm of the type's share of this text's words),
         `position` (of its first piece in its window), `n_pieces`, `document`, `sentence`. The attribute
@@ -99,11 +102,13 @@ def surprisal_table(store: xr.Dataset) -> pd.DataFrame:
     for cell in cells(store):
         if cell.is_intact or repeats[cell.step] != NOT_A_DUPLICATE:
             continue
-        intact = surprisal[cell.step, cell.baseline]
-        ablated = surprisal[cell.step, cell.conditions].mean(axis=0)
+        intact, of_draws = surprisal[cell.step, cell.baseline], surprisal[cell.step, cell.conditions]
+        ablated = of_draws.mean(axis=0)
         labels: dict[str, Any] = {key: value for key, value in cell.labels.items() if key != "n_neurons"}
+        single = {f"{DRAW}{k}": of_draw - intact for k, of_draw in enumerate(of_draws, 1)} if len(of_draws) > 1 else {}
         frames.append(words.assign(
-            **labels, condition=f"{labels['intervention']}/{labels['cohort']}", delta=ablated - intact, surprisal=ablated, intact_surprisal=intact,
+            **labels, condition=f"{labels['intervention']}/{labels['cohort']}", delta=ablated - intact, surprisal=ablated,
+            intact_surprisal=intact, **single,
         ))  # fmt: skip
     if not frames:
         raise StoreError("the store holds the intact model alone; surprisal can change only in a condition that edits neurons")
@@ -112,6 +117,7 @@ def surprisal_table(store: xr.Dataset) -> pd.DataFrame:
         table[name] = table[name].astype("category")
     leading = ["checkpoint", "condition", "intervention", "cohort", "rule", "fraction", "cohort_layers", "chosen_at", "controls",
                "is_matched", "n_seeds", "delta", "surprisal", "intact_surprisal"]  # fmt: skip
-    table = table[leading + [name for name in table if name not in leading]]
+    draws = [str(name) for name in table if str(name).startswith(DRAW)]
+    table = table[leading + [str(name) for name in table if name not in (*leading, *draws)] + draws]
     table.attrs = dict(words.attrs)
     return table

@@ -72,29 +72,37 @@ def predicted_fractions(negative_frac: NDArray[np.float64]) -> NDArray[np.float6
     return np.stack([p**2, 2 * p * (1 - p), (1 - p) ** 2], axis=-1)
 
 
-def weighted_fractions(
-    n_below: NDArray[np.int64], chosen: NDArray[np.int64], weights: NDArray[np.floating]
-) -> NDArray[np.float64]:
-    """Fractions NN, PN, PP of every neuron's chosen pairs under weights of the pairs.
+def fraction_moves(n_below: NDArray[np.int64], ends: NDArray[np.intp], n_clusters: int) -> NDArray[np.float64]:
+    """How far each cluster of tokens moves every neuron's fractions NN, PN, PP: their derivatives by its weight.
 
     Parameters
     ----------
-    n_below, chosen : int arrays (neuron, chosen)
-    weights : array (pair, replicate)
+    n_below : int array (neuron, chosen)
+    ends : int array (neuron, chosen, 2)
+        Clusters of both tokens of the chosen pairs; a pair weighs the product of their weights.
+    n_clusters : int
 
     Returns
     -------
-    array (neuron, 3, replicate)
-        NaN where a neuron's pairs have no weight.
+    array (neuron, 3, cluster)
     """
-    n_neurons, n_chosen = chosen.shape
-    edges = np.arange(0, n_neurons * n_chosen + 1, n_chosen)
+    n_neurons, n_chosen = n_below.shape
+    place = (np.arange(n_neurons)[:, None, None] * n_clusters + ends).ravel()
 
-    def total(mask: NDArray[np.bool]) -> NDArray[np.floating]:
-        incidence = csr_array((mask.ravel().astype(weights.dtype), chosen.ravel(), edges), (n_neurons, len(weights)), copy=True)
-        incidence.eliminate_zeros()
-        return np.asarray(incidence @ weights)
+    def moves(count: int) -> NDArray[np.float64]:
+        is_count = n_below == count
+        residual = (is_count - is_count.mean(axis=1, keepdims=True)) / n_chosen
+        of_ends = np.broadcast_to(residual[:, :, None], ends.shape).ravel()
+        moved = np.bincount(place, weights=of_ends, minlength=n_neurons * n_clusters)
+        return moved.astype(np.float64).reshape(n_neurons, n_clusters)
 
-    counts = np.stack([total(n_below == count) for count in (2, 1, 0)], axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(counts / counts.sum(axis=1, keepdims=True))
+    return np.stack([moves(count) for count in (2, 1, 0)], axis=1)
+
+
+def predicted_moves(below: NDArray[np.bool], cluster: NDArray[np.intp], n_clusters: int) -> NDArray[np.float64]:
+    """The same (neuron, 3, cluster) of `predicted_fractions`, from which values (neuron, token) are negative."""
+    n_tokens = below.shape[1]
+    membership = csr_array((np.ones(n_tokens), (np.arange(n_tokens), cluster)), shape=(n_tokens, n_clusters))
+    p = below.mean(axis=1)[:, None]
+    moved = (np.asarray(below @ membership) - p * np.bincount(cluster, minlength=n_clusters)) / n_tokens
+    return np.stack([2 * p * moved, 2 * (1 - 2 * p) * moved, -2 * (1 - p) * moved], axis=1)

@@ -1,45 +1,53 @@
-"""Intervals for a mixed model's coefficients that do not trust its distribution, on plain arrays.
+"""Intervals for a mixed model's effects that do not trust its distribution, on plain arrays.
 
-Owns the cluster-robust covariance and the cluster bootstrap. Both keep the weights `V⁻¹` of the fit.
+Owns the cluster-robust variance and the cluster bootstrap. Both keep the weights `V⁻¹` of the fit.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.stats import norm
+from scipy.stats import t as student
 
+from analysis.kernels.clusters import LEAST_CLUSTERS, Estimate, small_sample
 from analysis.kernels.crossproducts import Array, Factor
 
 _CHUNK_ELEMENTS = 2**22
+_LEAST_SINGULAR = 1e-9
+_LEAST_SHARE = 0.05
+"""A cluster counts for an effect if its share is a twentieth of the largest."""
 
 
-class Robust(NamedTuple):
-    """What clusters say of the coefficients."""
+class Draws(NamedTuple):
+    """Rows whose response is the mean of several draws."""
 
-    covariance: Array
-    """(fixed, fixed)"""
-    freedom: int
-    """Clusters of the factor that has fewest, less one."""
-    replicates: Array
-    """(replicate, fixed) Coefficients of the bootstrap."""
+    rows: NDArray[np.intp]
+    deviation: Array
+    """(row, draw) Response under each draw less the mean."""
 
 
-def cluster_robust(
-    x: sparse.csr_array,
-    residual: Array,
-    factors: tuple[Factor, ...],
-    whitening: tuple[Array, ...],
-    bread: Array,
-    clusters: tuple[NDArray[np.intp], ...],
-    n_replicates: int,
-    rng: np.random.Generator,
-) -> Robust:
-    """Cluster-robust covariance and cluster bootstrap of generalised least squares.
+class RobustIntervals(NamedTuple):
+    """What clusters say of some effects."""
 
-    Parameters
+    estimate: Estimate
+    """Its sources of variance: each set of clusters, and draws."""
+    n_clusters: NDArray[np.int64]
+    """(effect,) Clusters of the first set that it is known from."""
+    widening: Array
+    """(effect,) By which percentiles of the bootstrap lie too near to the estimate, for so few clusters."""
+
+
+@dataclass(frozen=True)
+class Robust:
+    """A fit of generalised least squares, by clusters of its rows.
+
+    Attributes
     ----------
     x : sparse array (row, fixed)
     residual : array (row,)
@@ -51,79 +59,131 @@ def cluster_robust(
     clusters : one or two arrays (row,)
         Rows of a cluster may depend on each other in any way; with two, rows that share either. The
         first is the one resampled.
-    n_replicates : int
-    rng : numpy Generator
-
-    Notes
-    -----
-    A row moves the coefficients by `bread x̃ r`, so the covariance is `bread (Σ s s') bread` with s the
-    sums of `x̃ r` over clusters: times `G/(G − 1) · (n − 1)/(n − p)`; with two sets of clusters, both less
-    that of their intersections, eigenvalues below zero set to zero (Cameron, Gelbach and Miller,
-    2011). The bootstrap draws whole clusters ω and solves `Σ ω x̃ x' β = Σ ω x̃ y`. Memory is that of
-    a few clusters' rows and of n_replicates × fixed².
+    draws : tuple of Draws
+        By the number of draws; a draw is the same in all rows of so many.
     """
-    n, p = x.shape
-    order = np.argsort(clusters[0], kind="stable")
-    counts = np.bincount(clusters[0])
-    ends = np.cumsum(counts)
-    draws = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=n_replicates).astype(float)
-    left, right = np.zeros((n_replicates, p * p)), np.zeros((n_replicates, p))
-    meat, cell_meat, n_cells = np.zeros((p, p)), np.zeros((p, p)), 0
-    second = np.zeros((int(clusters[1].max()) + 1, p)) if len(clusters) > 1 else None
 
-    first = 0
-    while first < len(counts):
-        start = ends[first] - counts[first]
-        last = max(first + 1, int(np.searchsorted(ends, start + _CHUNK_ELEMENTS // p, side="right")))
-        rows = order[start : ends[last - 1]]
-        plain = x[rows]
-        tilted = plain.toarray()
-        for factor, part in zip(factors, whitening, strict=True):
-            tilted -= factor.indicator[rows] @ part
-        score = tilted * residual[rows, None]
-        sizes = counts[first:last]
-        sums = np.add.reduceat(score, np.cumsum(sizes) - sizes)
-        meat += sums.T @ sums
-        right += draws[:, first:last] @ sums
-        products = np.empty((last - first, p * p))
-        dense, at = plain.toarray(), 0
-        for index, size in enumerate(sizes):
-            products[index] = (tilted[at : at + size].T @ dense[at : at + size]).ravel()
-            at += size
-        left += draws[:, first:last] @ products
-        if second is not None:
-            cell = clusters[0][rows] * len(second) + clusters[1][rows]
-            _, index = np.unique(cell, return_inverse=True)
-            by_cell = _summed(index, score)
-            cell_meat += by_cell.T @ by_cell
-            n_cells += len(by_cell)
-            second += _summed(clusters[1][rows], score, len(second))
-        first = last
+    x: sparse.csr_array
+    residual: Array
+    factors: tuple[Factor, ...]
+    whitening: tuple[Array, ...]
+    bread: Array
+    clusters: tuple[NDArray[np.intp], ...]
+    draws: tuple[Draws, ...] = ()
 
-    def covariance(meat: Array, n_clusters: int) -> Array:
-        found: Array = bread @ meat @ bread.T * (n_clusters / (n_clusters - 1) * (n - 1) / (n - p))
+    def intervals(self, value: Array, weights: Array) -> RobustIntervals:
+        """Cluster-robust variance of linear combinations (effect, fixed) of the coefficients, whose values are known.
+
+        Notes
+        -----
+        Row i moves an effect by :math:`l_i r_i` with :math:`l = w \\cdot bread\\, \\tilde x`, a cluster by its sum. Of the first
+        set of clusters the variance is that of few and unequal ones (`analysis.kernels.clusters.small_sample`), the share
+        of a cluster in an effect being its share of :math:`\\sum l_i^2`: an effect that few clusters know of has the
+        interval of these few. A second set adds its own sum of squares, times G / (G − 1), less that of the
+        intersections where this is not negative (Cameron, Gelbach and Miller, 2011). Draws add the variance of the effects
+        under each, over their number; what is of draw and cluster at once is taken off the first.
+        """
+        n_effects = max(1, _CHUNK_ELEMENTS // len(self.residual))
+        parts = [self._of_effects(weights[at : at + n_effects]) for at in range(0, len(weights), n_effects)]
+        variance, freedom, n_clusters, inflation = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
+        estimate = Estimate(value, variance, freedom)
+        widening = student.ppf(0.975, freedom[0]) / norm.ppf(0.975) * np.sqrt(inflation)
+        return RobustIntervals(estimate, n_clusters, widening)
+
+    def _of_effects(self, weights: Array) -> tuple[Array, Array, NDArray[np.int64], Array]:
+        """Variance and freedom (source, effect), clusters and inflation of their variance (effect,)."""
+        slopes = self.bread.T @ weights.T
+        leverage = self.x @ slopes
+        for factor, part in zip(self.factors, self.whitening, strict=True):
+            leverage -= factor.indicator @ (part @ slopes)
+        first, *second = self._indicators
+        moves = np.square(first.T @ (leverage * self.residual[:, None]))
+        share = first.T @ leverage**2
+        share /= share.sum(axis=0)
+        n_clusters = (share >= _LEAST_SHARE * share.max(axis=0)).sum(axis=0)
+        n_effects = len(weights)
+        effect = np.tile(np.arange(n_effects), len(share))
+        correction = small_sample(share.ravel(), effect, n_effects)
+        factor_of = correction.factor.reshape(share.shape)
+        variance = (factor_of * moves).sum(axis=0)
+        inflation = variance / np.maximum(moves.sum(axis=0), np.finfo(float).tiny)
+        sources = []
+        for draws in self.draws:
+            over_draws, of_both = self._over_draws(draws, leverage, factor_of)
+            sources.append((over_draws, np.full(n_effects, draws.deviation.shape[1] - 1.0)))
+            variance = np.maximum(variance - of_both, 0)
+        if second:
+            of_second, of_both = (np.square(part.T @ (leverage * self.residual[:, None])).sum(axis=0) for part in second)
+            n_second = second[0].shape[1]
+            beyond = np.maximum(of_second * n_second / (n_second - 1) - of_both, 0)
+            sources.insert(0, (beyond, np.full(n_effects, n_second - 1.0)))
+        sources.insert(0, (np.where(n_clusters < LEAST_CLUSTERS, np.nan, variance), correction.freedom))
+        return np.stack([s for s, _ in sources]), np.stack([f for _, f in sources]), n_clusters, inflation
+
+    def _over_draws(self, draws: Draws, leverage: Array, factor: Array) -> tuple[Array, Array]:
+        """Variance over draws (effect,), and the part of the variance that is of draw and cluster at once."""
+        moved, n = leverage[draws.rows], draws.deviation.shape[1]
+        of_cluster = self._indicators[0][draws.rows].T
+        of_both = np.sum([factor * np.square(of_cluster @ (moved * draws.deviation[:, [k]])) for k in range(n)], axis=(0, 1))
+        return np.square(draws.deviation.T @ moved).sum(axis=0) / (n * (n - 1)), of_both / (n * (n - 1))
+
+    @cached_property
+    def _indicators(self) -> list[sparse.csr_array]:
+        """(row, cluster) of every set of clusters and, of two, of their intersections."""
+        sets = list(self.clusters)
+        if len(sets) > 1:
+            sets.append(sets[0] * (int(sets[1].max()) + 1) + sets[1])
+        found = []
+        for clusters in sets:
+            levels, codes = np.unique(clusters, return_inverse=True)
+            rows = np.arange(len(codes))
+            found.append(sparse.csr_array((np.ones(len(codes)), (rows, codes)), shape=(len(codes), len(levels))))
         return found
 
-    total, fewest = covariance(meat, len(counts)), len(counts)
-    if second is not None:
-        total += covariance(second.T @ second, len(second)) - covariance(cell_meat, n_cells)
-        values, vectors = np.linalg.eigh((total + total.T) / 2)
-        total = (vectors * np.maximum(values, 0)) @ vectors.T
-        fewest = min(fewest, len(second))
-    return Robust(total, fewest - 1, _solved(left.reshape(-1, p, p), right))
+    def bootstrap(self, n_replicates: int, rng: np.random.Generator) -> Array:
+        """Shifts of the coefficients (replicate, fixed) when whole clusters of the first set are drawn.
 
+        Notes
+        -----
+        With clusters drawn ω times it solves `Σ ω x̃ x' β = Σ ω x̃ r`; NaN where a level has no row in the draw. Memory is
+        that of a few clusters' rows and of n_replicates × fixed².
+        """
+        p = self.x.shape[1]
+        order = np.argsort(self.clusters[0], kind="stable")
+        counts = np.bincount(self.clusters[0])
+        ends = np.cumsum(counts)
+        draws = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=n_replicates).astype(float)
+        left, right = np.zeros((n_replicates, p * p)), np.zeros((n_replicates, p))
+        first = 0
+        while first < len(counts):
+            start = ends[first] - counts[first]
+            last = max(first + 1, int(np.searchsorted(ends, start + _CHUNK_ELEMENTS // p, side="right")))
+            products, sums = self._products(order[start : ends[last - 1]], counts[first:last])
+            left += draws[:, first:last] @ products
+            right += draws[:, first:last] @ sums
+            first = last
+        return _solved(left.reshape(-1, p, p), right)
 
-def _summed(index: NDArray[np.intp], values: Array, n: int | None = None) -> Array:
-    """Sum of the rows of `values` with the same index."""
-    shape = (n or int(index.max()) + 1, len(index))
-    found: Array = sparse.csr_array((np.ones(len(index)), (index, np.arange(len(index)))), shape=shape) @ values
-    return found
+    def _products(self, rows: NDArray[np.intp], sizes: NDArray[np.intp]) -> tuple[Array, Array]:
+        """`x̃ x'` (cluster, fixed²) and `x̃ r` (cluster, fixed) of neighbouring clusters."""
+        plain = self.x[rows].toarray()
+        tilted = plain.copy()
+        for factor, part in zip(self.factors, self.whitening, strict=True):
+            tilted -= factor.indicator[rows] @ part
+        sums = np.add.reduceat(tilted * self.residual[rows, None], np.cumsum(sizes) - sizes)
+        products, at = np.empty((len(sizes), plain.shape[1] ** 2)), 0
+        for index, size in enumerate(sizes):
+            products[index] = (tilted[at : at + size].T @ plain[at : at + size]).ravel()
+            at += size
+        return products, sums
 
 
 def _solved(left: Array, right: Array) -> Array:
-    """Every replicate's shift of the coefficients; NaN where it lacks a column's rows."""
+    """Every replicate's shift of the coefficients; NaN where its rows do not tell them apart."""
     found = np.full(right.shape, np.nan)
     diagonal = np.abs(np.diagonal(left, axis1=1, axis2=2))
-    whole = (diagonal > 1e-9 * diagonal.mean(axis=0)).all(axis=1)
+    scale = np.sqrt(np.where(diagonal > 0, diagonal, 1))
+    values = np.linalg.svd(left / (scale[:, :, None] * scale[:, None, :]), compute_uv=False)
+    whole = values[:, -1] > _LEAST_SINGULAR * values[:, 0]
     found[whole] = np.linalg.solve(left[whole], right[whole, :, None])[:, :, 0]
     return found

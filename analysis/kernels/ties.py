@@ -54,7 +54,8 @@ def keyed(values: NDArray[np.float32], place: NDArray[np.int64]) -> NDArray[np.i
 
 def place_of(keys: NDArray[np.int64]) -> NDArray[np.int64]:
     """The places of keys that `keyed` made."""
-    return keys & (2**_PLACE_BITS - 1)
+    places: NDArray[np.int64] = keys & (2**_PLACE_BITS - 1)
+    return places
 
 
 @lru_cache(maxsize=8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import t, ttest_1samp
 
 import analysis
 
@@ -62,8 +63,35 @@ def test_a_constant_rise_is_recovered(surprisal):
     table = analysis.perplexity_table(made(surprisal)).set_index("cohort")
     assert table.loc["top", "perplexity_ratio"] == pytest.approx(np.exp(0.5))
     assert table.loc["random", "perplexity_ratio"] == pytest.approx(np.exp(0.2))
-    assert table.loc["random", "perplexity_ratio_lower"] == pytest.approx(np.exp(0.1))
-    assert table.loc["random", "perplexity_ratio_upper"] == pytest.approx(np.exp(0.3))
+    reach = t.ppf(0.975, 1) * 0.1  # two draws, one degree of freedom; documents are all alike
+    assert table.loc["random", "perplexity_ratio_lower"] == pytest.approx(np.exp(0.2 - reach))
+    assert table.loc["random", "perplexity_ratio_upper"] == pytest.approx(np.exp(0.2 + reach))
+    assert table["n_clusters"].tolist() == [40, 40, 40]
+    assert set(table["cluster"]) == {"document"}
+
+
+def test_few_documents_have_the_interval_of_student_s_t(surprisal):
+    """Documents of one length: the interval of the mean change is that of a t-test on the documents' means."""
+    surprisal[0, 1] += np.random.default_rng(3).normal(0.1, 0.3, size=200)
+    store = made(surprisal[..., :10])
+    change = np.nanmean((surprisal[0, 1] - surprisal[0, 0])[:10].reshape(2, 5), axis=1)
+    row = analysis.perplexity_table(store).set_index("cohort").loc["top"]
+    expected = ttest_1samp(change, 0).confidence_interval()
+    np.testing.assert_allclose(
+        np.log([row["perplexity_ratio_lower"], row["perplexity_ratio_upper"]]), [expected.low, expected.high]
+    )
+    assert row["n_clusters"] == 2
+
+
+def test_one_document_has_no_interval(surprisal):
+    surprisal[0, 1] += 0.5 + np.random.default_rng(3).normal(0, 0.3, size=200)
+    store = made(surprisal[..., :5])
+    row = analysis.perplexity_table(store).set_index("cohort").loc["top"]
+    assert row["perplexity_ratio"] > 1
+    assert np.isnan([row["perplexity_ratio_lower"], row["perplexity_ratio_upper"]]).all()
+    by_upos = analysis.surprisal_by_upos(store)
+    assert by_upos[["delta_surprisal_lower", "delta_surprisal_upper"]].isna().all(axis=None)
+    assert (by_upos["n_clusters"] == 1).all()
 
 
 def test_delta_by_upos_finds_the_planted_class_and_no_other(surprisal):

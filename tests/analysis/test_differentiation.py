@@ -41,7 +41,7 @@ def made(seed=0, n_layers=1, values=None):
 def test_signs_by_brute_force():
     store = made()
     pairs = find_pairs(store, n_neighbours=3)
-    found = pair_differentiation(store, pairs, selection({0: (1,)}), n_top=40, n_permutations=9, n_replicates=20)
+    found = pair_differentiation(store, pairs, selection({0: (1,)}), n_top=40, n_permutations=9)
     there = pairs["matched_a"].values[0] != NO_PAIR
     assert found["n_pairs"].item() == there.sum()
     for pool, prefix in (("similar", "token"), ("matched", "matched")):
@@ -106,7 +106,7 @@ def test_the_null_is_rejected_as_often_as_it_says():
         store = made(seed)
         pairs = find_pairs(store, n_neighbours=3, seed=seed)
         chosen = selection({0: tuple(range(6))})
-        found = pair_differentiation(store, pairs, chosen, n_top=60, n_permutations=99, n_replicates=2, seed=seed)
+        found = pair_differentiation(store, pairs, chosen, n_top=60, n_permutations=99, seed=seed)
         signs.extend(found["p_value"].values[0, :6])
         odds.extend(pair_labels(store, pairs, chosen, n_top=60, n_permutations=99, features=("upos",), seed=seed)["p_value"])
     assert len(signs) == 1200
@@ -117,7 +117,7 @@ def test_the_null_is_rejected_as_often_as_it_says():
 def test_layers_without_a_selected_neuron_still_have_the_rest():
     store = made(n_layers=2)
     pairs = find_pairs(store, n_neighbours=2)
-    found = pair_differentiation(store, pairs, selection({1: (0, 3)}), n_top=30, n_permutations=9, n_replicates=10)
+    found = pair_differentiation(store, pairs, selection({1: (0, 3)}), n_top=30, n_permutations=9)
     assert np.isnan(found["cohort_pair_frac"].sel(cohort="top", layer=0)).all()
     assert np.isfinite(found["cohort_pair_frac"].sel(cohort="rest")).all()
     assert found["p_value"].notnull().sum() == 2

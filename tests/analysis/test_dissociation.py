@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 import statsmodels.formula.api as smf
+from scipy.stats import norm, ttest_ind
 
 from analysis import dissociation
 from tests.analysis.helpers import HEAD, pair_store
@@ -46,16 +48,19 @@ def test_costs_are_differences_of_macro_averages():
     assert (row["n_pairs"], row["n_others"]) == (N_PAIRS, N_ITEMS)
 
 
+ONE_DRAW = [0, 1, 2]
+
+
 def test_a_double_dissociation_is_called_one_and_a_single_one_is_not():
-    both = row_of(dissociation(made([0.9, 0.7, 0.9, 0.9], [0.9, 0.9, 0.7, 0.7])[0]))
+    both = row_of(dissociation(made([0.9, 0.7, 0.9, 0.9], [0.9, 0.9, 0.7, 0.7])[0].isel(condition=ONE_DRAW)))
     assert both["is_double"]
     assert both["interaction_lower"] > 0.2
     assert both["log_odds_interaction_lower"] > 0
     assert not both["is_equivalent"]
-    single = row_of(dissociation(made([0.9, 0.7, 0.9, 0.9], [0.9, 0.9, 0.9, 0.9])[0]))
+    single = row_of(dissociation(made([0.9, 0.7, 0.9, 0.9], [0.9, 0.9, 0.9, 0.9])[0].isel(condition=ONE_DRAW)))
     assert single["p_adjusted"] < 0.05
     assert not single["is_double"]
-    reverse = row_of(dissociation(made([0.9, 0.9, 0.7, 0.7], [0.9, 0.7, 0.9, 0.9])[0]))
+    reverse = row_of(dissociation(made([0.9, 0.9, 0.7, 0.7], [0.9, 0.7, 0.9, 0.9])[0].isel(condition=ONE_DRAW)))
     assert reverse["interaction_upper"] < 0
     assert not reverse["is_double"]
 
@@ -79,24 +84,41 @@ def test_separation_is_said():
     assert row["interaction"] > 0.2
 
 
-def test_the_linear_contrast_is_cluster_robust_least_squares():
-    """One paradigm and one probe: the same model fitted by statsmodels on the long table."""
-    store, margins, right = made([0.9, 0.7, 0.9, 0.9], [0.9, 0.85, 0.7, 0.7])
-    store = store.assign_coords(paradigm=("pair", ["a"] * N_PAIRS), probe=("item", ["facts"] * N_ITEMS))
-    store = store.isel(condition=[0, 1, 2])
-    row = row_of(dissociation(store))
-    parts = [
+def long_table(margins, right):
+    """One row an item under the ablation and under the control."""
+    return pd.concat([
         pd.DataFrame({"y": values[k].astype(float), "ablated": 1 - k, "grammar": kind, "item": np.arange(values.shape[1]) + 1000 * kind})
         for values, kind in ((margins, 1), (right, 0)) for k in (0, 1)
-    ]  # fmt: skip
-    long = pd.concat(parts)
-    fitted = smf.ols("y ~ ablated * grammar", long).fit(
-        cov_type="cluster", cov_kwds={"groups": long["item"], "use_correction": False}
-    )
-    assert row["interaction"] == pytest.approx(-fitted.params["ablated:grammar"])
-    width = row["interaction_upper"] - row["interaction_lower"]
-    error = np.sqrt(fitted.bse["ablated:grammar"] ** 2 + (N_PAIRS + 2.0) ** -2 + (N_ITEMS + 2.0) ** -2)
-    assert width == pytest.approx(2 * 1.96 * error, rel=2e-3)
+    ])  # fmt: skip
+
+
+def test_the_contrast_is_that_of_regressions_and_its_interval_is_welch_s():
+    """One paradigm and one probe: the same models fitted by statsmodels on the long table, and Welch's t on changes."""
+    store, margins, right = made([0.9, 0.7, 0.9, 0.9], [0.9, 0.85, 0.7, 0.7])
+    store = store.assign_coords(paradigm=("pair", ["a"] * N_PAIRS), probe=("item", ["facts"] * N_ITEMS))
+    row = row_of(dissociation(store.isel(condition=ONE_DRAW)))
+    long = long_table(margins, right)
+    clusters = {"cov_type": "cluster", "cov_kwds": {"groups": long["item"], "use_correction": False}}
+    linear = smf.ols("y ~ ablated * grammar", long).fit(**clusters)
+    assert row["interaction"] == pytest.approx(-linear.params["ablated:grammar"])
+    costs = [values[1].astype(float) - values[0] for values in (margins, right)]
+    reach = np.ptp(ttest_ind(*costs, equal_var=False).confidence_interval()) / 2
+    rare = norm.ppf(0.975) ** 2 * ((N_PAIRS + 2.0) ** -2 + (N_ITEMS + 2.0) ** -2)
+    assert row["interaction_upper"] - row["interaction"] == pytest.approx(np.sqrt(reach**2 + rare), rel=1e-6)
+    logistic = smf.glm("y ~ ablated * grammar", long, family=sm.families.Binomial()).fit(**clusters)
+    assert row["log_odds_interaction"] == pytest.approx(-logistic.params["ablated:grammar"])
+    width = row["log_odds_interaction_upper"] - row["log_odds_interaction_lower"]
+    assert width == pytest.approx(2 * 1.96 * logistic.bse["ablated:grammar"], rel=5e-3)
+
+
+def test_two_draws_are_two():
+    """Draws that differ by luck alone say less than many: the interval is wider, and the table tells how many there were."""
+    store = made([0.9, 0.7, 0.9, 0.9], [0.9, 0.9, 0.7, 0.7])[0]
+    alone, both = (row_of(dissociation(found)) for found in (store.isel(condition=ONE_DRAW), store))
+    assert (alone["n_draws"], both["n_draws"]) == (1, 2)
+    width = [row["interaction_upper"] - row["interaction_lower"] for row in (alone, both)]
+    assert width[1] > 1.5 * width[0]
+    assert (both["n_clusters"], both["cluster"]) == (N_ITEMS, "item")
 
 
 def test_a_null_is_rejected_at_its_rate():

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from scipy.stats import t
 from xarray.core.indexing import IndexingSupport, LazilyIndexedArray, explicit_indexing_adapter
 
 from actstore.errors import SelectionError, StoreError, UnknownNameError
@@ -48,7 +49,8 @@ def test_means_by_cohort_without_duplicates():
     assert table.loc[(20, 0, "rest"), "mean"] == 18
     assert table.loc[(20, 0, "rest"), "n_neurons"] == 1
     row = table.loc[(0, 0, "top")]
-    np.testing.assert_allclose(row["mean_upper"] - row["mean"], 1.96 * np.std([0, 1], ddof=1) / np.sqrt(2))
+    np.testing.assert_allclose(row["mean_upper"] - row["mean"], t.ppf(0.975, 1) * np.std([0, 1], ddof=1) / np.sqrt(2))
+    assert (row["n_clusters"], row["cluster"]) == (2, "neuron")
 
 
 def test_the_mean_over_all_layers_has_the_interval_of_all_its_neurons():
@@ -84,13 +86,14 @@ def test_steepness_is_per_doubling():
     assert row[["step_from", "step_to", "rise", "slope", "half_rise_step", "n_neurons"]].tolist() == [3, 7, 2, 2, 3, 2]
 
 
-def test_bounds_are_those_of_the_resampled_cohort():
-    """Of two neurons a quarter of the resamples holds one alone: it is the bound."""
-    early, late = [0, 8, 8, 8], [0, 0, 1, 5]
-    row = emergence(*curves(early, late)).iloc[0]
-    assert row[["step_to", "slope", "half_rise_step"]].tolist() == [1, 4, 1]
-    assert row[["step_to_lower", "slope_lower", "half_rise_step_lower"]].tolist() == [1, 4, 1]
-    assert row[["step_to_upper", "slope_upper", "half_rise_step_upper"]].tolist() == [7, 8, 7]
+def test_bounds_of_a_slope_between_two_steps_are_student_s():
+    """With two checkpoints the slope is a mean over neurons: its interval is the exact one, of five neurons."""
+    heights = [1.0, 2.0, 2.5, 4.0, 7.0]
+    row = emergence(*curves(*([0, height] for height in heights), steps=(0, 1)), n_replicates=40_000).iloc[0]
+    reach = t.ppf(0.975, 4) * np.std(heights, ddof=1) / np.sqrt(5)
+    assert row["slope"] == pytest.approx(np.mean(heights))
+    np.testing.assert_allclose([row["slope_lower"], row["slope_upper"]], np.mean(heights) + reach * np.array([-1, 1]), rtol=0.1)
+    assert (row["n_clusters"], row["cluster"]) == (5, "neuron")
 
 
 def test_what_never_rises_has_no_half():
@@ -124,11 +127,12 @@ def test_a_planted_emergence_is_found():
     np.testing.assert_allclose(table["slope"], table["rise"] / np.log2((1 + table["step_to"]) / (1 + table["step_from"])))
 
 
-def test_bounds_cover_the_slope_that_the_neurons_were_drawn_with():
+@pytest.mark.parametrize("n_neurons", [5, 30])
+def test_bounds_cover_the_slope_that_the_neurons_were_drawn_with(n_neurons):
     covered = 0
     for seed in range(200):
-        heights = np.random.default_rng(seed).exponential(2.0, 30)
-        row = emergence(*curves(*([0, height] for height in heights), steps=(0, 1)), n_replicates=200).iloc[0]
+        heights = np.random.default_rng(seed).normal(2.0, 1.0, n_neurons)
+        row = emergence(*curves(*([0, height] for height in heights), steps=(0, 1))).iloc[0]
         covered += row["slope_lower"] <= 2 <= row["slope_upper"]
     assert 0.9 <= covered / 200 <= 0.98
 
@@ -201,7 +205,7 @@ def test_weights_by_hand():
     np.testing.assert_allclose(table.loc[(slice(None), "rest"), "mean"], [2, 1, 0])
     assert table["n_neurons"].tolist() == [2, 1, 2, 2, 2, 2]
     row = table.loc[(0, "top")]
-    np.testing.assert_allclose(row["mean_upper"] - row["mean"], 1.96 * np.std([2, 1], ddof=1) / np.sqrt(2))
+    np.testing.assert_allclose(row["mean_upper"] - row["mean"], t.ppf(0.975, 1) * np.std([2, 1], ddof=1) / np.sqrt(2))
     assert np.isnan(table.loc[(0, "rest"), "mean_lower"])
     table = weight_dissimilarity(weight, cohort, reference="previous").set_index(["checkpoint", "cohort"])
     np.testing.assert_allclose(table.loc[(slice(None), "top"), "mean"], [1 - half / 2, (1 + 1 - half) / 2])

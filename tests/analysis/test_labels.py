@@ -104,7 +104,7 @@ def test_pairs_and_atlas_on_a_cluster(cluster):
     pairs = analysis.find_pairs(eager, n_neighbours=2)
     xr.testing.assert_identical(analysis.find_pairs(lazy, n_neighbours=2), pairs)
     chosen = selection({0: (1,), 1: (2, 3)})
-    options = {"n_top": 20, "n_permutations": 9, "n_replicates": 10}
+    options = {"n_top": 20, "n_permutations": 9}
     differences = [analysis.pair_differentiation(data, pairs, chosen, **options) for data in (lazy, eager)]
     xr.testing.assert_allclose(*differences)
     tables = [analysis.neuron_atlas(data, chosen, pairs, n_permutations=10) for data in (lazy, eager)]

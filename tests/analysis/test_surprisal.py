@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t
 
 from actstore.errors import FitError, UnknownNameError
 from analysis.mixed_model import FitWarning
@@ -202,6 +203,7 @@ def ablation_table():
     return table.assign(
         condition="negative-zero " + table["condition"], intervention="negative-zero", fraction=0.01, cohort_layers="all",
         chosen_at="same", word_class=word_class, controls=np.where(table["rule"] == "top", "", "top"), is_matched=-1,
+        n_seeds=1,
     )  # fmt: skip
 
 
@@ -216,6 +218,32 @@ def test_an_ablation_is_modelled_by_part_of_speech_and_class():
         assert contrasts.loc[("word_class", against, "content"), "p_adjusted"] > 0.05
     assert found["surprisal_fits"]["is_converged"].all()
     assert set(found["surprisal_variances"]["group"]) == {"word_type", "document", "residual"}
+
+
+def test_draws_of_a_control_are_in_its_intervals():
+    """Three draws that differ by a constant: the contrast's robust interval is as wide as two degrees of freedom ask for."""
+    table = ablation_table()
+    is_random = table["rule"] == "random"
+    shifts = np.array([-0.5, 0.1, 0.4])
+    for k, shift in enumerate(shifts, 1):
+        table[f"delta_draw_{k}"] = (table["delta"] + shift).where(is_random)
+    table["n_seeds"] = np.where(is_random, 3, 1)
+    found = surprisal_effects(table, n_replicates=50)["surprisal_contrasts"].set_index(["by", "against", "level"])
+    row, other = (found.loc[("word_class", f"negative-zero {rule}", "content")] for rule in ("random", "bottom"))
+    assert (row["n_draws"], other["n_draws"]) == (3, 1)
+    reach = t.ppf(0.975, 2) * shifts.std(ddof=1) / np.sqrt(3)
+    assert row["robust_upper"] - row["estimate"] == pytest.approx(reach, rel=0.02)
+    assert other["robust_upper"] - other["estimate"] < 0.5 * reach
+
+
+def test_a_level_in_few_documents_tells_how_many():
+    table = made()
+    table["kind"] = np.where((table["document"] < 2) & (table["upos"] == "DET"), "rare", "usual")
+    means = fit_surprisal_model(table, "delta ~ kind", n_replicates=50).marginal_means(["kind"]).set_index("kind")
+    assert means["n_clusters"].to_dict() == {"rare": 2, "usual": 25}
+    assert set(means["cluster"]) == {"document"}
+    width = means["robust_upper"] - means["robust_lower"]
+    assert width["rare"] > 5 * width["usual"]
 
 
 def test_one_condition_alone_is_modelled_without_contrasts():

@@ -3,7 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.kernels.pairs import furthest_pairs, n_negative, predicted_fractions, sign_fractions, weighted_fractions
+from analysis.kernels.pairs import (
+    fraction_moves,
+    furthest_pairs,
+    n_negative,
+    predicted_fractions,
+    predicted_moves,
+    sign_fractions,
+)
 
 
 @pytest.fixture
@@ -58,18 +65,22 @@ def test_independent_signs():
     np.testing.assert_allclose(predicted_fractions(np.array([0.0, 0.3])), [[0, 0, 1], [0.09, 0.42, 0.49]])
 
 
-def test_weights_of_one_change_nothing_and_zero_weights_leave_out(data):
-    values, pairs = data
-    top = furthest_pairs(values, pairs, 10)
+def weighted(values, pairs, top, cluster, weights):
+    """Fractions with every pair weighing the product of its ends' clusters' weights, and those of independent signs."""
     below = n_negative(values, pairs, top)
-    weights = np.ones((len(pairs), 2))
-    weights[top[3][:4], 1] = 0
-    found = weighted_fractions(below, top, weights)
-    np.testing.assert_allclose(found[..., 0], sign_fractions(below))
-    np.testing.assert_allclose(found[3, :, 1], sign_fractions(below[3:4, 4:])[0])
+    of_pair = weights[cluster[pairs]].prod(axis=1)[top]
+    similar = np.stack([((below == count) * of_pair).sum(axis=1) / of_pair.sum(axis=1) for count in (2, 1, 0)], axis=1)
+    of_token = weights[cluster]
+    return similar, predicted_fractions((values < 0) @ of_token / of_token.sum())
 
 
-def test_no_weight_at_all_is_nan(data):
+def test_moves_are_derivatives_by_the_clusters_weights(data):
     values, pairs = data
-    top = furthest_pairs(values, pairs, 5)
-    assert np.isnan(weighted_fractions(n_negative(values, pairs, top), top, np.zeros((len(pairs), 1)))).all()
+    cluster = np.arange(30) // 6
+    top = furthest_pairs(values, pairs, 10)
+    moves = [fraction_moves(n_negative(values, pairs, top), cluster[pairs[top]], 5), predicted_moves(values < 0, cluster, 5)]
+    for index in range(5):
+        step = 1e-6 * (np.arange(5) == index)
+        ends = zip(*(weighted(values, pairs, top, cluster, 1 + sign * step) for sign in (1, -1)), strict=True)
+        for found, (more, less) in zip(moves, ends, strict=True):
+            np.testing.assert_allclose(found[:, :, index], (more - less) / 2e-6, atol=1e-7)

@@ -1,45 +1,38 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from scipy.stats import t
 
-from analysis.kernels.resampling import cluster_bootstrap
-
-
-def test_estimate_is_the_ratio_of_sums():
-    sums = np.array([[[2.0, 1.0], [4.0, 0.0]], [[6.0, 1.0], [0.0, 2.0]]])  # seed, cluster, group
-    counts = np.array([[1.0, 1.0], [2.0, 1.0]])
-    boot = cluster_bootstrap(sums, counts, 10, np.random.default_rng(0))
-    np.testing.assert_allclose(boot.estimate, [2.0, 1.0])
-    assert boot.replicates.shape == (10, 2)
+from analysis.kernels.resampling import jackknife_reach, mean_replicates
 
 
-def test_constant_values_have_no_spread():
-    boot = cluster_bootstrap(np.full((3, 5, 1), 4.0), np.full((5, 1), 2.0), 50, np.random.default_rng(0))
-    np.testing.assert_allclose(boot.replicates, 2.0)
+def test_percentiles_of_a_linear_function_are_its_t_interval():
+    values = np.random.default_rng(0).gamma(2, size=(5, 3))
+    weights = np.array([1.0, -2.0, 0.5])
+    replicates = mean_replicates(values, 100_000, np.random.default_rng(1)) @ weights
+    of_units = values @ weights
+    reach = t.ppf(0.975, 4) * of_units.std(ddof=1) / np.sqrt(5)
+    np.testing.assert_allclose(
+        np.quantile(replicates, [0.025, 0.975]), of_units.mean() + reach * np.array([-1, 1]), atol=0.03 * reach
+    )
 
 
-def test_spread_is_that_of_cluster_means():
-    """Equal clusters: the standard error is that of the mean of cluster means."""
-    rng = np.random.default_rng(1)
-    means = rng.normal(size=200)
-    boot = cluster_bootstrap(means[None, :, None] * 10, np.full((200, 1), 10.0), 4000, rng)
-    np.testing.assert_allclose(boot.replicates.std(), means.std() / np.sqrt(200), rtol=0.06)
+def test_units_that_are_alike_have_replicates_that_are_alike():
+    np.testing.assert_allclose(mean_replicates(np.full((4, 2), 3.0), 10, np.random.default_rng(0)), 3.0)
 
 
-def test_seeds_widen_the_interval():
-    """Clusters alike, seeds apart: all spread comes from the draw of seeds."""
-    values = np.array([0.0, 1.0, 2.0, 3.0])
-    sums = np.repeat(values[:, None, None], 30, axis=1)
-    boot = cluster_bootstrap(sums, np.ones((30, 1)), 4000, np.random.default_rng(2))
-    np.testing.assert_allclose(boot.replicates.std(), values.std() / 2, rtol=0.06)
+def test_the_jackknife_of_a_mean_is_its_t_interval():
+    values = np.random.default_rng(2).normal(size=17)
+    assert jackknife_reach(lambda kept: values[kept].mean(), 17) == pytest.approx(
+        t.ppf(0.975, 16) * values.std(ddof=1) / np.sqrt(17)
+    )
 
 
-def test_intervals_cover():
-    """95% percentile intervals of the mean of 60 clusters cover the truth in about 95% of samples."""
-    rng = np.random.default_rng(3)
-    covered = []
-    for _ in range(400):
-        sample = rng.normal(size=60)
-        lower, upper = cluster_bootstrap(sample[None, :, None], np.ones((60, 1)), 400, rng).interval()
-        covered.append(lower[0] <= 0 <= upper[0])
-    assert 0.91 < np.mean(covered) < 0.98
+def test_groups_left_out_together_tell_the_same_error():
+    values = np.random.default_rng(3).normal(size=4000)
+    assert jackknife_reach(lambda kept: values[kept].mean(), 4000) == pytest.approx(1.96 / np.sqrt(4000), rel=0.35)
+
+
+def test_a_function_that_is_not_defined_without_a_unit_has_no_interval():
+    assert np.isnan(jackknife_reach(lambda kept: 1.0 if 3 in kept else np.nan, 6))
