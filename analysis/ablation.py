@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from actstore.schema import CHECKPOINT, CONDITION, LAYER, NEURON, OPTION
 from analysis.cells import bounds, cells, counted
-from analysis.dissociation import dissociation
+from analysis.double_dissociation import dissociation
 from analysis.grammar import MARGIN, pair_accuracy, paired_tests
 from analysis.kernels.clusters import Clusters
 from analysis.words import word_table

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from actstore.schema import CHECKPOINT, LAYER, NEURON, Selection
-from analysis.entanglement import entanglement, shape_statistics, wasserstein_distance
+from analysis.distribution import entanglement, shape_statistics, wasserstein_distance
 from analysis.labels import text_tokens
 from analysis.mapping import N_PAIRS, mapping_difficulty
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,29 @@ from zarr.errors import ZarrUserWarning
 from actstore import manifest
 from actstore.checked import checked_store, compressors, every_chunk, seal_group
 from actstore.errors import StoreError
-from actstore.files import claim, disk_errors, refuse_foreign
+from actstore.files import alone, claim, disk_errors, refuse_foreign
 from actstore.ledger import Contents
 
 ENTANGLEMENT, PAIRS, DIFFERENTIATION = "entanglement", "pairs", "differentiation"
 _GZIP = {"method": "gzip", "mtime": 1}  # without the time of writing, so that equal tables are equal files
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Write into a results folder while no other command does; a new one that stays empty is removed again.
+
+    Raises
+    ------
+    StoreError
+        If another command is writing there, or the folder cannot be made.
+    """
+    is_new = not folder.exists()
+    try:
+        with alone(folder):
+            yield
+    finally:
+        if is_new and [path.name for path in folder.glob("*")] == [".lock"]:
+            shutil.rmtree(folder)
 
 
 def save_table(table: pd.DataFrame, path: Path) -> None:

@@ -1,7 +1,7 @@
 """Transport distance between any two distributions of the same neuron, on POT.
 
 Owns comparisons of samples with samples: checkpoints, parts of speech, intact and ablated, one
-corpus and another. The distance to a Gaussian is in `analysis.entanglement`.
+corpus and another. The distance to a Gaussian is in `analysis.distribution`.
 """
 
 from __future__ import annotations

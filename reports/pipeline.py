@@ -110,7 +110,7 @@ def _model_steps(study: Study, model: str, name: str, folder: Path) -> Iterator[
             *_PYTHON, "analysis", "entanglement", "--store", str(store), "--out", str(results), "--fraction",
             str(study.selection.fraction), "--random-seeds", str(study.selection.random_seeds),
         ),
-        ("analysis.__main__",),
+        ("analysis.commands.entanglement",),
         (results / "entanglement.zarr", *selections, *_csv(results, tables)),
         (f"extract {name}",),
     )  # fmt: skip
@@ -121,7 +121,7 @@ def _model_steps(study: Study, model: str, name: str, folder: Path) -> Iterator[
             *_PYTHON, "analysis", "pairs", *shared, "--pair-tokens", str(study.pairs.tokens), "--neighbours",
             str(study.pairs.neighbours), "--top", str(study.pairs.top),
         ),
-        ("analysis.__main__",),
+        ("analysis.commands.pairs",),
         (results / "pairs.zarr", *_csv(results, ("pair_signs", "pair_labels"))),
         (f"entanglement {name}",),
     )  # fmt: skip
@@ -129,7 +129,7 @@ def _model_steps(study: Study, model: str, name: str, folder: Path) -> Iterator[
         yield Step(
             f"atlas {name}",
             (*_PYTHON, "analysis", "atlas", *shared),
-            ("analysis.__main__",),
+            ("analysis.commands.atlas",),
             _csv(results, ("atlas", "neuron_histograms", "neuron_pairs", "neuron_story")),
             (f"pairs {name}",),
         )
@@ -137,7 +137,7 @@ def _model_steps(study: Study, model: str, name: str, folder: Path) -> Iterator[
         yield Step(
             f"dynamics {name}",
             (*_PYTHON, "analysis", "dynamics", *shared, "--fraction", str(study.selection.fraction)),
-            ("analysis.__main__",),
+            ("analysis.commands.dynamics",),
             _csv(results, ("emergence", "cohorts", "weights", "overlap")),
             (f"entanglement {name}",),
         )
@@ -164,7 +164,7 @@ def _ablation_steps(ablation: AblationStudy, model: str, folder: Path) -> Iterat
     yield Step(
         f"tables of {ablation.name}",
         (*_PYTHON, "analysis", "ablation", *options, "--extraction", str(model_folder(folder, model) / "store.zarr")),
-        ("analysis.__main__",),
+        ("analysis.commands.ablation",),
         _csv(results, ("perplexity", "edited_by_layer", "text_overlap")),
         (f"ablate {ablation.name}",),
     )
@@ -172,7 +172,7 @@ def _ablation_steps(ablation: AblationStudy, model: str, folder: Path) -> Iterat
         yield Step(
             f"surprisal of {ablation.name}",
             (*_PYTHON, "analysis", "surprisal", *options),
-            ("analysis.__main__",),
+            ("analysis.commands.surprisal",),
             _csv(results, ("surprisal_means", "surprisal_fits")),
             (f"ablate {ablation.name}",),
         )

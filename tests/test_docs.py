@@ -13,7 +13,7 @@ import pytest
 
 import actstore.cli
 import analysis
-import analysis.__main__
+import analysis.cli
 import reports.__main__
 from actstore.design import conditions, load_design
 
@@ -22,7 +22,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 PARSERS = {
     ("actstore",): actstore.cli._parser,
     ("python", "-m", "actstore.cli"): actstore.cli._parser,
-    ("python", "-m", "analysis"): analysis.__main__._parser,
+    ("python", "-m", "analysis"): analysis.cli.parser,
     ("python", "-m", "reports"): reports.__main__._parser,
 }
 GIVEN = re.compile(r"_lower$|_upper$|^(mi|explained|p|q)_(deprel|word|position|depth)$")

@@ -1,0 +1,33 @@
+"""One more selection file."""
+
+from __future__ import annotations
+
+import argparse
+
+import xarray as xr
+
+from actstore.errors import UnknownNameError
+from actstore.schema import LAYER, NEURON
+from actstore.selection import select
+from analysis.commands.shared import load_statistics, provenance
+from analysis.labels import at_checkpoint
+
+
+def run(options: argparse.Namespace) -> None:
+    """A selection file."""
+    found = at_checkpoint(load_statistics(options.results), options.checkpoint)
+
+    def statistic(name: str) -> xr.DataArray:
+        if name not in found or found[name].dims != (LAYER, NEURON):
+            raise UnknownNameError(
+                "statistic", name, [key for key, array in found.data_vars.items() if array.dims == (LAYER, NEURON)]
+            )
+        return found[name]
+
+    chosen = select(
+        statistic(options.statistic), options.fraction, options.rule, seed=options.seed, scope=options.scope,
+        match=[statistic(name) for name in options.match] if options.rule == "matched" else (),
+        provenance=provenance(found),
+    )  # fmt: skip
+    path = chosen.save(options.out or options.results / "selections" / f"{chosen.label}.json")
+    print(f"{path}: {chosen.n_neurons} neurons")

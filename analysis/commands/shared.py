@@ -1,0 +1,73 @@
+"""What several commands do: open inputs, hold them to each other, write tables."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+import xarray as xr
+
+from actstore.errors import SelectionError, StoreError
+from actstore.schema import NEURON, Selection
+from actstore.statistics import check_statistics
+from actstore.store import open_store
+from analysis.belonging import check_belonging, origin_of, origin_of_results, origin_of_selection
+from analysis.results import ENTANGLEMENT, load_dataset, save_table
+
+OF_AN_ABLATION = ("is_edited", "cohort_layers", "controls")
+"""Arrays that tell an ablation's store of this version."""
+
+
+def opened(path: Path, maker: str, *needed: str) -> xr.Dataset:
+    """A store that has what a command needs."""
+    store = open_store(path)
+    missing = [name for name in needed if name not in store.variables]
+    if missing:
+        raise StoreError(f"{path} has no {missing[0]}; make it by `actstore {maker}` of this version")
+    return store
+
+
+def selected(options: argparse.Namespace, *results: str) -> tuple[xr.Dataset, Selection]:
+    """The store and the selection of a command, held to each other and to the results of the folder."""
+    path = options.selection or options.results / "selections" / "top.json"
+    store, chosen = opened(options.store, "extract", "preactivation"), Selection.load(path)
+    if chosen.n_neurons_per_layer != store.sizes[NEURON]:
+        raise SelectionError(
+            f"{path} is for layers of {chosen.n_neurons_per_layer} neurons, {options.store} has {store.sizes[NEURON]}; "
+            "select neurons on the same store"
+        )
+    of_results = [origin_of_results(options.results, name) for name in (ENTANGLEMENT, *results)]
+    check_belonging(origin_of(store, str(options.store)), *of_results, origin_of_selection(chosen, path))
+    return store, chosen
+
+
+def check_folder(options: argparse.Namespace, store: xr.Dataset, *, replaces: bool = False) -> None:
+    """Refuse to write beside statistics of another model, site or weights; of weights that are replaced, only the first two."""
+    try:
+        statistics = origin_of_results(options.out, ENTANGLEMENT)
+    except StoreError:
+        if replaces:  # what is damaged, or of an older version, is what the command makes anew
+            return
+        raise
+    if statistics is not None:
+        origin = origin_of(store, str(options.store), has_own_text=True)
+        check_belonging(statistics, origin._replace(weights={}) if replaces else origin)
+
+
+def load_statistics(folder: Path) -> xr.Dataset:
+    """Statistics of every neuron from a results folder, checked."""
+    data = load_dataset(folder, ENTANGLEMENT)
+    check_statistics(data, folder / f"{ENTANGLEMENT}.zarr")
+    return data
+
+
+def save_tables(folder: Path, tables: dict[str, pd.DataFrame], suffix: str = ".csv") -> None:
+    """Write tables into a results folder, by name."""
+    for name, table in tables.items():
+        save_table(table, folder / f"{name}{suffix}")
+
+
+def provenance(statistics: xr.Dataset) -> dict[str, object]:
+    """What a selection keeps of the text that its statistics are from."""
+    return {key: statistics.attrs[key] for key in ("corpus", "corpus_fingerprint", "n_tokens")}
