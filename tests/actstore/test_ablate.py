@@ -395,7 +395,7 @@ def test_statistics_of_another_site_are_refused(statistics, tmp_path):
         ablate(design, tmp_path / "a", progress=False)
 
 
-@pytest.mark.parametrize("cohort", [CohortSpec(), CohortSpec("perplexity-matched"), CohortSpec(checkpoint=("64",))])
+@pytest.mark.parametrize("cohort", [CohortSpec(), CohortSpec(checkpoint=("64",))])
 def test_statistics_of_other_weights_are_refused(statistics, tmp_path, cohort):
     data = load_dataset(Path(statistics).parent, "entanglement")
     fingerprints = data["weights_fingerprint"].astype(object)
