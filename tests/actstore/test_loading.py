@@ -119,3 +119,12 @@ def test_buffers_of_old_versions_are_no_weights(family, tmp_path, capfd):
     loaded = load(str(place))
     assert models.weights_fingerprint(loaded) == models.weights_fingerprint(original)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("family", "prefix"), [("gpt2", "transformer."), ("opt", "model.")])
+def test_names_without_the_prefix_are_the_same_weights(family, prefix, tmp_path):
+    """As the published GPT-2 and OPT files have them."""
+    original = tiny_model(family)
+    state = {name.removeprefix(prefix): tensor for name, tensor in original.state_dict().items() if name != "lm_head.weight"}
+    loaded = load(str(write_folder(tmp_path / "model", original.config, state)))
+    assert models.weights_fingerprint(loaded) == models.weights_fingerprint(original)
