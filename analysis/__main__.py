@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from actstore.errors import SelectionError, StoreError, UnknownNameError, run_reporting
+from actstore import bounds
+from actstore.errors import SelectionError, SettingError, StoreError, UnknownNameError, run_reporting
 from actstore.schema import CHECKPOINT, LAYER, NEURON, NOT_A_DUPLICATE, Selection
 from actstore.selection import RULES, select
 from actstore.statistics import check_statistics
@@ -68,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--fraction", type=_fraction, default=0.01, help="share of each layer called Wasserstein neurons (0.01)"
     )
-    command.add_argument("--random-seeds", type=_count, default=5, help="random control selections to write (5)")
+    command.add_argument("--random-seeds", type=_draws, default=5, help="random control selections to write, up to 1,000 (5)")
     command.set_defaults(run=_entanglement)
 
     command = commands.add_parser("pairs", help="signs and words of the similar pairs that neurons drive furthest apart")
@@ -169,6 +170,15 @@ def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
     return int(text)
+
+
+def _draws(text: str) -> int:
+    n_draws = _count(text)
+    try:
+        bounds.check("the number of draws", n_draws, 0, bounds.MOST_DRAWS)
+    except SettingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return n_draws
 
 
 def _entanglement(options: argparse.Namespace) -> None:
