@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from actstore.errors import ActstoreError, StoreError, UnknownNameError, run_reporting
+from actstore import bounds
+from actstore.errors import ActstoreError, SettingError, StoreError, UnknownNameError, run_reporting
 
 if TYPE_CHECKING:
     from actstore.design import Design
@@ -88,9 +89,11 @@ def _positive(text: str) -> int:
 
 
 def _window(text: str) -> int:
-    window = _positive(text)
-    if window < 2:
-        raise argparse.ArgumentTypeError("a window holds BOS and at least one token, so 2 or more")
+    window = _natural(text)
+    try:
+        bounds.check_window(window)
+    except SettingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return window
 
 

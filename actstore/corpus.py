@@ -1,26 +1,25 @@
 """Where text comes from: the embedded corpora, WikiText-2 from the hub, and files.
 
-Owns names, paths, archives and the order of documents. What a form of file looks like inside is
-`readers.py` and `brown.py`; turning documents into tokens is `tokens.py`.
+Owns names, paths and which reader reads what. Opening a file is `text_files.py`, what a form of file
+looks like inside `readers.py` and `brown.py`, the order of documents `drawing.py`; turning documents
+into tokens is `tokens.py`.
 """
 
 from __future__ import annotations
 
-import gzip
-import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+import io
+from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path, PurePath
-
-import numpy as np
 
 from actstore import brown, hub
 from actstore.documents import CorpusDocument, CorpusWord, depths
+from actstore.drawing import drawn
 from actstore.errors import CorpusError, UnknownNameError
-from actstore.files import existing
+from actstore.files import existing, looks_like_path
 from actstore.readers import READERS, Reader, plain
+from actstore.text_files import text_files
 
 BUILTIN = {"builtin": "extraction", "builtin-evaluation": "evaluation", "builtin-train": "train"}
 """Names of the embedded corpora, which are endless, and the part of the language each one draws from."""
@@ -49,17 +48,27 @@ def read_corpus(name: str, seed: int | None = 0, boundary: str = "file") -> Iter
     UnknownNameError
         If `name` is neither an embedded corpus nor an existing path.
     CorpusError
-        If a file cannot be read or holds no text.
+        If a file cannot be read, holds no text, or exceeds a bound of `actstore.bounds`.
+
+    Notes
+    -----
+    A file is read line by line and a document is forgotten when the next one is asked for. With a
+    seed, up to `bounds.HELD_TEXT` characters are held, see `drawing.drawn`.
     """
     if name in BUILTIN:
         if seed is None:
             raise CorpusError(f"the corpus {name} is endless; say how much of it to take with --tokens N")
         return _builtin(BUILTIN[name], seed)
-    documents = list(_wikitext()) if name == WIKITEXT else list(_from_path(locate(name), boundary))
-    if not documents:
+    files = _wikitext if name == WIKITEXT else partial(_from_path, locate(name), boundary)
+    documents = chain.from_iterable(files()) if seed is None else drawn(files, seed)
+    return _not_empty(name, documents)
+
+
+def _not_empty(name: str, documents: Iterator[CorpusDocument]) -> Iterator[CorpusDocument]:
+    first = next(documents, None)
+    if first is None:
         raise CorpusError(f"corpus {name} holds no text; expected {_FORMS}, with at least one word")
-    order = range(len(documents)) if seed is None else np.random.default_rng(seed).permutation(len(documents))
-    return (documents[index] for index in order)
+    return chain([first], documents)
 
 
 def locate(name: str) -> Path:
@@ -67,13 +76,15 @@ def locate(name: str) -> Path:
 
     Raises
     ------
-    UnknownNameError
+    UnknownNameError, CorpusError
         If there is nothing there.
     """
     path = existing(name)
-    if path is None:
-        raise UnknownNameError("corpus", name, [*BUILTIN, WIKITEXT, f"a path to {_FORMS}"])
-    return path
+    if path is not None:
+        return path
+    if looks_like_path(name) or "/" in name or PurePath(name).suffix:
+        raise CorpusError(f"corpus {name}: no such file or folder")
+    raise UnknownNameError("corpus", name, [*BUILTIN, WIKITEXT, f"a path to {_FORMS}"])
 
 
 def _builtin(part: str, seed: int) -> Iterator[CorpusDocument]:
@@ -88,7 +99,7 @@ def _builtin(part: str, seed: int) -> Iterator[CorpusDocument]:
         yield CorpusDocument(document.name, document.text, tuple(sentences))
 
 
-def _wikitext() -> Iterator[CorpusDocument]:
+def _wikitext() -> Iterator[Iterator[CorpusDocument]]:
     import pandas as pd
 
     path = hub.dataset_file(*_WIKITEXT_FILE)
@@ -96,70 +107,39 @@ def _wikitext() -> Iterator[CorpusDocument]:
         text = "".join(pd.read_parquet(path)["text"])
     except ImportError:
         raise CorpusError("reading wikitext2 needs pyarrow: pip install 'actstore[wikitext]'") from None
-    return plain(WIKITEXT, text, "article")
+    yield plain(WIKITEXT, io.StringIO(text), "article")
 
 
-def _from_path(path: Path, boundary: str) -> Iterator[CorpusDocument]:
+def _from_path(path: Path, boundary: str) -> Iterator[Iterator[CorpusDocument]]:
+    """The documents of every file at a path, each file opened when its first document is asked for."""
     readers: dict[str, Reader] = READERS | {".txt": partial(plain, boundary=boundary)}
-    files = list(_files(path))
-    names = [name for name, _ in files if brown.is_brown_name(PurePath(name).name)]
-    for name, raw in files:
-        if names:  # Brown comes with lists of its files, which are not text
-            found = iter([brown.parse(PurePath(name).name, _decoded(name, raw()))]) if name in names else iter(())
-        else:
-            found = _reader(readers, name)(PurePath(name).name, _decoded(name, raw()))
-        yield from (document for document in found if document.text.strip())
+    for file in text_files(path, _known):
+        name = PurePath(file.name).name
+        documents = _reader(readers, file.name)(name, file.lines())
+        yield (document for document in documents if document.text.strip())
+
+
+def _known(names: list[str]) -> list[str]:
+    """The names of files of a known form; beside files of Brown only these, as it comes with lists of its files."""
+    known = [name for name in names if _ending(name) in READERS or _is_brown(name)]
+    return [name for name in known if _is_brown(name)] or known
 
 
 def _ending(name: str) -> str:
     return PurePath(name.removesuffix(".gz")).suffix
 
 
+def _is_brown(name: str) -> bool:
+    return brown.is_brown_name(PurePath(name).name)
+
+
+def _brown(name: str, lines: Iterable[str]) -> Iterator[CorpusDocument]:
+    return (brown.parse(name, document.text) for document in plain(name, lines))
+
+
 def _reader(readers: dict[str, Reader], name: str) -> Reader:
+    if _is_brown(name):
+        return _brown
     if _ending(name) not in readers:
         raise CorpusError(f"cannot tell the form of {name}; expected {_FORMS}")
     return readers[_ending(name)]
-
-
-def _files(path: Path) -> Iterator[tuple[str, partial[bytes]]]:
-    """Name and reader of every file at a path; in a folder or archive, of those of a known form."""
-    if path.is_dir():
-        inside = sorted(file for file in path.rglob("*") if file.is_file())
-        yield from ((str(file), partial(_read, file)) for file in inside if _is_known(file.name))
-    elif path.suffix == ".zip":
-        with _reading(path), zipfile.ZipFile(path) as archive:
-            names = sorted(name for name in archive.namelist() if _is_known(PurePath(name).name))
-        yield from ((name, partial(_read_member, path, name)) for name in names)
-    else:
-        yield str(path), partial(_read, path)
-
-
-def _is_known(name: str) -> bool:
-    return _ending(name) in READERS or brown.is_brown_name(name)
-
-
-def _read(path: Path) -> bytes:
-    with _reading(path):
-        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-
-
-def _read_member(path: Path, name: str) -> bytes:
-    with _reading(path), zipfile.ZipFile(path) as archive:
-        raw = archive.read(name)
-        return gzip.decompress(raw) if name.endswith(".gz") else raw
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Name the file in what the system says of it."""
-    try:
-        yield
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:  # RuntimeError: encrypted
-        raise CorpusError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
-
-
-def _decoded(name: str, raw: bytes) -> str:
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{name} is not UTF-8 (byte {error.start}); convert it first, e.g. with iconv") from None

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from actstore import bounds
 from actstore.errors import SelectionError, UnknownNameError
 from actstore.interventions import intervention
 from actstore.schema import BASELINE, Selection
@@ -46,6 +47,11 @@ class Text:
     seed: int = 0
     documents: str = "file"
     spacy: str | None = None
+
+    def __post_init__(self) -> None:
+        bounds.check("tokens", self.tokens, 0, bounds.MOST_TOKENS)
+        bounds.check_window(self.window)
+        bounds.check("seed", self.seed, 0, bounds.LARGEST_SEED)
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,11 @@ class Readouts:
     seed: int = 0
     skip_bad: bool = False
 
+    def __post_init__(self) -> None:
+        bounds.check("pairs_per_paradigm", self.pairs_per_paradigm, 0, bounds.MOST_ITEMS)
+        bounds.check("task_limit", self.task_limit, 0, bounds.MOST_ITEMS)
+        bounds.check("seed", self.seed, 0, bounds.LARGEST_SEED)
+
 
 @dataclass(frozen=True)
 class CohortSpec:
@@ -102,7 +113,7 @@ class CohortSpec:
         Of `perplexity-matched`: scope of the top cohort that it controls for. Left out, it is the
         same scope if the design has such a cohort, else the scope of the one that there is.
     seeds : int
-        Of `random`: how many draws.
+        Of `random`: how many draws, 1 to 1,000.
     checkpoint : tuple of str
         Whose statistics are ranked: `same` (of the checkpoint that is ablated), `last`, or a step.
     layer_groups : int
@@ -132,6 +143,10 @@ class CohortSpec:
     tolerance: float = 0.005
     interventions: tuple[str, ...] = ()
     selection: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        bounds.check("seeds", self.seeds, 1, bounds.MOST_DRAWS)
+        bounds.check("layer_groups", self.layer_groups, 0, bounds.MOST_GROUPS)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,14 @@ class UnknownNameError(ActstoreError):
         )
 
 
+class SettingError(ActstoreError):
+    """A value that a setting cannot have; `key` is the setting's name."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
 class CorpusError(ActstoreError):
     """Text that cannot be read or has nothing in it."""
 

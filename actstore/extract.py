@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from actstore import models, scoring
+from actstore import bounds, models, scoring
 from actstore.adapters import Adapter, adapter_for, nonlinearity
 from actstore.block import Block, BlockRunner
 from actstore.corpus import BUILTIN, read_corpus
@@ -88,6 +88,12 @@ class ExtractConfig:
     documents: str = "file"
     spacy: str | None = None
     site: str | None = None
+
+    def __post_init__(self) -> None:
+        bounds.check_window(self.window)
+        bounds.check("seed", self.seed, 0, bounds.LARGEST_SEED)
+        if self.tokens is not None:
+            bounds.check("tokens", self.tokens, 1, bounds.MOST_TOKENS)
 
 
 @dataclass(frozen=True)
@@ -188,6 +194,7 @@ def prepare(config: ExtractConfig, *, strict: bool = False, allow_v0: bool = Fal
         "site_is_linear": layout.is_linear,
         "corpus": config.corpus,
         "corpus_fingerprint": table.fingerprint,
+        "n_documents": table.n_documents,
         "tagger": tagger.name,
         "tokenizer_fingerprint": models.tokenizer_fingerprint(tokenizer),
         "seed": config.seed,

@@ -31,6 +31,11 @@ def existing(name: str) -> Path | None:
         return None
 
 
+def looks_like_path(name: str) -> bool:
+    """Whether a name that stands for nothing was meant as a path: no short name and no `owner/name` looks so."""
+    return name.startswith((".", "~", "/")) or name.count("/") > 1 or "\\" in name
+
+
 def sync(file: int) -> None:
     """Wait until an open file's bytes are on disk."""
     getattr(os, "fdatasync", os.fsync)(file)  # macOS and Windows have the slower one only

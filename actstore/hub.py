@@ -18,15 +18,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from actstore import hub_watch
 from actstore.digests import drop, is_sound
 from actstore.errors import ModelError
 
 _log = logging.getLogger("actstore")
 _ATTEMPTS = 5
+"""Times that anything is asked for before it is given up."""
 _FETCHES = 3
 _FIRST_WAIT = 1.0
+"""Seconds before the second attempt; each later wait is twice as long, unless the hub names another."""
 _LONGEST_WAIT = 300.0
+"""Seconds that are waited at most, whatever the hub asks: so 20 minutes in all."""
+_TOLD_WAIT = 1.0
+"""Seconds from which on a wait is told."""
 _TIMEOUT = 30.0
+"""Seconds without an answer; of a body that drips see `hub_watch`."""
 _STEP = re.compile(r"(?:stage1-)?step-?(\d+)(?:-tokens\d+[BMT])?")
 _SMALL = ("config.json", "generation_config.json")
 _TOKENIZER = re.compile(r"(tokenizer.*|vocab\.json|merges\.txt|special_tokens_map\.json|added_tokens\.json|spiece\.model)")
@@ -290,18 +297,29 @@ def _ask(path: str, what: str) -> Any:
 
 
 def _patiently(call: Callable[[], _Result], what: str) -> _Result:
-    """Call, and again after a passing failure, a bounded number of times."""
+    """Call, and again after a passing failure, a bounded number of times; waits are told."""
+    from huggingface_hub.utils import get_session
+
     wait = _FIRST_WAIT
-    for left in reversed(range(_ATTEMPTS)):
+    for attempt in range(1, _ATTEMPTS + 1):
+        hub_watch.watch(get_session())
         try:
             return call()
         except Exception as error:  # the client lets its transport's own exceptions through
             pause = _pause(error, wait)
-            if pause is None or not left:
+            if pause is None or attempt == _ATTEMPTS:
                 raise _explained(error, what) from error
+            if pause >= _TOLD_WAIT:
+                _log.warning("%s: waiting %.0f s for the hub (%s; %d of %d)…", what, pause, _reason(error), attempt, _ATTEMPTS)
             time.sleep(pause)
             wait *= 2
     raise AssertionError
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what went wrong."""
+    cause = error.__cause__ or error
+    return (str(cause).strip() or type(cause).__name__).splitlines()[0]
 
 
 def _pause(error: BaseException, wait: float) -> float | None:
@@ -310,12 +328,12 @@ def _pause(error: BaseException, wait: float) -> float | None:
 
     if isinstance(error, OfflineModeIsEnabled) or offline():
         return None
+    if isinstance(error, hub_watch.BusyError):
+        return _asked(error.told, wait)
     if isinstance(error, HfHubHTTPError):
-        status = error.response.status_code
-        if status not in (408, 429) and status < 500:
+        if error.response.status_code < 500:
             return None
-        told = error.response.headers.get("Retry-After", "")
-        return min(float(told), _LONGEST_WAIT) if told.isdecimal() else wait
+        return _asked(error.response.headers.get("Retry-After", ""), wait)
     if isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
         return _pause(error.__cause__, wait)
     if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.ENOSPC:
@@ -323,6 +341,11 @@ def _pause(error: BaseException, wait: float) -> float | None:
     # A body cut short is no JSON (ValueError), or has another size than was promised (OSError).
     passing = isinstance(error, OSError | ValueError) or type(error).__module__.startswith("httpx")
     return wait if passing else None
+
+
+def _asked(told: str, wait: float) -> float:
+    """The seconds that the hub asks to wait, within bounds, or else `wait`."""
+    return min(float(told), _LONGEST_WAIT) if told.isdecimal() else wait
 
 
 def _explained(error: BaseException, what: str) -> ModelError:
@@ -335,13 +358,12 @@ def _explained(error: BaseException, what: str) -> ModelError:
         return ModelError(f"{what} is not on the hub, or private; check the name (`actstore models` lists short names)")
     if isinstance(error, HfHubHTTPError) and error.response.status_code == 404:
         return MissingRevisionError(f"{what} is not on the hub")
-    if isinstance(error, HfHubHTTPError):
-        return ModelError(f"{what}: the hub keeps answering {error.response.status_code}; try again later")
-    if isinstance(error.__cause__, HfHubHTTPError):
+    if isinstance(error, HfHubHTTPError | hub_watch.BusyError):
+        status = error.status if isinstance(error, hub_watch.BusyError) else error.response.status_code
+        return ModelError(f"{what}: the hub keeps answering {status}; try again later")
+    if isinstance(error.__cause__, HfHubHTTPError | hub_watch.BusyError):
         return _explained(error.__cause__, what)
-    cause = error.__cause__ or error
-    reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
     cache_only = (
         "" if os.environ.get("HF_HUB_OFFLINE") else "; check the network, or set HF_HUB_OFFLINE=1 to use the cache alone"
     )
-    return ModelError(f"cannot get {what} from {constants.ENDPOINT}: {reason}{cache_only}")
+    return ModelError(f"cannot get {what} from {constants.ENDPOINT}: {_reason(error)}{cache_only}")

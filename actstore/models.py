@@ -19,7 +19,7 @@ from actstore.arithmetic import fix_summation_order
 from actstore.builtin import MODELS_FOLDER
 from actstore.catalogue import CATALOGUE, Entry, entry_of, known_problem
 from actstore.errors import ModelError, UnknownNameError
-from actstore.files import existing
+from actstore.files import existing, looks_like_path
 from actstore.ledger import checksum
 from actstore.loading import quietly, read_config, read_model, where
 
@@ -181,6 +181,8 @@ def resolve(name: str, *, connect: bool = True) -> ModelSource:
         return _public(entry.repo, entry, connect)
     if _REPOSITORY.fullmatch(name) and not name.startswith("."):
         return _public(name, None, connect)
+    if looks_like_path(name) or name.endswith(".gguf"):
+        raise ModelError(f"model {name}: no such file or folder")
     choices = [*builtin_names(), *CATALOGUE, "a hub repository owner/name", "a local folder or .gguf file"]
     raise UnknownNameError("model", name, choices)
 

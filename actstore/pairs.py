@@ -5,28 +5,32 @@ Owns reading and checking; scoring is `readouts.py`.
 
 from __future__ import annotations
 
-import gzip
 import io
-import json
 import logging
 import pickle
+import pickletools
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
-from actstore import hub
+from actstore import bounds, hub
 from actstore.errors import CorpusError, UnknownNameError
-from actstore.files import existing
+from actstore.files import existing, looks_like_path
+from actstore.records import RecordError, check_whole, parse
+from actstore.text_files import TextFile, text_files
 
 DEFAULT_PER_PARADIGM = 50
 BUILTIN, BLIMP = "builtin", "blimp"
 _BLIMP_REPO = "nyu-mll/blimp"
-_SUFFIXES = (".jsonl", ".jsonl.gz", ".pickle", ".pkl")
+_PICKLES = (".pickle", ".pkl")
+_SUFFIXES = (".jsonl", ".jsonl.gz", *_PICKLES)
+_NO_PAIR = "not a JSON object with two sentences"
 
 _log = logging.getLogger(__name__)
 
@@ -59,9 +63,9 @@ def read_pairs(name: str, per_paradigm: int | None = None, seed: int = 0, *, ski
 
     Raises
     ------
-    UnknownNameError, CorpusError
-        If there is no such source, a record is malformed, a paradigm has two phenomena, or there
-        is no pair.
+    UnknownNameError, CorpusError, SettingError
+        If there is no such source, a record is malformed, a paradigm has two phenomena, there is
+        no pair, or a file or `per_paradigm` exceeds a bound of `actstore.bounds`.
 
     Notes
     -----
@@ -74,16 +78,15 @@ def read_pairs(name: str, per_paradigm: int | None = None, seed: int = 0, *, ski
     ----------
     Warstadt et al. (2020), "BLiMP: The Benchmark of Linguistic Minimal Pairs for English".
     """
+    if per_paradigm is not None:
+        bounds.check("pairs_per_paradigm", per_paradigm, 1, bounds.MOST_ITEMS)
     if name == BUILTIN:
-        from actstore.builtin.pairs import minimal_pairs
-
-        return [_pair(record, "", name) for record in minimal_pairs(per_paradigm or DEFAULT_PER_PARADIGM, seed)]
+        return _embedded(per_paradigm or DEFAULT_PER_PARADIGM, seed)
     path = locate_pairs(name)
     if path is None:
         found = list(_hub_blimp())
     else:
-        files = [p for p in sorted(path.rglob("*")) if p.name.endswith(_SUFFIXES)] if path.is_dir() else [path]
-        found = [pair for file in files for pair in _file(file, path.name.partition(".")[0], skip_bad)]
+        found = [pair for file in _files(path) for pair in _file(file, path.name.partition(".")[0], skip_bad)]
     if not found:
         raise CorpusError(f"{name} holds no minimal pair; expected .jsonl files in BLiMP's form")
     _check_phenomena(found, name)
@@ -95,15 +98,26 @@ def locate_pairs(name: str) -> Path | None:
 
     Raises
     ------
-    UnknownNameError
+    UnknownNameError, CorpusError
         If there is nothing there.
     """
     if name in (BUILTIN, BLIMP):
         return None
     path = existing(name)
-    if path is None:
-        raise UnknownNameError("minimal pairs", name, [BUILTIN, BLIMP, "a path to .jsonl files in BLiMP's form"])
-    return path
+    if path is not None:
+        return path
+    if looks_like_path(name) or "/" in name or name.endswith(_SUFFIXES):
+        raise CorpusError(f"minimal pairs {name}: no such file or folder")
+    raise UnknownNameError("minimal pairs", name, [BUILTIN, BLIMP, "a path to .jsonl files in BLiMP's form"])
+
+
+def _embedded(per_paradigm: int, seed: int) -> list[MinimalPair]:
+    from actstore.builtin.pairs import minimal_pairs
+
+    try:
+        return [_pair(record, "", BUILTIN) for record in minimal_pairs(per_paradigm, seed)]
+    except ValueError as error:  # the grammar has no more
+        raise CorpusError(f"embedded minimal pairs: {error}") from None
 
 
 def _check_phenomena(pairs: list[MinimalPair], source: str) -> None:
@@ -140,48 +154,39 @@ def _hub_blimp() -> Iterator[MinimalPair]:
         yield from (_pair(record, file.parent.name, BLIMP) for record in records)
 
 
-def _file(file: Path, benchmark: str, skip_bad: bool) -> Iterator[MinimalPair]:
-    records = _templates(file) if file.suffix in (".pickle", ".pkl") else _json_lines(file)
+def _files(path: Path) -> Iterator[TextFile]:
+    return text_files(path, lambda names: [name for name in names if name.endswith(_SUFFIXES)])
+
+
+def _file(file: TextFile, benchmark: str, skip_bad: bool) -> Iterator[MinimalPair]:
+    name = PurePath(file.name).name
+    records = _templates(file.path) if name.endswith(_PICKLES) else _json_lines(file)
     n_bad = 0
-    for place, record in records:
+    for place, read in records:
         try:
-            yield _pair(record, file.name.partition(".")[0], benchmark)
-        except _MalformedError as error:
+            yield _pair(read(), name.partition(".")[0], benchmark)
+        except RecordError as error:
             if not skip_bad:
-                raise CorpusError(f"{file} {place}: {error}; mend it, or leave such records out with --skip-bad") from None
+                raise CorpusError(f"{file.name} {place}: {error}; mend it, or leave such records out with --skip-bad") from None
             n_bad += 1
     if n_bad:
-        _log.warning("%s: %d malformed records left out", file, n_bad)
+        _log.warning("%s: %d malformed records left out", file.name, n_bad)
 
 
-def _json_lines(file: Path) -> Iterator[tuple[str, Any]]:
-    for number, line in enumerate(_lines(file), 1):
+def _json_lines(file: TextFile) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Place and reading of every record."""
+    for number, line in enumerate(file.lines(), 1):
         if line.strip():
-            try:
-                yield f"line {number}", json.loads(line)
-            except ValueError:
-                yield f"line {number}", None
+            yield f"line {number}", partial(_record, line)
 
 
-def _lines(file: Path) -> Iterable[str]:
-    raw = _bytes(file)
+def _record(line: str) -> Any:
     try:
-        return (gzip.decompress(raw) if file.suffix == ".gz" else raw).decode("utf-8").split("\n")
-    except (OSError, EOFError, zlib.error) as error:
-        raise CorpusError(f"cannot read {file}: {error}") from None
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{file} is not UTF-8 (byte {error.start})") from None
-
-
-def _bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise CorpusError(f"cannot read {file}: {error.strerror}") from None
-
-
-class _MalformedError(CorpusError):
-    """A record that is no minimal pair, and why."""
+        return parse(line)
+    except RecordError:
+        raise
+    except ValueError:
+        raise RecordError(_NO_PAIR) from None
 
 
 class _Plain(pickle.Unpickler):
@@ -194,33 +199,55 @@ class _Plain(pickle.Unpickler):
         raise pickle.UnpicklingError("it refers to something outside")
 
 
-def _templates(file: Path) -> Iterator[tuple[str, Any]]:
+def _templates(file: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Records of a pickled mapping from a construction's cases to (good, …, bad) sentences."""
+    raw = _bytes(file)
     try:
-        cases = _Plain(io.BytesIO(_bytes(file))).load()
+        _refuse_large_memos(raw)
+        cases = _Plain(io.BytesIO(raw)).load()
     except Exception as error:  # a damaged pickle fails in any way
         raise CorpusError(f"{file} is no pickle of plain text: {error}. Nothing of it was run") from None
     if not isinstance(cases, Mapping):
         raise CorpusError(f"{file} holds a {type(cases).__name__}, not a mapping of cases to sentences")
     for case, items in cases.items():
+        if not isinstance(case, str) or not isinstance(items, (list, tuple)):
+            raise CorpusError(f"{file} is no mapping of cases to sentences: every case must be text, with a list of sentences")
         for number, item in enumerate(items, 1):
             texts = item if isinstance(item, (tuple, list)) and len(item) > 1 else (None, None)
-            yield f"{case}, item {number}", {"sentence_good": texts[0], "sentence_bad": texts[-1]}
+            yield f"{case}, item {number}", partial(dict, sentence_good=texts[0], sentence_bad=texts[-1])
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        if file.stat().st_size > bounds.LARGEST_PICKLE:
+            raise CorpusError(f"{file} has more than {bounds.LARGEST_PICKLE // 2**20} MiB; write its sentences as .jsonl")
+        return file.read_bytes()
+    except OSError as error:
+        raise CorpusError(f"cannot read {file}: {error.strerror}") from None
+
+
+def _refuse_large_memos(raw: bytes) -> None:
+    """Refuse a pickle that numbers an object beyond its own size: memory would be taken for all numbers up to it."""
+    for opcode, number, _ in pickletools.genops(raw):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(number or 0) > len(raw):
+            raise pickle.UnpicklingError(f"it numbers an object {number}")
 
 
 def _pair(record: Any, file: str, benchmark: str) -> MinimalPair:
     """The pair of a record; `file` names its paradigm where it does not itself."""
     if not isinstance(record, Mapping):
-        raise _MalformedError("not a JSON object with two sentences")
+        raise RecordError(_NO_PAIR)
     sentences = []
     for key in ("sentence_good", "sentence_bad"):
         if key not in record:
-            raise _MalformedError(f"no field {key!r}")
+            raise RecordError(f"no field {key!r}")
         if not isinstance(record[key], str) or not record[key].strip():
-            raise _MalformedError("not a JSON object with two sentences")
+            raise RecordError(_NO_PAIR)
         sentences.append(record[key])
     phenomenon = _named(record, "linguistics_term", "phenomenon")
     paradigm = _named(record, "UID", "paradigm") or (f"{file}/{phenomenon}" if phenomenon else file)
+    for text in (*sentences, paradigm, phenomenon):
+        check_whole(text)
     return MinimalPair(sentences[0], sentences[1], phenomenon or paradigm, paradigm, benchmark)
 
 
@@ -229,11 +256,9 @@ def _named(record: Mapping[str, Any], *keys: str) -> str:
     values = {key: record[key] for key in keys if key in record}
     for key, value in values.items():
         if not isinstance(value, str) or not value.strip():
-            raise _MalformedError(f"{key} must be text, got {value!r}")
+            raise RecordError(f"{key} must be text, got {value!r}")
     if len(set(values.values())) > 1:
-        raise _MalformedError(
-            " and ".join(f"{key} {value!r}" for key, value in values.items()) + " differ; keep one of the two"
-        )
+        raise RecordError(" and ".join(f"{key} {value!r}" for key, value in values.items()) + " differ; keep one of the two")
     return next(iter(values.values()), "")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from actstore import scoring
+from actstore import encoding, scoring
 from actstore.builtin.probes import MultipleChoice
 from actstore.errors import CorpusError
 from actstore.pairs import MinimalPair, critical_regions
@@ -107,7 +107,7 @@ def _encode_with_offsets(
     tokenizer: PreTrainedTokenizerBase, text: str, max_length: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Token ids after BOS, and the characters [start, stop) of each but BOS."""
-    made = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    made = encoding.encode(tokenizer, text, return_offsets_mapping=True)
     ids = np.array([bos_id(tokenizer), *made["input_ids"]], np.int64)
     if len(ids) > max_length:
         raise CorpusError(f"a sentence of {len(ids)} tokens exceeds the model's context of {max_length}: {text[:60]!r}…")

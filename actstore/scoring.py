@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from actstore import encoding
 from actstore.errors import CorpusError, ModelError
 from actstore.tokens import bos_id
 
@@ -195,7 +196,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str], max_length:
     bos = bos_id(tokenizer)
     encoded = []
     for text in texts:
-        ids = np.asarray([bos, *tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]], dtype=np.int64)
+        ids = np.asarray([bos, *encoding.encode(tokenizer, text)["input_ids"]], dtype=np.int64)
         if len(ids) > max_length:
             raise CorpusError(f"a text of {len(ids)} tokens exceeds the model's context of {max_length}: {text[:60]!r}…")
         encoded.append(ids)

@@ -8,7 +8,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from actstore.errors import ActstoreError, UnknownNameError
+from actstore.errors import ActstoreError, SettingError, UnknownNameError
 
 T = TypeVar("T")
 _TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
@@ -36,7 +36,7 @@ def build(kind: type[T], values: Any, what: str, path: str | Path) -> T:
     Raises
     ------
     ActstoreError
-        If a key is unknown or missing, or a value is of another type.
+        If a key is unknown or missing, or a value is of another type or out of bounds.
     """
     if not isinstance(values, dict):
         raise ActstoreError(f"{path}: {what.removeprefix('key of ')} must be a table")
@@ -47,7 +47,11 @@ def build(kind: type[T], values: Any, what: str, path: str | Path) -> T:
     missing = [k for k, s in known.items() if s.default is MISSING and s.default_factory is MISSING and k not in values]
     if missing:
         raise ActstoreError(f"{path} lacks {', '.join(missing)}")
-    return kind(**{key: _typed(value, str(known[key].type), f"{located(path, key)}: {key}") for key, value in values.items()})
+    typed = {key: _typed(value, str(known[key].type), f"{located(path, key)}: {key}") for key, value in values.items()}
+    try:
+        return kind(**typed)
+    except SettingError as error:
+        raise ActstoreError(f"{located(path, error.key)}: {error}") from None
 
 
 def located(path: str | Path, key: str) -> str:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from actstore import bounds
 from actstore.documents import UNKNOWN_DEPTH, CorpusDocument
+from actstore.encoding import DocumentEncoder
 from actstore.errors import CorpusError
 from actstore.schema import NO_WORD
 
@@ -52,6 +54,11 @@ class TokenTable:
         return np.stack([starts, np.append(starts[1:], len(self))], axis=1)
 
     @property
+    def n_documents(self) -> int:
+        """Documents that tokens were taken from."""
+        return int(self.document[-1]) + 1
+
+    @property
     def fingerprint(self) -> str:
         """Digest of all columns."""
         digest = hashlib.blake2b(digest_size=16)
@@ -83,7 +90,9 @@ def tokenize_corpus(
     """Whole documents as non-overlapping windows, up to `n_tokens` tokens.
 
     Every window begins with BOS, which is stored and not scored. No text is dropped: the last
-    window of a document is as long as what remains.
+    window of a document is as long as what remains. Only where a single document is all there is,
+    and has more than `n_tokens` tokens, its beginning is taken, up to the end of a word, and that is
+    reported.
 
     Parameters
     ----------
@@ -103,43 +112,125 @@ def tokenize_corpus(
     Raises
     ------
     CorpusError
-        If the tokenizer gives no offsets, or not one document fits.
+        If the tokenizer gives no offsets or no tokens, takes too long, or not one document fits.
+    SettingError
+        If the window holds no text.
     """
+    bounds.check_window(window)
     if not tokenizer.is_fast:
         raise CorpusError("this model has no fast tokenizer, so tokens cannot be aligned with words")
-    rows: list[list[np.ndarray]] = []
-    total, n_too_long = 0, 0
-    counters = _Counters()
-    for document in documents:
-        encoded = tokenizer(document.text, return_offsets_mapping=True, add_special_tokens=False, verbose=False)
-        ids = np.asarray(encoded["input_ids"], dtype=np.int64)
-        if not len(ids):
-            continue
-        length = len(ids) + -(-len(ids) // (window - 1))
-        if n_tokens is not None and length > n_tokens:
-            n_too_long += 1
-            if not rows and n_too_long == patience:
+    rows = _Rows(tokenizer, window, annotate)
+    first_too_long: _Encoded | None = None
+    n_read = n_too_long = 0
+    for n_read, encoded in enumerate(_encoded(documents, tokenizer), 1):
+        n_more = _with_bos(len(encoded.ids), window)
+        if n_tokens is None or n_more <= n_tokens:
+            if n_tokens is not None and rows.n_tokens + n_more > n_tokens:
                 break
+            rows.add(encoded)
             continue
-        if n_tokens is not None and total + length > n_tokens:
+        n_too_long += 1
+        first_too_long = encoded if n_read == 1 else None
+        if not rows.n_tokens and n_too_long == patience:
             break
-        total += length
-        offsets = np.asarray(encoded["offset_mapping"], dtype=np.int64)
-        pieces = np.array([document.text[a:b] for a, b in offsets], dtype=object)
-        aligned = _align(annotate(document), offsets, counters)
-        rows.extend(_windows(ids, pieces, aligned, tokenizer, window, counters))
-        counters.document += 1
-    if not rows and n_too_long:
+    if n_read == 1 and first_too_long is not None and n_tokens is not None and n_tokens >= bounds.SMALLEST_WINDOW:
+        rows.add_beginning(first_too_long, n_tokens)
+    elif n_too_long and not rows.n_tokens:
         raise CorpusError(
-            f"no document has as few as {n_tokens:,} tokens (BOS counted; {n_too_long} tried); "
-            "raise --tokens, or cut plain text with --documents paragraph"
+            f"no document has as few as {n_tokens:,} tokens (BOS counted; {n_too_long:,} tried); raise --tokens, or cut plain "
+            "text with --documents paragraph"
         )
-    if not rows:
-        raise CorpusError("the corpus holds no text to extract")
-    if n_too_long:
+    elif n_too_long:
         _log.warning("%d document(s) left out: each has more than %d tokens", n_too_long, n_tokens)
-    columns = dict(zip(_COLUMNS, (np.concatenate(column) for column in zip(*rows, strict=True)), strict=True))
-    return TokenTable(**columns, is_scored=columns["position"] > 0)
+    return rows.table()
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """A document's tokens: ids, and the characters [start, stop) of each."""
+
+    document: CorpusDocument
+    ids: np.ndarray
+    offsets: np.ndarray
+
+
+def _encoded(documents: Iterable[CorpusDocument], tokenizer: PreTrainedTokenizerBase) -> Iterator[_Encoded]:
+    """The documents that have tokens."""
+    n_read = n_empty = 0
+    with DocumentEncoder(tokenizer) as encode:
+        for document in documents:
+            n_read += 1
+            ids, offsets = encode(document.text)
+            n_empty = 0 if len(ids) else n_empty + 1
+            if n_empty == bounds.TOKENLESS_DOCUMENTS:
+                break
+            if len(ids):
+                yield _Encoded(document, ids, offsets)
+    if not n_read:
+        raise CorpusError("the corpus holds no text to extract")
+    if n_empty in (n_read, bounds.TOKENLESS_DOCUMENTS):
+        raise CorpusError(
+            f"the tokenizer {tokenizer.name_or_path} gives no token for {n_empty:,} documents in a row; "
+            "does the model's folder have a tokenizer.json?"
+        )
+
+
+def _with_bos(n_tokens: int, window: int) -> int:
+    """Tokens of a document with the BOS of each of its windows."""
+    return n_tokens + -(-n_tokens // (window - 1))
+
+
+def _without_bos(n_tokens: int, window: int) -> int:
+    """The most tokens of a document that fit beside the BOS of their windows."""
+    n_windows, rest = divmod(n_tokens, window)
+    return n_windows * (window - 1) + max(rest - 1, 0)
+
+
+class _Rows:
+    """The token table as it grows, document by document."""
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, window: int, annotate: Callable[[CorpusDocument], CorpusDocument]
+    ) -> None:
+        self._tokenizer, self._window, self._annotate = tokenizer, window, annotate
+        self._rows: list[list[np.ndarray]] = []
+        self._counters = _Counters()
+        self.n_tokens = 0
+
+    def add(self, encoded: _Encoded, most: int | None = None) -> None:
+        """Take a document, or its words up to `most` tokens."""
+        text, offsets = encoded.document.text, encoded.offsets
+        aligned = _align(self._annotate(encoded.document), offsets, self._counters)
+        taken = slice(None if most is None else _word_end(aligned[1], most))
+        pieces = np.array([text[a:b] for a, b in offsets[taken]], dtype=object)
+        columns = [column[taken] for column in aligned]
+        self._rows.extend(_windows(encoded.ids[taken], pieces, columns, self._tokenizer, self._window, self._counters))
+        self._counters.document += 1
+        self.n_tokens += _with_bos(len(pieces), self._window)
+
+    def add_beginning(self, encoded: _Encoded, n_tokens: int) -> None:
+        """Take the words of a document that fit into `n_tokens`, and say so."""
+        most = _without_bos(n_tokens, self._window)
+        document, seen = encoded.document, slice(most + 1)  # the token after tells whether a word ends
+        line_end = document.text.find("\n", int(encoded.offsets[most, 1]))
+        if line_end >= 0 and not document.sentences:  # words of what follows need not be looked for
+            document = replace(document, text=document.text[:line_end])
+        self.add(_Encoded(document, encoded.ids[seen], encoded.offsets[seen]), most)
+        _log.warning(
+            "the corpus is a single document of %d tokens: its first %d are taken; --documents paragraph cuts plain text into more",
+            _with_bos(len(encoded.ids), self._window), self.n_tokens,
+        )  # fmt: skip
+
+    def table(self) -> TokenTable:
+        """All rows."""
+        columns = dict(zip(_COLUMNS, (np.concatenate(column) for column in zip(*self._rows, strict=True)), strict=True))
+        return TokenTable(**columns, is_scored=columns["position"] > 0)
+
+
+def _word_end(word: np.ndarray, most: int) -> int:
+    """The most tokens, up to `most`, after which no word goes on; `most` if there are none."""
+    ends = np.flatnonzero((word[1 : most + 1] != word[:most]) | (word[:most] == NO_WORD)) + 1
+    return int(ends[-1]) if len(ends) else most
 
 
 @dataclass

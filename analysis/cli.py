@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
 
+from actstore import bounds
+from actstore.errors import SettingError
 from actstore.selection import RULES
 from analysis.grammar import MARGIN
 from analysis.kernels.parallel import one_thread_a_product
@@ -57,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--fraction", type=_fraction, default=0.01, help="share of each layer called Wasserstein neurons (0.01)"
     )
-    command.add_argument("--random-seeds", type=_count, default=5, help="random control selections to write (5)")
+    command.add_argument("--random-seeds", type=_draws, default=5, help="random control selections to write, up to 1,000 (5)")
 
     command = commands.add_parser("pairs", help="signs and words of the similar pairs that neurons drive furthest apart")
     _add_selected(command)
@@ -151,3 +153,12 @@ def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
     return int(text)
+
+
+def _draws(text: str) -> int:
+    n_draws = _count(text)
+    try:
+        bounds.check("the number of draws", n_draws, 0, bounds.MOST_DRAWS)
+    except SettingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return n_draws

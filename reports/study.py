@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from actstore import bounds
 from actstore.design import CohortSpec, Design, Readouts, Text, conditions
 from actstore.errors import ActstoreError
 from actstore.preflight import check_corpus, check_design, check_model
@@ -26,11 +27,14 @@ class SelectionStudy:
     fraction : float
         Share of each layer.
     random_seeds : int
-        Random selections to write beside them.
+        Random selections to write beside them, 0 to 1,000.
     """
 
     fraction: float = 0.01
     random_seeds: int = 5
+
+    def __post_init__(self) -> None:
+        bounds.check("random_seeds", self.random_seeds, 0, bounds.MOST_DRAWS)
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,11 @@ class Study:
     text: Text = field(default_factory=Text)
     readouts: Readouts = field(default_factory=Readouts)
     ablations: tuple[AblationStudy, ...] = ()
+
+    def __post_init__(self) -> None:
+        bounds.check("tokens", self.tokens, 0, bounds.MOST_TOKENS)
+        bounds.check_window(self.window)
+        bounds.check("seed", self.seed, 0, bounds.LARGEST_SEED)
 
     @property
     def has_training(self) -> bool:

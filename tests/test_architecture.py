@@ -18,6 +18,7 @@ TORCH_FREE = {
     *(
         f"actstore.{name}"
         for name in (
+            "bounds",
             "checked",
             "errors",
             "files",
@@ -27,7 +28,10 @@ TORCH_FREE = {
             "schema",
             "selection",
             "settings",
-            "statistics",
+            "bounds",
+            "checked",
+            "errors",
+            "files",
             "store",
         )
     ),

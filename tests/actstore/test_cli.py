@@ -41,12 +41,17 @@ def test_models_lists_the_suite(capsys):
         (["--model", "pico-neox", "--layers", "2,7"], "layer 7 is out of range: the model has layers 0 to 3"),
         (["--model", "pico-neox", "--layers", "first"], "is not a layer or start:stop"),
         (["--model", "pico-neox", "--device", "cuda:9"], "device 'cuda:9' cannot be used"),
-        (["--model", "pico-neox", "--corpus", "{line}"], "no document has as few as 16,384 tokens"),
+        (["--model", "pico-neox", "--corpus", "{line}", "--documents", "line"], "no document has as few as 16,384 tokens"),
         (["--model", "pico-neox", "--corpus", "{latin}"], "is not UTF-8 (byte 3)"),
         (["--model", "pico-neox", "--corpus", "{line}", "--spacy", "xx_none"], "the pipeline xx_none is not installed"),
-        (["--model", "./nowhere"], "unknown model './nowhere'"),
+        (["--model", "./nowhere"], "model ./nowhere: no such file or folder"),
         (["--model", "x" * 300], "unknown model 'xxx"),
-        (["--model", "~nosuchuser/x"], "unknown model '~nosuchuser/x'"),
+        (["--model", "~nosuchuser/x"], "model ~nosuchuser/x: no such file or folder"),
+        (["--model", "runs/a/model"], "model runs/a/model: no such file or folder"),
+        (["--model", "mine.gguf"], "model mine.gguf: no such file or folder"),
+        (["--model", "pico-neox", "--corpus", "novel.txt"], "corpus novel.txt: no such file or folder"),
+        (["--model", "pico-neox", "--corpus", "texts/novel"], "corpus texts/novel: no such file or folder"),
+        (["--model", "pico-neox", "--tokens", "9" * 20], "tokens must be 1 to 100,000,000, got 99999999999999999999"),
         (["--model", "pico-neox", "--corpus", "x" * 300], "unknown corpus 'xxx"),
         (["--model", "pico-neox", "--device", "meta"], "device 'meta' holds no values"),
         (["--model", "pico-neox", "--discard-downloads", "--scheduler", "local"], "does not go with --scheduler"),
@@ -56,7 +61,7 @@ def test_models_lists_the_suite(capsys):
 def test_problems_are_one_line_with_exit_code_2(tmp_path, capsys, arguments, said):
     empty = tmp_path / "empty.txt"
     empty.write_text("")
-    (tmp_path / "line.txt").write_text("one giant line " * 20_000)
+    (tmp_path / "line.txt").write_text("\n".join(2 * ["one giant line " * 20_000]))
     (tmp_path / "latin.txt").write_bytes("caf\xe9".encode("latin-1"))
     for name in ("empty", "line", "latin"):
         arguments = [argument.replace(f"{{{name}}}", str(tmp_path / f"{name}.txt")) for argument in arguments]

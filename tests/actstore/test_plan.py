@@ -6,7 +6,7 @@ import pytest
 
 from actstore import layout, models
 from actstore.cli import main
-from actstore.errors import ActstoreError, CorpusError, UnknownNameError
+from actstore.errors import ActstoreError, CorpusError
 from actstore.extract import ExtractConfig, extract
 from actstore.plan import plan
 from tests.helpers import QUIET
@@ -68,7 +68,7 @@ def test_what_cannot_be_planned_without_a_download(tmp_path):
 def test_what_could_not_be_extracted_is_not_planned(tmp_path):
     with pytest.raises(CorpusError, match="--window 9000 exceeds the context of pythia-1b, 2048"):
         plan(ExtractConfig("pythia-1b", window=9000), tmp_path)
-    with pytest.raises(UnknownNameError, match=r"unknown corpus 'novel\.txt'"):
+    with pytest.raises(CorpusError, match=r"corpus novel\.txt: no such file or folder"):
         plan(ExtractConfig("pythia-1b", corpus="novel.txt"), tmp_path)
 
 

@@ -1,0 +1,72 @@
+"""Records of text files: a line of JSON within bounds, and text that can be written again.
+
+Owns what a record may hold; which fields it needs is said where it is used.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from actstore import bounds
+
+HALF_CHARACTER = "has half a character (a lone surrogate); mend its \\u escapes"
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_TOO_DEEP = f"nests deeper than {bounds.DEEPEST_JSON} levels; make the record flat"
+_TOO_LONG = f"has an integer of more than {bounds.LONGEST_INTEGER:,} digits; write it as text"
+
+
+class RecordError(ValueError):
+    """Why a record cannot be taken, as what follows the record's name."""
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > bounds.LONGEST_INTEGER:
+        raise RecordError(_TOO_LONG)
+    return int(digits)
+
+
+_DECODER = json.JSONDecoder(parse_int=_integer)
+
+
+def parse(line: str) -> Any:
+    """The value of a line of JSON.
+
+    Raises
+    ------
+    RecordError
+        If it is out of bounds.
+    ValueError
+        If it is no JSON.
+    """
+    try:
+        record = _DECODER.decode(line)
+    except RecursionError:
+        raise RecordError(_TOO_DEEP) from None
+    if not _is_flat(record):
+        raise RecordError(_TOO_DEEP)
+    return record
+
+
+def _is_flat(record: Any) -> bool:
+    """Whether arrays and objects lie within each other no deeper than they may."""
+    level = [record]
+    for _ in range(bounds.DEEPEST_JSON + 1):
+        level = [value for value in level if isinstance(value, (dict, list))]
+        if not level:
+            return True
+        level = [part for value in level for part in (value.values() if isinstance(value, dict) else value)]
+    return False
+
+
+def check_whole(text: str) -> None:
+    """Refuse text with half a character, which cannot be stored or tokenised.
+
+    Raises
+    ------
+    RecordError
+        If it has one.
+    """
+    if _LONE_SURROGATE.search(text):
+        raise RecordError(HALF_CHARACTER)
