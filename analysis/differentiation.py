@@ -164,7 +164,8 @@ def pair_labels(
         One row a (layer, feature, value): `n_top` and `n_similar` (occurrences in the furthest
         pairs of the layer's selected neurons, and in its similar pairs), `log_odds` (natural) of
         the first against the second, `beyond` (less its mean under permutation) with 95% bounds
-        from the spread there, `log_odds_rest` the same log-odds of the other neurons, `z`, `p_value`, and `q_value` over all rows (Benjamini and Hochberg).
+        from the spread there, `log_odds_rest` the same log-odds of the other neurons, `z`, `p_value`, and `q_value` over all
+        rows (Benjamini and Hochberg); `n_clusters` and `cluster` (tokens, which are what is permuted).
 
     Raises
     ------
@@ -196,7 +197,8 @@ def pair_labels(
     columns = ["layer", "feature", "value", "n_top", "n_similar", "log_odds", "beyond", "beyond_lower", "beyond_upper", "log_odds_rest", "z",
                "p_value"]  # fmt: skip
     table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
-    return table.assign(q_value=benjamini_hochberg(table["p_value"].to_numpy(dtype=float)))
+    q_value = benjamini_hochberg(table["p_value"].to_numpy(dtype=float))
+    return table.assign(q_value=q_value, n_clusters=layers.tokens.sizes[TOKEN], cluster="token")
 
 
 def cohort_table(found: xr.Dataset) -> pd.DataFrame:
@@ -211,7 +213,8 @@ def cohort_table(found: xr.Dataset) -> pd.DataFrame:
     -------
     DataFrame
         One row a (layer, cohort, pool, signs): `pair_frac` and, for the pool `similar`, nothing more;
-        for a baseline also `excess`, what similar pairs have beyond it; all with 95% bounds.
+        for a baseline also `excess`, what similar pairs have beyond it; all with 95% bounds; `n_neurons` of the cohort,
+        `n_clusters` and `cluster` (documents).
     """
     frames = []
     for name, column, dim in (("cohort_pair_frac", "pair_frac", "pool"), ("cohort_excess", "excess", "baseline")):
@@ -222,7 +225,9 @@ def cohort_table(found: xr.Dataset) -> pd.DataFrame:
         })  # fmt: skip
         kept = [LAYER, "cohort", dim, "signs"]
         frames.append(values.to_dataframe().reset_index()[[*kept, *map(str, values.data_vars)]].rename(columns={dim: "pool"}))
-    return frames[0].merge(frames[1], on=[LAYER, "cohort", "pool", "signs"], how="left")
+    table = frames[0].merge(frames[1], on=[LAYER, "cohort", "pool", "signs"], how="left")
+    table = table.merge(found["n_neurons"].to_dataframe().reset_index(), on=[LAYER, "cohort"], how="left")
+    return table.assign(n_clusters=found.attrs["n_clusters"], cluster=found.attrs["cluster"])
 
 
 def most_differentiated(

@@ -22,6 +22,8 @@ from analysis.kernels.clusters import LEAST_CLUSTERS
 from analysis.kernels.ranks import ranked
 from analysis.kernels.resampling import mean_replicates
 
+_LEAST_NEURONS = 5
+"""With fewer, bounds of a step cover too seldom (of two neurons 84% at best)."""
 ALL_LAYERS = -1
 """`layer` of a row over all layers."""
 OTHER_CHECKPOINT = "other_checkpoint"
@@ -84,9 +86,9 @@ def emergence(
         Doublings of 1 + step between the checkpoints that slopes are taken over; nearer ones are passed
         over: of an evenly spaced run the late ones, where noise over a small gap looks like a rise.
     n_replicates : int
-        Of the bootstrap over neurons.
+        Of the mean curve over neurons.
     seed : int
-        Of the bootstrap; a layer's bounds do not depend on the other layers.
+        Of the replicates; a layer's bounds do not depend on the other layers.
 
     Returns
     -------
@@ -98,8 +100,8 @@ def emergence(
         - `slope`: that rise per doubling of 1 + step; below 0 if the mean falls everywhere;
         - `half_rise_step`: the first checkpoint at which at least half of the way from the first mean to
           the last is done; NaN if the last is not above the first;
-        - `…_lower`, `…_upper`: 95% bounds of `step_to`, `slope` and `half_rise_step`; NaN for a single
-          neuron, and where the bound is that the mean never rises, which counts as later than any step;
+        - `…_lower`, `…_upper`: 95% bounds of `slope` (NaN for a single neuron), `step_to` and `half_rise_step` (NaN for fewer
+          than five neurons, and where the bound is that the mean never rises, which counts as later than any step);
         - `n_neurons`, which are the `n_clusters` of the `cluster` neuron.
 
     Raises
@@ -115,11 +117,11 @@ def emergence(
 
     .. math:: (m_{t'} - m_t) / (\log_2(1 + t') - \log_2(1 + t))
 
-    is largest. Bounds are percentiles over replicates of the cohort's mean curve, as wide as Student's t for so few
-    neurons (`analysis.kernels.resampling`); bounds of a step are checkpoints. Each replicate has its own steepest rise,
-    so `slope` and its bounds are those of a maximum, which noise raises; noise that all neurons share is not in the
-    bounds. `half_rise_step` takes no differences of neighbours and uses every checkpoint. Memory is of the order of
-    `n_replicates` · `n_neurons`.
+    is largest. Bounds of `slope` are Student's t over the neurons' slopes between these two steps; chosen as the largest,
+    it is raised by noise. Bounds of a step are checkpoints, percentiles over replicates of the cohort's mean curve that
+    vary as much as Student's t for so few neurons (`analysis.kernels.resampling`). Noise that all neurons share is in
+    none of them. `half_rise_step` takes no differences of neighbours and uses every checkpoint. Memory is of the order
+    of `n_replicates` · `n_neurons`.
 
     References
     ----------
@@ -321,15 +323,18 @@ def _emerged(
     """Row of `emergence` of the neurons of a cohort (checkpoint, neuron)."""
     n_neurons = values.shape[1]
     curves = values.mean(axis=1)[None]
-    if n_neurons >= LEAST_CLUSTERS:
+    if n_neurons >= _LEAST_NEURONS:
         curves = np.vstack([curves, mean_replicates(values.T, n_replicates, np.random.default_rng(seed))])
     found = _rises(curves, steps, least_gap)
     row = {name: of_curve[0] for name, of_curve in found.items()}
     tail = int(0.025 * n_replicates)
-    for name in ("step_to", "slope", "half_rise_step"):
+    for name in ("step_to", "half_rise_step"):
         ordered = np.sort(found[name][1:])  # NaN, never, comes last
         bounds = (ordered[tail], ordered[-1 - tail]) if len(ordered) else (np.nan, np.nan)
         row |= dict(zip((f"{name}_lower", f"{name}_upper"), bounds, strict=True))
+    first, last = (int(np.flatnonzero(steps == row[name])[0]) for name in ("step_from", "step_to"))
+    slopes = (values[last] - values[first]) / np.log2((1 + steps[last]) / (1 + steps[first]))
+    _, row["slope_lower"], row["slope_upper"] = _mean_with_bounds(slopes)
     return row | {"n_neurons": n_neurons}
 
 

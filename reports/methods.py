@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from actstore.design import PERPLEXITY_MATCHED, CohortSpec
+from reports.basis import few_clusters
 from reports.claims import text_limits, text_of
 from reports.pipeline import recorded_keys
 from reports.results import Results, Run
@@ -45,8 +46,8 @@ def methods(results: Results) -> list[str]:
     for name, run in results.ablations.items():
         found.append(_ablation(name, run, results))
     found.append(
-        "Intervals are 95%: percentile bootstraps over documents, over clusters of minimal pairs that share a sentence, over items, and over the seeds of "
-        "what is drawn; normal over neurons where a figure says so; cluster-robust for models of surprisal. Minimal pairs are scored by total "
+        "Intervals are 95%, by Student's t over clusters: documents, minimal pairs that share a sentence, items, neurons; and over the draws of what is "
+        "drawn at random. They allow for few and unequal clusters; n_clusters in every table says how many there were. Minimal pairs are scored by total "
         "log-probability after BOS; ties are counted apart. Adjusted p-values are Holm's unless a figure says otherwise."
     )
     return found
@@ -126,7 +127,8 @@ def limits(results: Results, missing: list[str]) -> list[str]:
         found.append(
             "The pico models are small and know one small grammar: what holds for them need not hold for large models."
         )
-    found.append("An interval of zero width means that no item changed in this sample, not that none could.")
+    found += few_clusters(results)
+    found.append("An interval of zero width means that nothing at all changed in this sample, not that nothing could.")
     found.append("One training run of each model: nothing here covers the variation between runs.")
     return found
 

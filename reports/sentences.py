@@ -19,9 +19,11 @@ def number(value: float, decimals: int = 3, signed: bool = False) -> str:
 
 
 def interval(row: pd.Series, name: str, decimals: int = 3, bounds: Sequence[str] = (), signed: bool | None = None) -> str:
-    """`estimate [lower, upper]`; with signs where it is a change."""
+    """`estimate [lower, upper]`; with signs where it is a change; says so where there is no interval."""
     lower, upper = bounds or (f"{name}_lower", f"{name}_upper")
     signed = name.startswith(("delta", "estimate", "interaction")) if signed is None else signed
+    if pd.isna(row[lower]) and pd.isna(row[upper]):
+        return f"{number(row[name], decimals, signed)} (no interval)"
     return f"{number(row[name], decimals, signed)} [{number(row[lower], decimals, signed)}, {number(row[upper], decimals, signed)}]"
 
 
@@ -34,6 +36,8 @@ def excludes(row: pd.Series, name: str, reference: float, bounds: Sequence[str] 
 def effect(row: pd.Series, name: str, reference: float, what: str, who: str, decimals: int = 3) -> str:
     """Whether something changes, in one clause."""
     shown = interval(row, name, decimals)
+    if pd.isna(row[f"{name}_lower"]):
+        return f"there is no telling whether {what} changes under {who}, from a single {row.get('cluster', 'cluster')}: {shown}"
     if row[f"{name}_lower"] == row[f"{name}_upper"] == reference:
         return f"nothing in {what} changes under {who}: {shown}"
     if not excludes(row, name, reference):

@@ -20,6 +20,8 @@ from reports.results import Results, Run, ablated, comparable
 from reports.sentences import interval, number, p_value
 
 _MOST_ROWS = 400
+_BASIS = ("n_clusters", "cluster")
+"""What intervals and tests rest on: the last columns of every table that has some."""
 
 
 @dataclass(frozen=True)
@@ -122,13 +124,14 @@ def page_tables(results: Results) -> Iterator[Table]:
             "n_gained",
             "delta_accuracy",
             "p",
+            "test",
             "p_adjusted",
             "intact_accuracy",
             "room",
         )
         yield _made(
             "paired-tests",
-            "Paired tests of minimal pairs (McNemar with clusters).",
+            "Paired tests of minimal pairs: McNemar's with clusters (sign flips), or t over draws where there are several.",
             table,
             f"{folder}/paired_tests.csv",
             columns,
@@ -182,7 +185,7 @@ def _selected(results: Results) -> Table:
 
 _WORDS = {
     "wasserstein_distance": "Wasserstein distance (SD)", "negative_wasserstein_frac": "share on negative side", "negative_frac": "negative",
-    "mapping_difficulty": "mapping difficulty", "apart": "kept apart most", "n_neurons": "neurons", "n_seeds": "seeds", "n_pairs": "pairs",
+    "mapping_difficulty": "mapping difficulty", "apart": "kept apart most", "n_neurons": "neurons", "n_seeds": "seeds", "n_pairs": "pairs", "n_clusters": "clusters",
     "n_ties": "ties", "n_items": "items", "perplexity_ratio": "ratio to intact", "delta_accuracy": "change", "delta_score": "change",
     "intact_accuracy": "intact", "intact_score": "intact", "room": "room to fall",
     "equivalence_bound": "no effect beyond", "p_adjusted": "p (Holm)", "robust_p_adjusted": "cluster-robust p (Holm)", "is_double": "double",
@@ -193,7 +196,7 @@ _WORDS = {
 
 
 def _made(key: str, caption: str, frame: pd.DataFrame, file: str, columns: Any) -> Table:
-    columns = [name for name in columns if name in frame or f"{name}_lower" in frame]
+    columns = [name for name in (*columns, *_BASIS) if name in frame or f"{name}_lower" in frame]
     frame = frame.loc[:, :]
     shown = frame if len(frame) <= _MOST_ROWS else _fewer(frame)
     if len(shown) < len(frame):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports.basis import basis
 from reports.claims import intact_readouts, text_of
 from reports.figures.curves import lines
 from reports.figures.intervals import interval_plot
@@ -47,8 +48,7 @@ def sweep(results: Results) -> Panel | None:
         drawn(draw, (7.5, 4.0)),
         "Lines with bands: perplexity relative to the intact model by share of ablated neurons, for each way of choosing them.",
         sentence(f"at {100 * largest:g}% of each layer the ratio is {listed(shown)}"),
-        f"{main_intervention(table)}; {text_of(run)}. Bands: 95% bootstrap over documents and, where neurons are drawn, seeds."
-        + unmatched,
+        f"{main_intervention(table)}; {text_of(run)}. {basis(table, what='Bands')}{unmatched}",
         _source(run),
     )
 
@@ -59,7 +59,7 @@ def perplexity(results: Results) -> Panel | None:
     if run is None:
         return None
     table = comparable(run.tables["perplexity"])
-    note = "Intervals: 95% bootstrap over documents and, where neurons are drawn, seeds." + caveat(table)
+    note = basis(table) + caveat(table)
     table = marked(table)
     colors = cohort_colors(dict(zip(table["cohort"], table["rule"], strict=True)))
     top = first_top(table).iloc[0]
@@ -154,7 +154,7 @@ def _interventions(
         ),
         f"Dots with intervals: perplexity ratio{' and change of accuracy' if len(accuracy) else ''} under each intervention on the selected neurons.",
         sentence(f"perplexity ratios of the top cohort: {listed(shown)}; {verdict}"),
-        f"{note} Intervals: 95% bootstrap over documents or pairs and, where neurons are drawn, seeds."
+        f"{note} {basis(table, *([accuracy] if len(accuracy) else []))}"
         + (
             f" Accuracy of the intact model: {listed(intact_readouts(run, table['checkpoint'].iloc[0]))}."
             if len(accuracy)
@@ -170,7 +170,7 @@ def relu(results: Results) -> Panel | None:
     if run is None:
         return None
     table = ablated(run.last("perplexity"))
-    note = f"{text_of(run)}. Intervals: 95% bootstrap over documents.{caveat(table)}"
+    note = f"{text_of(run)}. {basis(table)}{caveat(table)}"
     table = marked(table)
     colors = cohort_colors(dict(zip(table["cohort"], table["rule"], strict=True)))
     zero = table[table["intervention"] == "negative-zero"]

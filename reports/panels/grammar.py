@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports.basis import basis
 from reports.claims import intact, intact_readouts, room, with_intact
 from reports.figures.curves import lines, training_axis
 from reports.figures.intervals import interval_plot
@@ -53,8 +54,8 @@ def phenomena(results: Results) -> Panel | None:
         ),
         "Dots with intervals: change of minimal-pair accuracy against the intact model, by phenomenon and cohort.",
         sentence(said),
-        f"{int(whole['n_pairs'].sum()):,} pairs, macro-averaged over paradigms, by total log-probability; {int(whole['n_ties'].sum())} ties. Intervals: 95% "
-        "bootstrap over pairs within paradigms and, where neurons are drawn, seeds; not corrected for the number of phenomena (paired_tests.csv is, by Holm)."
+        f"{int(whole['n_pairs'].sum()):,} pairs, macro-averaged over paradigms, by total log-probability; {int(whole['n_ties'].sum())} ties. "
+        f"{basis(table)} Not corrected for the number of phenomena (paired_tests.csv is, by Holm)."
         + _without_room(parts.drop(hit.index))
         + unmatched,
         f"ablations/{run.name}/analysis/accuracy_by_phenomenon.csv",
@@ -104,7 +105,7 @@ def dissociation(results: Results) -> Panel | None:
         drawn(draw, (9.5, rows_high(max(intact["cohort"].nunique(), len(versus)), 2) + 0.3), ncols=2),
         "Left: fall in accuracy on minimal pairs and on other tasks by cohort. Right: the interaction of the top cohort against each control.",
         sentence(_dissociated(versus) + _beside(intact_readouts(run, int(n["checkpoint"])))),
-        f"{int(n['n_pairs']):,} pairs and {int(n['n_others']):,} other items. Cluster-robust tests, Holm over all comparisons; 95% intervals. A bound of "
+        f"{int(n['n_pairs']):,} pairs and {int(n['n_others']):,} other items. {basis(table)} Tests by the same, Holm over all comparisons. A bound of "
         "equivalence says how large an effect the data leave possible." + unmatched,
         f"ablations/{run.name}/analysis/dissociation.csv",
     )
@@ -185,7 +186,7 @@ def layers(results: Results) -> Panel | None:
         drawn(draw, (9.5, height), nrows=len(kinds), ncols=len(measures), squeeze=False),
         "Dots with intervals: perplexity ratio and change of accuracy when the neurons of some layers are ablated, one group at a time and cumulatively.",
         sentence("; ".join(said)) if alone else "No ablation of one group was run.",
-        f"{main_intervention(tables['perplexity'])}, {100 * tops['fraction'].iloc[0]:g}% of each layer. Intervals: 95% bootstrap.{caveat(tables['perplexity'])}",
+        f"{main_intervention(tables['perplexity'])}, {100 * tops['fraction'].iloc[0]:g}% of each layer. {basis(*tables.values())}{caveat(tables['perplexity'])}",
         listed([f"ablations/{run.name}/analysis/{name}.csv" for name, *_ in measures]),
     )
 
@@ -293,7 +294,7 @@ def over_training(results: Results) -> Panel | None:
         drawn(draw, (9.5, 3.9), ncols=len(measures), squeeze=False),
         "Lines with bands: perplexity ratio and change of accuracy under the ablation over training steps, by cohort.",
         sentence(f"{label} at the last step: {listed(shown)}; {where}{_intact_accuracy(run, measures)}"),
-        f"{main_intervention(rows)}, {100 * rows['fraction'].iloc[0]:g}% of each layer. Bands: 95% bootstrap, not corrected for the number of steps."
+        f"{main_intervention(rows)}, {100 * rows['fraction'].iloc[0]:g}% of each layer. {basis(*tables.values(), what='Bands')} Not corrected for the number of steps."
         + _steps_without_room(run)
         + caveat(tables["perplexity"]),
         listed([f"ablations/{run.name}/analysis/{name}.csv" for name, *_ in measures]),

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.dynamics import ALL_LAYERS
+from reports.basis import basis
 from reports.figures import neurons as figures
 from reports.panel import Panel, drawn
 from reports.results import Results
@@ -80,7 +81,7 @@ def difficulty(results: Results) -> Panel:
                 else ", and no layer's interval holds 0"
             )
         ),
-        f"{len(neurons):,} neurons; rank correlations by layer with 95% intervals are in rank_correlations.csv.",
+        f"{len(neurons):,} neurons; rank correlations by layer are in rank_correlations.csv. {basis(ranks, method='Fisher’s z')}",
         _source(results, "neurons", "rank_correlations"),
     )
 
@@ -109,7 +110,7 @@ def negative_share(results: Results) -> Panel | None:
             f"of the selected neurons' distance {number(top['mean'].min(), 2)} to {number(top['mean'].max(), 2)} (range over layers) falls on "
             f"negative pre-activations; it is more than the others' in {higher} of {len(top)} layers and less in {lower}, by intervals that do not overlap"
         ),
-        "Intervals: 95%, normal, over neurons.",
+        basis(table),
         _source(results, "negative_trajectory"),
     )
 
@@ -138,7 +139,7 @@ def shape(results: Results) -> Panel:
             f"shape explains {_how_much(float(worst['r2']))} of the ranking: |skewness|, kurtosis and bimodality together account for {number(explained['r2'].min(), 2)} to "
             f"{interval(worst, 'r2', 2)} of the rank variance, by layer, and |skewness| alone correlates at {number(skew.min(), 2)} to {number(skew.max(), 2)}"
         ),
-        "Adjusted R² of ranks with 95% bootstrap intervals over neurons (explained_by_shape.csv). A heavy tail alone makes a large distance.",
+        f"Adjusted R² of ranks (explained_by_shape.csv). {basis(explained, method='a jackknife')} A heavy tail alone makes a large distance.",
         _source(results, "neurons", "explained_by_shape", "rank_correlations"),
     )
 

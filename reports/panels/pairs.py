@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports.basis import basis
 from reports.figures import neurons as figures
 from reports.figures.intervals import interval_plot
 from reports.panel import Panel, drawn, rows_high
@@ -65,10 +66,16 @@ def signs(results: Results) -> Panel | None:
         "apart, by layer, for similar inputs and two baselines.",
         sentence(_excess(results.main)),
         "Wasserstein neurons only. Baselines: furthest pairs of dissimilar inputs matched on token frequency, position and spelling, and what "
-        "the neurons' sign frequencies alone predict (no fair null: a Gaussian neuron's furthest pairs are mostly mixed). Intervals: 95% "
-        "bootstrap over documents and neurons.",
+        "the neurons' sign frequencies alone predict (no fair null: a Gaussian neuron's furthest pairs are mostly mixed). "
+        f"{_basis(top)}",
         f"models/{results.main.name}/analysis/pair_signs.csv",
     )
+
+
+def _basis(table: pd.DataFrame) -> str:
+    """What the intervals of pair signs rest on: documents and neurons."""
+    low, high = (int(table["n_neurons"].agg(how)) for how in ("min", "max"))
+    return basis(table, also=f" and over {f'{low:,}' if low == high else f'{low:,} to {high:,}'} neurons")
 
 
 def _excess(run: Run) -> str:
@@ -125,8 +132,8 @@ def smooth_and_relu(results: Results) -> Panel | None:
         ),
         "Dots with intervals: excess of negative–negative pairs over matched pairs by model and layer, for Wasserstein neurons and others.",
         sentence(f"the excess of negative–negative pairs among Wasserstein neurons, range over layers: {listed(parts)}{_contrast(table, runs)}"),
-        "Of the pairs that each neuron drives furthest apart. The paper finds the excess in smooth models and not under a ReLU. Intervals: 95% "
-        "bootstrap over documents and neurons.",
+        "Of the pairs that each neuron drives furthest apart. The paper finds the excess in smooth models and not under a ReLU. "
+        f"{_basis(table)}",
         listed([f"models/{run.name}/analysis/pair_signs.csv" for run in runs]),
     )  # fmt: skip
 
@@ -173,6 +180,7 @@ def features(results: Results) -> Panel | None:
             f"{len(found)} of {len(rows)} (layer, part of speech) differ from chance at a false discovery rate of 5%; strongest: {listed(said)}"
             if len(found) else "no part of speech is over- or under-represented beyond chance at a false discovery rate of 5%"
         ),
-        "Against neurons whose values are permuted over tokens (Benjamini–Hochberg over features, values and layers); relations and words are in pair_labels.csv.",
+        f"{basis(rows, method='as far as they spread when the neurons’ values are permuted')} Tests by the same, Benjamini–Hochberg over features, values and "
+        "layers; relations and words are in pair_labels.csv.",
         f"models/{results.main.name}/analysis/pair_labels.csv",
     )  # fmt: skip

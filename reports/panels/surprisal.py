@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from reports.basis import basis
 from reports.figures.curves import lines, training_axis
 from reports.figures.intervals import interval_plot, quantile_plot, spread_plot
 from reports.matching import caveat, marked
@@ -44,7 +45,7 @@ def upos(results: Results) -> Panel | None:
         "Dots with intervals: expected change of a word's surprisal by universal part of speech and cohort, at the mean word.",
         sentence(said),
         f"{_fit(run, 'upos')} Marginal means of a mixed model with log frequency, position, number of pieces and crossed random effects of word type and "
-        "document. Intervals: 95%, cluster-robust (documents and word types); not corrected for the number of classes."
+        f"document. {basis(table, method='cluster-robust', also=' and over word types')} Not corrected for the number of classes."
         + unmatched,
         f"ablations/{run.name}/analysis/surprisal_means.csv",
     )  # fmt: skip
@@ -74,7 +75,7 @@ def contrasts(results: Results) -> Panel | None:
         ),
         "Dots with intervals: change of surprisal under the top cohort less that under each control, for scaffolding and content words.",
         sentence(_scaffolding(table)),
-        f"{_fit(run, 'word_class')} Scaffolding: DET, ADP, AUX, PART, PRON, CCONJ, SCONJ, PUNCT. p-values are cluster-robust, Holm over all rows."
+        f"{_fit(run, 'word_class')} Scaffolding: DET, ADP, AUX, PART, PRON, CCONJ, SCONJ, PUNCT. {basis(table, method='cluster-robust', also=' and over word types')} p-values by the same, Holm over all rows."
         + unmatched,
         f"ablations/{run.name}/analysis/surprisal_contrasts.csv",
     )  # fmt: skip
@@ -146,8 +147,8 @@ def curves(results: Results) -> Panel | None:
         drawn(draw, (9.5, 3.9), ncols=len(levels), sharey=True),
         "Lines with bands: expected change of surprisal over training steps by cohort, one panel for scaffolding and one for content words.",
         sentence(f"at the last step {'; '.join(shown)}"),
-        "One mixed model with a mean for every cell. Bands: 95%, cluster-robust; not corrected for the number of steps."
-        + unmatched,
+        f"One mixed model with a mean for every cell. {basis(table, what='Bands', method='cluster-robust', also=' and over word types')} Not corrected for "
+        "the number of steps." + unmatched,
         f"ablations/{run.name}/analysis/surprisal_over_checkpoint.csv",
     )
 

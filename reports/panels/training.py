@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.dynamics import ALL_LAYERS
+from reports.basis import basis
 from reports.figures.curves import by_layer, lines, training_axis
 from reports.panel import Panel, drawn
 from reports.results import Results, Run
@@ -45,7 +46,7 @@ def distances(results: Results) -> Panel | None:
         "Lines: mean Wasserstein distance of a cohort (solid) and of all other neurons (dashed) by layer and training step.",
         sentence(said),
         "A cohort is chosen for being far out at its own checkpoint, so its rise towards it is partly selection; the cohort frozen early shows what "
-        "stays. Bands and intervals: 95%, over neurons; in the sentence those of all layers. Checkpoints whose weights repeat an earlier one are left out.",
+        f"stays. {basis(table, what='Bands and intervals')} In the sentence those of all layers. Checkpoints whose weights repeat an earlier one are left out.",
         f"models/{results.main.name}/analysis/cohorts.csv",
     )  # fmt: skip
 
@@ -68,7 +69,7 @@ def weights(results: Results) -> Panel | None:
         drawn(lambda ax: by_layer(table, "cosine dissimilarity\nto the final weights", ax), (8.5, 4.0)),
         "Lines: mean cosine dissimilarity of neurons' input weights to their final ones, by layer and training step, cohort and rest.",
         sentence(f"half of the cohort's change of direction is done by step {min(half)} to {max(half)} (range over layers)"),
-        "One less the cosine between a neuron's weights then and at the last checkpoint. Bands: 95% normal interval over neurons.",
+        "One less the cosine between a neuron's weights then and at the last checkpoint. " + basis(table, what="Bands"),
         f"models/{results.main.name}/analysis/weights.csv",
     )
 
@@ -107,8 +108,8 @@ def grammar(results: Results) -> Panel | None:
         sentence(
             f"the cohort's mean distance goes {_from_to(distance, 'mean')} SD{_steepest(results.main, last)}; {listed(said)}"
         ),
-        f"{accuracy['checkpoint'].nunique()} checkpoints of one training run: that curves rise together is no evidence that one needs the other. Bands and "
-        "intervals: 95%; of the distance over the cohort's neurons in all layers, of the accuracy, macro-averaged over paradigms, a bootstrap. The line is chance.",
+        f"{accuracy['checkpoint'].nunique()} checkpoints of one training run: that curves rise together is no evidence that one needs the other. "
+        f"{basis(distance, accuracy, what='Bands and intervals')} The distance is of the cohort in all layers, the accuracy macro-averaged over paradigms; the line is chance.",
         listed(
             [f"models/{results.main.name}/analysis/cohorts.csv", f"ablations/{run.name}/analysis/accuracy_by_phenomenon.csv"]
         ),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import t
 
 from actstore.errors import SelectionError
 from actstore.schema import Selection
@@ -61,6 +62,36 @@ def test_signs_by_brute_force():
     )
     bounds = found["cohort_pair_frac_bounds"].values
     assert (bounds[..., 0] <= bounds[..., 1]).all()
+    table = cohort_table(found)
+    assert (table["n_clusters"].unique().tolist(), table["cluster"].unique().tolist()) == ([30], ["document"])
+    assert table.groupby("cohort")["n_neurons"].first().to_dict() == {"rest": N_NEURONS - 1, "top": 1}
+
+
+def test_bounds_by_leaving_documents_out():
+    """Documents of one length: the jackknife over them, with the pairs held, agrees with the interval of one neuron."""
+    store = made(4)
+    pairs = find_pairs(store, n_neighbours=3)
+    found = pair_differentiation(store, pairs, selection({0: (1,)}), n_top=200, n_permutations=0)
+    there = pairs["matched_a"].values[0] != NO_PAIR
+    v, document = store["preactivation"].values[0, :, 1], store["document"].values
+    a, b = (pairs[f"token_{side}"].values[0][there] for side in "ab")
+    top = np.argsort(-np.abs(v[a] - v[b]))[:200]
+    is_mixed = (v[a[top]] < 0) ^ (v[b[top]] < 0)
+    ends = np.stack([document[a[top]], document[b[top]]])
+    without = np.array([is_mixed[(ends != d).all(axis=0)].mean() for d in range(30)])
+    error = np.sqrt(29 / 30 * ((without - without.mean()) ** 2).sum())
+    lower, upper = found["cohort_pair_frac_bounds"].sel(cohort="top", pool="similar", signs="PN").values[0]
+    assert upper - lower == pytest.approx(2 * t.ppf(0.975, 29) * error, rel=0.1)
+
+
+def test_one_document_has_no_bounds():
+    store = made()
+    store["document"].values[:] = 0
+    pairs = find_pairs(store, n_neighbours=3)
+    found = pair_differentiation(store, pairs, selection({0: (1, 2)}), n_top=40, n_permutations=0)
+    assert np.isfinite(found["cohort_excess"]).all()
+    assert np.isnan(found["cohort_excess_bounds"]).all()
+    assert np.isnan(found["cohort_difference_bounds"]).all()
 
 
 def planted():

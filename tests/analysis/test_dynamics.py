@@ -89,19 +89,33 @@ def test_steepness_is_per_doubling():
 def test_bounds_of_a_slope_between_two_steps_are_student_s():
     """With two checkpoints the slope is a mean over neurons: its interval is the exact one, of five neurons."""
     heights = [1.0, 2.0, 2.5, 4.0, 7.0]
-    row = emergence(*curves(*([0, height] for height in heights), steps=(0, 1)), n_replicates=40_000).iloc[0]
+    row = emergence(*curves(*([0, height] for height in heights), steps=(0, 1))).iloc[0]
     reach = t.ppf(0.975, 4) * np.std(heights, ddof=1) / np.sqrt(5)
     assert row["slope"] == pytest.approx(np.mean(heights))
-    np.testing.assert_allclose([row["slope_lower"], row["slope_upper"]], np.mean(heights) + reach * np.array([-1, 1]), rtol=0.1)
+    np.testing.assert_allclose([row["slope_lower"], row["slope_upper"]], np.mean(heights) + reach * np.array([-1, 1]))
     assert (row["n_clusters"], row["cluster"]) == (5, "neuron")
+
+
+def test_bounds_of_a_step_are_those_of_the_cohorts_mean_curve():
+    """Half of the neurons rise early and half late: the mean's half may be done at any of three checkpoints."""
+    early, late = [0, 8, 8, 8], [0, 0, 1, 9]
+    row = emergence(*curves(*[early] * 4, *[late] * 4)).iloc[0]
+    assert row[["step_to", "half_rise_step"]].tolist() == [1, 3]
+    assert row[["step_to_lower", "half_rise_step_lower"]].tolist() == [1, 1]
+    assert row[["step_to_upper", "half_rise_step_upper"]].tolist() == [7, 7]
+    alike = emergence(*curves(*[early] * 5)).iloc[0]
+    assert alike[["step_to_lower", "step_to_upper", "half_rise_step_lower", "half_rise_step_upper"]].tolist() == [1] * 4
+    few = emergence(*curves(*[early] * 4)).iloc[0]
+    assert few[["step_to_lower", "step_to_upper", "half_rise_step_lower", "half_rise_step_upper"]].isna().all()
+    assert few["slope_lower"] == few["slope_upper"] == 8
 
 
 def test_what_never_rises_has_no_half():
     rising, falling = [0, 1, 2, 5], [3, 2, 1, 0]
-    row = emergence(*curves(rising, falling)).iloc[0]
-    assert row["half_rise_step"] == row["half_rise_step_lower"] == 7
+    row = emergence(*curves(*[rising] * 3, *[falling] * 3)).iloc[0]
+    assert row["half_rise_step"] == 7
     assert np.isnan(row["half_rise_step_upper"])
-    row = emergence(*curves(falling, falling)).iloc[0]
+    row = emergence(*curves(*[falling] * 6)).iloc[0]
     assert row[["half_rise_step", "half_rise_step_lower", "half_rise_step_upper"]].isna().all()
     assert row["slope"] == row["slope_upper"] == -1
 

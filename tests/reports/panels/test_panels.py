@@ -7,6 +7,7 @@ import pytest
 
 from actstore.design import CohortSpec, Design
 from actstore.schema import Selection
+from reports.basis import few_clusters
 from reports.methods import limits, methods
 from reports.panels import ablation, grammar, pairs, sections, surprisal, training
 from reports.results import Results, Run
@@ -22,6 +23,8 @@ LABELS = {
     "is_matched": -1,
     "n_neurons": 4,
     "n_seeds": 1,
+    "n_clusters": 40,
+    "cluster": "document",
 }
 
 
@@ -98,6 +101,48 @@ def names_of(panel, axes=0):
 
 CONTROLLED = {TOP: (1.2, 1.1, 1.3), ("negative-zero", MATCHED): (1.2, 1.1, 1.3), ("negative-zero", UNMATCHED): (1.1, 1.0, 1.2)}
 CAVEAT = f"Not matched within tolerance: {UNMATCHED}; the nearest is shown and no verdict rests on it."
+
+
+def test_perplexity_says_how_many_documents_and_draws_there_were():
+    table = perplexity({TOP: (1.2, 1.1, 1.3), RANDOM: (1.0, 0.99, 1.01)}).assign(n_clusters=40)
+    table.loc[table["rule"] == "random", "n_seeds"] = 5
+    note = ablation.perplexity(made({"a": {"perplexity": table}})).note
+    assert note.endswith("Intervals: 95%, Student's t over 40 documents and, where neurons were drawn at random, over 5 draws.")
+    few = ablation.perplexity(made({"a": {"perplexity": table.assign(n_clusters=2)}})).note
+    assert few.endswith("Few: 2 documents.")
+
+
+def test_one_document_gives_no_verdict():
+    table = perplexity({TOP: (1.2, float("nan"), float("nan"))}).assign(n_clusters=1)
+    table[["perplexity_ratio_lower", "perplexity_ratio_upper"]] = float("nan")
+    panel = ablation.perplexity(made({"a": {"perplexity": table}}))
+    assert panel.finding.startswith(
+        "There is no telling whether perplexity changes under negative-zero of top-0.01, from a single document: 1.2000 (no interval)"
+    )
+    assert panel.note.endswith("Intervals: 95%, Student's t over 1 document. No interval where there is a single document.")
+
+
+def test_limits_list_what_rests_on_few_clusters():
+    table = perplexity({TOP: (1.2, 1.1, 1.3), RANDOM: (1.0, 0.99, 1.01)}).assign(n_clusters=2)
+    tests = pd.DataFrame(
+        {"phenomenon": ["binding", "all"], "least_p": [0.25, 0.001], "n_clusters": [3, 50], "cluster": "minimal-pair cluster"}
+    )
+    many = pd.DataFrame({"n_clusters": [50], "cluster": "item"})
+    results = made(
+        {"a": {"perplexity": table, "paired_tests": tests, "probes": many}},
+        cohorts=pd.DataFrame({"n_clusters": [5], "cluster": "neuron"}),
+    )
+    found = few_clusters(results)
+    assert found[0].startswith("Few clusters in model “m”: cohorts (as few as 5 neurons).")
+    assert found[1].startswith(
+        "Few clusters in ablation “a”: perplexity (as few as 2 documents); paired_tests (as few as 3 minimal-pair clusters)."
+    )
+    assert "In “a” a random control was drawn once: its intervals are of this draw, not of such draws." in found
+    assert "In “a” paired tests of binding cannot be significant, whatever happens: too few clusters." in found
+    table = table.assign(n_clusters=200, n_seeds=5)
+    found = few_clusters(made({"a": {"perplexity": table}}))
+    assert found == ["In “a” random controls rest on 5 draws: 5 are few, and intervals are as wide as that."]
+    assert few_clusters(made({"a": {"perplexity": table.assign(n_seeds=20)}})) == []
 
 
 def test_an_unmatched_control_is_marked_in_the_figure_the_sentence_and_the_caption():
@@ -395,6 +440,9 @@ def signs_table(top, rest):
                     "pair_frac": 0.3,
                     "pair_frac_lower": 0.2,
                     "pair_frac_upper": 0.4,
+                    "n_neurons": 5,
+                    "n_clusters": 12,
+                    "cluster": "document",
                 }
                 known = pool == "matched"
                 rows.append(
@@ -415,6 +463,8 @@ def test_an_excess_of_negative_pairs_is_special_only_beyond_the_rest():
     assert pairs.signs(less).finding.endswith("in 1 less so for Wasserstein neurons than for the rest.")
     common = made(pair_signs=signs_table((0.5, 0.4, 0.6), (0.5, 0.45, 0.55)))
     assert "no evidence that it is special to them" in pairs.signs(common).finding
+    said = "Intervals: 95%, Student's t over 12 documents and over 5 neurons. Few: 12 documents."
+    assert pairs.signs(common).note.endswith(said)
 
 
 def test_smooth_and_relu_compare_models():
@@ -439,6 +489,9 @@ def surprisal_tables(scaffolding, p, against="random-0.01"):
         "condition": "negative-zero/top-0.01",
         "against": f"negative-zero/{against}",
         "is_matched": -1,
+        "n_draws": 5,
+        "n_clusters": 12,
+        "cluster": "document",
     }
     bounds = {"estimate": estimate, "robust_lower": lower, "robust_upper": upper, "robust_p_adjusted": p}
     contrasts = pd.DataFrame([{**row, **bounds, "by": "word_class", "level": level} for level in ("scaffolding", "content")])
@@ -461,6 +514,13 @@ def test_scaffolding_words_suffer_only_where_the_corrected_test_says_so():
     assert found.startswith("There is no evidence that scaffolding words suffer more")
     found = surprisal.upos(made({"a": surprisal_tables((0.2, 0.1, 0.3), 0.01)})).finding
     assert found.startswith("Under the top cohort 2 of 2 parts of speech have an interval without 0; largest DET +0.200")
+
+
+def test_surprisal_says_what_its_intervals_rest_on():
+    said = "Intervals: 95%, cluster-robust over 12 documents and over word types and, where neurons were drawn at random, over 5 draws. Few: 12 documents."
+    results = made({"a": surprisal_tables((0.2, 0.1, 0.3), 0.01)})
+    assert said in surprisal.contrasts(results).note
+    assert said in surprisal.upos(results).note
 
 
 def test_scaffolding_is_not_said_to_suffer_on_an_unmatched_control():
@@ -523,8 +583,9 @@ def test_panels_without_their_tables_are_left_out_and_named():
         "excess_kurtosis": [0.0, 1], "negative_wasserstein_frac": [0.5, 0.6], "negative_frac": [0.5, 0.5],
     })  # fmt: skip
     ranks = pd.DataFrame({"checkpoint": 5, "layer": [0, 0], "statistic": ["mapping_difficulty", "abs_skewness"], "rank_correlation": 0.5,
-                          "rank_correlation_lower": 0.4, "rank_correlation_upper": 0.6})  # fmt: skip
-    explained = pd.DataFrame({"checkpoint": [5], "layer": [0], "r2": [0.5], "r2_lower": [0.4], "r2_upper": [0.6]})
+                          "rank_correlation_lower": 0.4, "rank_correlation_upper": 0.6, "n_clusters": 512, "cluster": "neuron"})  # fmt: skip
+    explained = pd.DataFrame({"checkpoint": [5], "layer": [0], "r2": [0.5], "r2_lower": [0.4], "r2_upper": [0.6], "n_clusters": 512,
+                              "cluster": "neuron"})  # fmt: skip
     trajectory = pd.DataFrame({"checkpoint": 5, "layer": [0, 1, -1], "cohort": "rest", "mean": [0.1, 0.4, 0.2], "mean_lower": [0, 0, 0.15],
                                "mean_upper": [1, 1, 0.25]})  # fmt: skip
     histogram = pd.DataFrame(
@@ -569,7 +630,12 @@ def trajectories():
         {"checkpoint": step, "rule": "none", "phenomenon": "all", "benchmark": "pairs", "accuracy": value,
          "accuracy_lower": value - 0.01, "accuracy_upper": value + 0.01} for step, value in ((8, 0.9), (0, 0.5))
     ]  # fmt: skip
-    return pd.DataFrame(rows), pd.DataFrame(emerged), pd.DataFrame(accuracy)
+    over_pairs = {"n_clusters": 100, "cluster": "minimal-pair cluster"}
+    return (
+        pd.DataFrame(rows).assign(n_clusters=10, cluster="neuron"),
+        pd.DataFrame(emerged),
+        pd.DataFrame(accuracy).assign(**over_pairs),
+    )
 
 
 def test_a_mean_over_layers_is_drawn_with_its_own_interval():
@@ -584,6 +650,7 @@ def test_a_mean_over_layers_is_drawn_with_its_own_interval():
     assert set(band[:, 1].round(3)) == {0.25, 0.35, 0.45, 0.55, 0.65}
     falling = made({"a": {"accuracy_by_phenomenon": accuracy}}, cohorts=cohorts, emergence=emerged.assign(slope=-0.1))
     assert "steeply" not in training.grammar(falling).finding
+    assert "Bands and intervals: 95%, Student's t over 10 neurons and 100 minimal-pair clusters. Few: 10 neurons." in panel.note
     said = training.distances(results).finding
     assert "chosen at the end goes from 0.300 [0.250, 0.350] to 0.600 [0.550, 0.650] SD" in said
     assert "frozen at step 4 from 0.200 [0.150, 0.250] to 0.500 [0.450, 0.550] SD" in said
