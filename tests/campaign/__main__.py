@@ -14,11 +14,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.campaign import flips, kills
+from tests.campaign import flips, inputs, kills, pairs_of_processes, power_loss
 from tests.campaign.children import warm_up
 from tests.campaign.trials import Part, Tally, run_part
 
-PARTS: dict[str, tuple[Part, int]] = {"kills": (kills.PART, 500), "flips": (flips.PART, 2000)}
+PARTS: dict[str, tuple[Part, int]] = {
+    "kills": (kills.PART, 500),
+    "flips": (flips.PART, 2000),
+    "inputs": (inputs.PART, 2000),
+    "pairs": (pairs_of_processes.PART, 200),
+    "crashes": (power_loss.PART, 300),
+}
 """Option → the part, and how many harms its long form tries."""
 
 

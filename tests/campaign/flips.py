@@ -166,8 +166,10 @@ class _Readers:
         from analysis.results import load_dataset, load_table
 
         if self._path.suffix == ".zarr":
-            return {"": lambda: _values(open_store(self._path).load())}
-        ways: dict[str, Callable[[], object]] = {"entanglement.zarr": lambda: _values(load_dataset(self._path, "entanglement"))}
+            return {"": lambda: values_of(open_store(self._path).load())}
+        ways: dict[str, Callable[[], object]] = {
+            "entanglement.zarr": lambda: values_of(load_dataset(self._path, "entanglement"))
+        }
         for table in sorted(self._path.glob("*.csv")):
             ways[table.name] = lambda table=table: load_table(table).to_csv()
         for file in sorted((self._path / "selections").glob("*.json")):
@@ -203,7 +205,7 @@ def _is_noticed(path: Path) -> bool:
     return True
 
 
-def _values(dataset: Any) -> dict[str, object]:
+def values_of(dataset: Any) -> dict[str, object]:
     """All values and labels of a dataset, comparable."""
     arrays = {str(name): array.values for name, array in dataset.variables.items()}
     return {name: values.tolist() if values.dtype.kind == "O" else values.tobytes() for name, values in arrays.items()}

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.campaign.children import Child, command, fresh
 from tests.campaign.trials import contents
 
-_DESIGN = """model = "pico-neox"
+DESIGN = """model = "pico-neox"
 checkpoints = "64,4000"
 statistics = "in/results/entanglement.zarr"
 
@@ -30,7 +30,7 @@ rule = "top"
 rule = "random"
 seeds = 2
 """
-_STUDY = """name = "s"
+STUDY = """name = "s"
 models = ["pico-neox"]
 checkpoints = "64,4000"
 tokens = 260
@@ -126,8 +126,8 @@ def make_base(base: Path) -> None:
     """A store, its results and an ablation, which the commands start from."""
     base.mkdir()
     (base / "in").symlink_to(".")
-    (base / "design.toml").write_text(_DESIGN)
-    (base / "study.toml").write_text(_STUDY)
+    (base / "design.toml").write_text(DESIGN)
+    (base / "study.toml").write_text(STUDY)
     for program, arguments in _BASE:
         must(command(program, arguments, base))
 
