@@ -1,0 +1,234 @@
+"""Commands in child processes of a warm parent.
+
+Owns forking: a child begins with all modules imported, in a folder of its own, with its output in
+files, and can be signalled, timed and bounded in memory. The parent never computes: it has no
+threads, so that forking is safe.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent.parent
+PROGRAMS = {
+    "actstore": "actstore.cli", "analysis": "analysis.__main__", "reports": "reports.__main__", "build": "reports.build",
+}  # fmt: skip
+_WARM = (
+    "torch", "transformers.models.gpt_neox.modeling_gpt_neox", "transformers.models.auto.modeling_auto",
+    "transformers.models.auto.tokenization_auto", "matplotlib.pyplot", "formulaic", "statsmodels.api", "zarr", "xarray",
+    "pandas", "scipy.stats", "actstore.ablate", "actstore.store", "actstore.plan", *PROGRAMS.values(),
+)  # fmt: skip
+SHARD_TOKENS = 64
+TIMEOUT = 120.0
+
+
+def small_shards() -> None:
+    """Several blocks in a small store."""
+    from actstore import block, layout
+
+    layout._SHARD_TOKENS, block._MAX_PIECE_TOKENS = SHARD_TOKENS, SHARD_TOKENS
+
+
+def warm_up() -> None:
+    """Import all that the commands need, so that children start at once."""
+    os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "MPLBACKEND": "Agg"}
+    for name in _WARM:
+        importlib.import_module(name)
+    import torch
+
+    torch.set_num_threads(1)
+    small_shards()
+    names = [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
+    if len(names) - names.count("jemalloc_bg_thd") > 1:  # that one is made for forks
+        raise RuntimeError(f"the parent has threads ({', '.join(names)}); set OPENBLAS_NUM_THREADS=1")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended: its exit code (minus the signal's number if one ended it) and what it wrote."""
+
+    code: int
+    out: str
+    error: str
+    seconds: float
+    peak: int
+    """Greatest resident memory in bytes."""
+    timed_out: bool = False
+
+    @property
+    def is_clean(self) -> bool:
+        """Success, or a refusal in one line."""
+        lines = [line for line in self.error.splitlines() if line.strip()]
+        return self.code == 0 or (self.code == 2 and len(lines) == 1)
+
+    @property
+    def story(self) -> str:
+        """In one line, for the list of failures."""
+        if self.timed_out:
+            return f"no end after {self.seconds:.0f} s"
+        lines = self.error.strip().splitlines() or [""]
+        shown = lines[-1] if "Traceback" in self.error else " / ".join(lines)
+        return f"exit {self.code}{' with a traceback' if 'Traceback' in self.error else ''}: {shown[:300]}"
+
+
+class Child:
+    """A running child."""
+
+    def __init__(self, pid: int, log: Path) -> None:
+        self.pid, self._log, self._began = pid, log, time.monotonic()
+
+    def signal(self, number: int, *, group: bool = False) -> bool:
+        """Send a signal; whether it was still running."""
+        if self._reaped() is not None:
+            return False
+        (os.killpg if group else os.kill)(self.pid, number)
+        return True
+
+    def _reaped(self) -> tuple[int, Any] | None:
+        if not hasattr(self, "_status"):
+            pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+            if pid == 0:
+                return None
+            self._status = (os.waitstatus_to_exitcode(status), usage)
+        return self._status
+
+    def wait(self, timeout: float = TIMEOUT) -> Ended:
+        """Wait for its end; after `timeout` seconds it is killed, with all that it started."""
+        timed_out = False
+        while (state := self._reaped()) is None:
+            if not timed_out and time.monotonic() - self._began > timeout:
+                timed_out = True
+                os.killpg(self.pid, signal.SIGKILL)
+            time.sleep(0.002)
+        texts = [self._log.with_suffix(end).read_text(errors="replace") for end in (".out", ".err")]
+        code, usage = state
+        return Ended(code, *texts, time.monotonic() - self._began, usage.ru_maxrss * 1024, timed_out)
+
+
+def start(action: Callable[[], int | None], folder: Path, memory: int | None = None) -> Child:
+    """Fork; the child runs `action` in a folder and exits with what it returns.
+
+    Parameters
+    ----------
+    action : callable
+    folder : Path
+        Working folder of the child.
+    memory : int, optional
+        Bytes of address space that the child may take beyond the parent's.
+    """
+    log = Path(tempfile.mkdtemp(prefix="log-", dir=os.environ["CAMPAIGN_LOGS"])) / "child.x"
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return Child(pid, log)
+    code = 1
+    try:
+        _settle(folder, log, memory)
+        code = int(action() or 0)
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1 if error.code else 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
+    raise AssertionError
+
+
+def _settle(folder: Path, log: Path, memory: int | None) -> None:
+    """Make a forked child like a process that a shell started."""
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.chdir(folder)
+    for target, name in ((0, os.devnull), (1, log.with_suffix(".out")), (2, log.with_suffix(".err"))):
+        os.dup2(os.open(name, os.O_RDWR | os.O_CREAT, 0o666), target)
+    if memory is not None:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        bound = pages * resource.getpagesize() + memory
+        resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+
+
+def main_of(program: str) -> Callable[[Sequence[str]], int]:
+    """The entry of one of the programs."""
+    entry: Callable[[Sequence[str]], int] = importlib.import_module(PROGRAMS[program]).main
+    return entry
+
+
+def command(program: str, arguments: Sequence[str], folder: Path, **bounds: Any) -> Child:
+    """One of the programs in a child."""
+
+    def action() -> int:
+        sys.argv = [program, *arguments]
+        subprocess.run = _forked_step  # type: ignore[assignment]
+        return main_of(program)(list(arguments))
+
+    return start(action, folder, **bounds)
+
+
+_run = subprocess.run
+
+
+def _forked_step(arguments: Sequence[str], **options: Any) -> subprocess.CompletedProcess[Any]:
+    """A step of a study, `python -m MODULE …`, in a fork of the warm process; all else as it is."""
+    parts = [str(part) for part in arguments]
+    module = parts[parts.index("-m") + 1] if "-m" in parts else ""
+    names = {module_name.removesuffix(".__main__"): name for name, module_name in PROGRAMS.items()}
+    if module not in names:
+        return _run(arguments, **options)
+    pid = os.fork()
+    if not pid:
+        code = 1
+        try:
+            code = main_of(names[module])(parts[parts.index("-m") + 2 :])
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else 1
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+    _, status = os.waitpid(pid, 0)
+    return subprocess.CompletedProcess(parts, os.waitstatus_to_exitcode(status))
+
+
+def fresh(program: str, arguments: Sequence[str], folder: Path) -> Child:
+    """The same in a new interpreter, imports and all."""
+
+    def action() -> int:
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        parts = [sys.executable, "-m", "tests.campaign.fresh", program, *arguments]
+        os.execve(sys.executable, parts, environment)
+        return 1
+
+    return start(action, folder)
+
+
+def value_of(action: Callable[[], Any], folder: Path, timeout: float = TIMEOUT) -> Any:
+    """What an action returns that is run in a child; a RuntimeError if it fails."""
+    with tempfile.NamedTemporaryFile(dir=os.environ["CAMPAIGN_LOGS"]) as file:
+
+        def kept() -> None:
+            Path(file.name).write_bytes(pickle.dumps(action()))
+
+        ended = start(kept, folder).wait(timeout)
+        if ended.code:
+            raise RuntimeError(f"{ended.story}\n{ended.error}")
+        return pickle.loads(Path(file.name).read_bytes())

@@ -1,0 +1,83 @@
+"""Kills: a command is killed at random moments, again and again, and then run to its end.
+
+Held: what has its final name is whole after every kill, and in the end all bytes are those of an
+undisturbed run.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tests.campaign.children import Ended
+from tests.campaign.runs import RUNS, Run, make_references, seconds_of, unlike
+from tests.campaign.trials import Count, Part
+
+_SIGNALS = {signal.SIGKILL: 0.6, signal.SIGTERM: 0.2, signal.SIGINT: 0.2}
+_SHARES = {"extract": 0.3, "ablate": 0.2, "entanglement": 0.2, "pairs": 0.1, "tables": 0.1, "study": 0.1}
+_FRESH = 0.05
+"""Share of runs in new interpreters, whose imports are interrupted too."""
+
+
+def prepare(prepared: Path) -> None:
+    """Undisturbed runs."""
+    make_references(prepared, tuple(_SHARES))
+
+
+def trial(rng: np.random.Generator, folder: Path, prepared: Path) -> Count:
+    """One run, killed up to five times."""
+    run = RUNS[str(rng.choice(list(_SHARES), p=list(_SHARES.values())))]
+    is_fresh = bool(rng.random() < _FRESH)
+    length = seconds_of(prepared, run.name) + 4 * is_fresh
+    run.set_up(folder, prepared / "base")
+    count = Count()
+    for _ in range(int(rng.integers(1, 6))):
+        number = list(_SIGNALS)[rng.choice(len(_SIGNALS), p=list(_SIGNALS.values()))]
+        child = run.begin(folder, is_fresh=is_fresh)
+        time.sleep(float(rng.uniform(0, length)))
+        was_running = child.signal(number, group=run.name != "study" or bool(rng.random() < 0.5))
+        ended = child.wait()
+        if not was_running:
+            break
+        count.tried += 1
+        what = f"{run.name}{' (new interpreter)' if is_fresh else ''}, {signal.Signals(number).name}"
+        count.failures += [f"{what}: {problem}" for problem in _after_kill(run, number, ended, folder, prepared)]
+    count.failures += [f"{run.name}, in the end: {problem}" for problem in _finished(run, folder, prepared)]
+    count.tried = max(1, count.tried)
+    return count
+
+
+def _after_kill(run: Run, number: int, ended: Ended, folder: Path, prepared: Path) -> list[str]:
+    """What does not hold after one kill."""
+    problems = []
+    if number == signal.SIGINT and ended.code not in (0, 130):
+        problems.append(f"Ctrl-C is not told by exit 130: {ended.story}")
+    elif number != signal.SIGKILL and ("Traceback" in ended.error or ended.error.count("\n") > 1 + 20 * (run.name == "study")):
+        problems.append(f"more than one line: {ended.story}")
+    if number == signal.SIGTERM and ended.code not in (0, 143, -signal.SIGTERM):
+        problems.append(f"SIGTERM is not told by the exit code: {ended.story}")
+    changed = [name for name in unlike(run, folder, prepared) if (folder / run.outcome / name).exists()]
+    if run.name == "study":  # its stores have their names only when whole; what else is there is known by its step
+        changed = [name for name in changed if "/store.zarr/" in name]
+    elif run.writes_store and (folder / run.outcome).exists():
+        changed = unlike(run, folder, prepared)
+    return problems + ([f"not whole under its name: {', '.join(changed[:3])}"] if changed else [])
+
+
+def _finished(run: Run, folder: Path, prepared: Path) -> list[str]:
+    """What does not hold when the command is run to its end; a step that outlives its study may still hold the lock."""
+    for _ in range(20):
+        ended = run.begin(folder).wait()
+        if not (ended.code == 2 and "another process" in ended.error):
+            break
+        time.sleep(0.5)
+    if ended.code:
+        return [ended.story]
+    changed = unlike(run, folder, prepared)
+    return [f"other bytes: {', '.join(changed[:5])}"] if changed else []
+
+
+PART = Part("kills", prepare, trial)

@@ -1,0 +1,171 @@
+"""The commands that are harmed, and what each leaves when nothing disturbs it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.campaign.children import Child, command, fresh
+from tests.campaign.trials import contents
+
+DESIGN = """model = "pico-neox"
+checkpoints = "64,4000"
+statistics = "in/results/entanglement.zarr"
+
+[text]
+tokens = 200
+
+[readouts]
+pairs_per_paradigm = 1
+probes = []
+
+[[cohorts]]
+rule = "top"
+
+[[cohorts]]
+rule = "random"
+seeds = 2
+"""
+STUDY = """name = "s"
+models = ["pico-neox"]
+checkpoints = "64,4000"
+tokens = 260
+
+[selection]
+random_seeds = 1
+
+[pairs]
+tokens = 96
+neighbours = 2
+top = 8
+
+[text]
+tokens = 200
+
+[readouts]
+pairs_per_paradigm = 1
+probes = []
+
+[[ablations]]
+name = "a"
+
+[[ablations.cohorts]]
+rule = "top"
+"""
+_EXTRACT = ("extract", "--quiet", "--model", "pico-neox", "--checkpoints", "64,4000", "--tokens", "260", "--layers", "0,2")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One command, in a folder where `in` is what was made before.
+
+    Attributes
+    ----------
+    name, program : str
+    arguments : tuple of str
+    outcome : str
+        What it leaves: a store, or a folder of results or runs.
+    start : str
+        What of `in` is there under the name of the outcome before it starts; empty for nothing.
+    """
+
+    name: str
+    program: str
+    arguments: tuple[str, ...]
+    outcome: str
+    start: str = ""
+
+    @property
+    def writes_store(self) -> bool:
+        """Whether it leaves a store, which has its name only when whole."""
+        return self.outcome.endswith(".zarr")
+
+    def set_up(self, folder: Path, base: Path) -> None:
+        """Make a folder ready for it."""
+        (folder / "in").symlink_to(base)
+        shutil.copy(base / "study.toml", folder / "study.toml")
+        if self.start:
+            shutil.copytree(base / self.start, folder / self.outcome)
+
+    def begin(self, folder: Path, *, is_fresh: bool = False) -> Child:
+        """Start it."""
+        return (fresh if is_fresh else command)(self.program, self.arguments, folder)
+
+
+RUNS = {
+    run.name: run
+    for run in (
+        Run("extract", "actstore", (*_EXTRACT, "--store", "out.zarr"), "out.zarr"),
+        Run("ablate", "actstore", ("ablate", "in/design.toml", "--quiet", "--store", "out.zarr"), "out.zarr"),
+        Run("entanglement", "analysis", ("entanglement", "--store", "in/store.zarr", "--out", "out", "--random-seeds", "2"), "out"),
+        Run(
+            "pairs", "analysis",
+            ("pairs", "--store", "in/store.zarr", "--results", "out", "--pair-tokens", "96", "--neighbours", "2", "--top", "8"),
+            "out", "results",
+        ),
+        Run("tables", "analysis", ("ablation", "--store", "in/ablation.zarr", "--out", "out"), "out"),
+        Run("study", "reports", ("study.toml", "--runs", "runs"), "runs/s"),
+    )
+}  # fmt: skip
+_VARYING = tuple(map(re.compile, (
+    r"^steps\.json$", r"^report/", r"lock", r"\.partial", r"^ablations/a/(design\.toml|store\.zarr/(ledger/)?zarr\.json)$",
+)))  # fmt: skip
+"""Names of files that hold times, or the absolute path of the run."""
+_BASE = (
+    ("actstore", (*_EXTRACT, "--store", "store.zarr")),
+    ("analysis", ("entanglement", "--store", "store.zarr", "--out", "results", "--random-seeds", "2")),
+    ("actstore", ("ablate", "in/design.toml", "--quiet", "--store", "ablation.zarr")),
+)
+
+
+def make_base(base: Path) -> None:
+    """A store, its results and an ablation, which the commands start from."""
+    base.mkdir()
+    (base / "in").symlink_to(".")
+    (base / "design.toml").write_text(DESIGN)
+    (base / "study.toml").write_text(STUDY)
+    for program, arguments in _BASE:
+        must(command(program, arguments, base))
+
+
+def must(child: Child) -> float:
+    """Wait for a child that has to succeed; its seconds."""
+    ended = child.wait()
+    if ended.code:
+        raise RuntimeError(f"{ended.story}\n{ended.error}")
+    return ended.seconds
+
+
+def make_references(prepared: Path, names: tuple[str, ...]) -> None:
+    """The base, each run's undisturbed outcome below `references`, and how long each took."""
+    make_base(prepared / "base")
+    seconds = {}
+    for name in names:
+        folder = prepared / "references" / name
+        folder.mkdir(parents=True)
+        RUNS[name].set_up(folder, prepared / "base")
+        seconds[name] = must(RUNS[name].begin(folder))
+    (prepared / "seconds.json").write_text(json.dumps(seconds))
+
+
+def seconds_of(prepared: Path, name: str) -> float:
+    """How long a run takes when nothing disturbs it."""
+    return float(json.loads((prepared / "seconds.json").read_text())[name])
+
+
+def unlike(run: Run, folder: Path, prepared: Path) -> list[str]:
+    """Which files of a run's outcome are not those of the undisturbed one."""
+    ours = dict(_comparable(run, folder / run.outcome))
+    theirs = dict(_comparable(run, prepared / "references" / run.name / run.outcome))
+    return sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+
+
+def _comparable(run: Run, outcome: Path) -> Iterator[tuple[str, bytes]]:
+    """Files whose bytes follow from the command alone: no locks, no times, no paths, no leftovers of what was broken off."""
+    for name, raw in contents(outcome).items():
+        if not any(pattern.search(name) for pattern in _VARYING):
+            yield name, raw
