@@ -17,8 +17,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
 from actstore import bounds
 from actstore.errors import ActstoreError, SettingError, StoreError, UnknownNameError, run_reporting
 
@@ -256,7 +254,8 @@ def _plan(options: argparse.Namespace) -> None:
     print(
         f"  {'total':<14} {f'{found.n_files:,} files':<28} {'':<8} {_size(found.total_bytes):>12}  ({found.total_bytes:,} bytes)"
     )
-    print(f"time: about {_duration(np.nanmax([found.compute_seconds, found.write_seconds]))} on {options.device} "
+    longest = max(found.compute_seconds, 0 if math.isnan(found.write_seconds) else found.write_seconds)
+    print(f"time: about {_duration(longest)} on {options.device} "
           f"(computing {_duration(found.compute_seconds)}, writing {_duration(found.write_seconds)}, at the same time)")  # fmt: skip
     print(f"disk: {_size(found.free_bytes)} free, {'enough' if found.fits else 'NOT ENOUGH'}")
 
@@ -382,8 +381,12 @@ def _verify(options: argparse.Namespace) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 on success, 2 on a problem the user can mend, 130 on Ctrl-C."""
     logging.basicConfig(format="actstore: %(message)s")
-    options = _parser().parse_args(arguments)
-    return run_reporting(lambda: options.run(options), "actstore")
+
+    def action() -> None:
+        options = _parser().parse_args(arguments)
+        options.run(options)
+
+    return run_reporting(action, "actstore")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 
+from actstore.signals import TerminatedError, answered
+
 
 class ActstoreError(Exception):
     """A problem whose message names the cause and the mend."""
@@ -62,10 +64,11 @@ class FitError(ActstoreError):
 
 
 def run_reporting(action: Callable[[], object], program: str) -> int:
-    """Call `action` and return the exit code: 0, 2 on a mendable problem, 130 on Ctrl-C."""
+    """Call `action` and return the exit code: 0, 2 on a mendable problem, 130 on Ctrl-C, 143 on SIGTERM."""
     try:
-        action()
-        sys.stdout.flush()
+        with answered(program):
+            action()
+            sys.stdout.flush()
     except BrokenPipeError:  # `… | head` has read enough; nothing may be flushed at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -80,4 +83,7 @@ def run_reporting(action: Callable[[], object], program: str) -> int:
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         return 130
+    except TerminatedError:
+        print(f"{program}: terminated; what is finished is kept, and the same command goes on from there", file=sys.stderr)
+        return 143
     return 0

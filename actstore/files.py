@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from actstore.errors import ActstoreError, StoreError
+from actstore.signals import begin_work
 
 try:
     import fcntl
@@ -134,6 +135,7 @@ def alone(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / ".lock").open("w")
     with file:
+        begin_work()
         if fcntl is not None and not lock(file):
             raise StoreError(f"{folder} is being written by another process; wait for it, or choose another folder")
         yield

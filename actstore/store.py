@@ -33,6 +33,7 @@ from actstore.manifest import MANIFEST, damaged
 from actstore.reader import with_fast_reading
 from actstore.schema import CHECKPOINT, CONDITION, FIELDS, SCHEMA_VERSION
 from actstore.shards import problem, tail_problem
+from actstore.signals import begin_work
 
 _CONFIG = "configuration"
 _IDENTITY = ("model", "site")
@@ -136,6 +137,7 @@ class StoreWriter:
         self.path, self.partial, self.resumable, self.shared = Path(path), partial_path(path), axes is not None, shared
         self.workspace = Workspace(self.partial / "data", self.partial / "ledger", self.partial / "scratch")
         self.ledger = Ledger(self.workspace.ledger)
+        begin_work()
         with disk_errors(self.partial):
             claim(self.partial)
             self._lock_file = (self.partial / "lock").open("w")

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from actstore.errors import run_reporting
-from reports.pipeline import run
-from reports.study import check_study, load_study
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -28,10 +26,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the study; 0 on success, 2 on a problem the user can mend."""
-    options = _parser().parse_args(arguments)
+    """Run the study; 0 on success, 2 on a problem the user can mend, 130 on Ctrl-C."""
 
     def action() -> None:
+        from reports.pipeline import run  # takes a second, in which a Ctrl-C must be answered too
+        from reports.study import check_study, load_study
+
+        options = _parser().parse_args(arguments)
         study = load_study(options.study)
         check_study(study)  # before hours of work, and in a dry run too
         folder = options.runs / study.name
