@@ -126,6 +126,14 @@ def _by_place(seals: Iterable[Seal]) -> dict[tuple[int, int], Seal]:
     return {(seal.checkpoint, seal.start): seal for seal in sorted(seals, key=lambda seal: (seal.checkpoint, seal.start))}
 
 
+def has_ledger(root: Path) -> bool:
+    """Whether a group says what its files are; not so of a path that cannot be."""
+    try:
+        return (root / LEDGER).exists()
+    except (OSError, ValueError):  # too long a name, a null byte
+        return False
+
+
 @dataclass(frozen=True)
 class Contents:
     """The ledger of a finished group: the seals of its shards, and the digests of all its other files by name."""
@@ -159,9 +167,9 @@ class Contents:
         StoreError
             If the ledger is damaged.
         """
+        if not has_ledger(root):
+            return None
         try:
-            if not (root / LEDGER).exists():
-                return None
             text = (root / LEDGER / "zarr.json").read_text(encoding="utf-8")
             attributes: Any = json.loads(text)["attributes"]
             contents = cls(_by_place(Seal(**seal) for seal in attributes["seals"]), attributes["files"])

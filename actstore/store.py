@@ -28,7 +28,7 @@ from actstore.checked import checked_store, compressors, damaged_files, every_ch
 from actstore.errors import StoreError, StoreExistsError
 from actstore.files import claim, disk_errors, existing, lock, sync_path, write_synced
 from actstore.layout import ArrayLayout
-from actstore.ledger import LEDGER, Contents, Ledger, Seal, digests_below, file_digest
+from actstore.ledger import Contents, Ledger, Seal, digests_below, file_digest, has_ledger
 from actstore.manifest import MANIFEST, damaged
 from actstore.reader import with_fast_reading
 from actstore.schema import CHECKPOINT, CONDITION, FIELDS, SCHEMA_VERSION
@@ -371,8 +371,8 @@ def verify(path: PathLike) -> list[str]:
         If there is no store, or it has no ledger.
     """
     root = Path(path)
-    if not (root / LEDGER).exists():
-        if (root / MANIFEST).exists():
+    if not has_ledger(root):
+        if existing(str(root / MANIFEST)):
             return _damaged_results(root)
         if read_configuration(root) is None:
             open_store(root)  # says why there is none
@@ -388,7 +388,7 @@ def verify(path: PathLike) -> list[str]:
 
 def _damaged_results(folder: Path) -> list[str]:
     """What is wrong with the tables and the datasets of a results folder."""
-    groups = (path for path in sorted(folder.glob("*.zarr")) if (path / LEDGER).exists())
+    groups = (path for path in sorted(folder.glob("*.zarr")) if has_ledger(path))
     return damaged(folder) + [f"{group.name}: {what}" for group in groups for what in verify(group)]
 
 
@@ -464,7 +464,7 @@ def open_store(path: PathLike) -> xr.Dataset:
 def _no_store(path: Path) -> str:
     if existing(str(partial_path(path))):
         return f"{path} is not finished ({partial_path(path)} is); run its command again"
-    if (path / "zarr.json").exists():
+    if existing(str(path / "zarr.json")):
         return f"{path} is no store of actstore, or its metadata (zarr.json) are damaged"
     return f"no store at {path}; make one with `actstore extract` or `actstore ablate`"
 

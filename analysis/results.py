@@ -23,6 +23,7 @@ from actstore.checked import checked_store, compressors, every_chunk, seal_group
 from actstore.errors import StoreError
 from actstore.files import alone, claim, disk_errors, refuse_foreign
 from actstore.ledger import Contents
+from analysis.csv_text import defused, restored
 
 ENTANGLEMENT, PAIRS, DIFFERENTIATION = "entanglement", "pairs", "differentiation"
 _GZIP = {"method": "gzip", "mtime": 1}  # without the time of writing, so that equal tables are equal files
@@ -51,7 +52,7 @@ def save_table(table: pd.DataFrame, path: Path) -> None:
     partial = path.with_name(path.name + ".partial")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(partial, index=False, float_format="%.10g", compression=_GZIP if path.suffix == ".gz" else None)
+        defused(table).to_csv(partial, index=False, float_format="%.10g", compression=_GZIP if path.suffix == ".gz" else None)
         manifest.forget(path)
         partial.replace(path)
         manifest.record(path)
@@ -67,7 +68,7 @@ def load_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     """
     manifest.check(Path(path))
     try:
-        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+        return restored(pd.read_csv(path, keep_default_na=False, na_values=[""]))
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}; run `python -m analysis` first") from None
     except ValueError as error:

@@ -6,7 +6,6 @@ Owns their places and that text of corpora does no harm in them.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.csv_text import defused
 from reports.panel import Panel
 from reports.panels import Section
 from reports.results import Results, Run
 from reports.style import saved
-
-# What a spreadsheet takes for a formula.
-_FORMULA = re.compile(r"^[=+\-@\t\r]")
 
 
 def export_figures(sections: list[Section], folder: Path) -> dict[str, bytes]:
@@ -42,14 +39,6 @@ def export_tables(results: Results, folder: Path) -> None:
         (folder / "tables" / place).mkdir(parents=True)
         for name, table in run.tables.items():
             defused(table).to_csv(folder / "tables" / place / f"{name}.csv", index=False, float_format="%.10g")
-
-
-def defused(table: pd.DataFrame) -> pd.DataFrame:
-    """A table whose text no spreadsheet takes for a formula: such cells begin with an apostrophe."""
-    found = table.copy()
-    for name in [name for name in table if not pd.api.types.is_numeric_dtype(table[name])]:
-        found[name] = [f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell for cell in table[name]]
-    return found
 
 
 def results_json(results: Results, sections: list[Section], provenance: dict[str, dict[str, str]]) -> str:

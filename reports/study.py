@@ -5,7 +5,6 @@ Owns its keys, their defaults and the error for a wrong one.
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from actstore import bounds
 from actstore.design import CohortSpec, Design, Readouts, Text, conditions
 from actstore.errors import ActstoreError
+from actstore.files import checked_name
 from actstore.preflight import check_corpus, check_design, check_model
 from actstore.settings import build, located, read_toml
 from reports.names import model_names
@@ -152,8 +152,7 @@ def load_study(path: str | Path) -> Study:
     ablations = raw.pop("ablations", [])
     parts = {key: build(kind, given[key], f"key of [{key}]", path) for key, kind in tables.items()}
     study = _anchored(build(Study, {**raw, **parts}, "key", path), path.parent)
-    if not re.fullmatch(r"[\w.-]+", study.name):
-        raise ActstoreError(f"{located(path, 'name')}: name must be letters, digits, '.', '_' or '-', got {study.name!r}")
+    checked_name(study.name, f"{located(path, 'name')}: name")
     if not study.models:
         raise ActstoreError(f"{located(path, 'models')}: models must name at least one")
     try:
@@ -164,7 +163,7 @@ def load_study(path: str | Path) -> Study:
         raise ActstoreError(f"{located(path, 'ablations')}: write [[ablations]] in double brackets, one table each")
     made = tuple(_ablation(table, study, given, path) for table in ablations)
     names = [ablation.name for ablation in made]
-    if len(set(names)) < len(names):
+    if len({name.casefold() for name in names}) < len(names):
         raise ActstoreError(f"{path}: two ablations have one name: {', '.join(names)}")
     return replace(study, ablations=made)
 
@@ -174,7 +173,7 @@ def _ablation(table: Any, study: Study, given: dict[str, Any], path: Path) -> Ab
     if not isinstance(table, dict) or not isinstance(table.get("name"), str):
         raise ActstoreError(f"{path}: each of [[ablations]] needs a name")
     table = dict(table)
-    name, surprisal = table.pop("name"), table.pop("surprisal", False)
+    name, surprisal = checked_name(table.pop("name"), f"{path}: the name of an ablation"), table.pop("surprisal", False)
     where = f"[[ablations]] {name!r}"
     if not isinstance(surprisal, bool):
         raise ActstoreError(f"{located(path, 'surprisal')}: surprisal must be true or false, got {surprisal!r}")

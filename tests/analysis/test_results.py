@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from actstore.errors import StoreError
 from analysis import wasserstein_distance
+from analysis.__main__ import main
 from analysis.neurons import histogram, neuron_statistics
-from analysis.results import ENTANGLEMENT, PAIRS, load_dataset, load_table
+from analysis.results import ENTANGLEMENT, PAIRS, load_dataset, load_table, save_dataset, writing
 
 
 def test_entanglement_leaves_the_sink_position_out(store):
@@ -39,6 +41,28 @@ def test_histogram_is_a_density_with_zero_where_raw_zero_falls(store):
     values = store["preactivation"].sel(checkpoint=4000, layer=1, neuron=7).values[store["position"].values > 0].astype(float)
     below = ((values - values.mean()) / values.std() < table["zero"].iloc[0]).mean()
     assert below == pytest.approx((values < 0).mean())
+
+
+def test_one_command_at_a_time_writes_a_results_folder(run_folder, tmp_path, capsys):
+    options = ["select", "--results", str(tmp_path / "r")]
+    with writing(tmp_path / "r"):
+        assert main(options) == 2
+    assert "being written by another process" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists(), "a new folder that stayed empty is removed again"
+    assert main(["entanglement", "--store", str(tmp_path / "none.zarr"), "--out", str(tmp_path / "r")]) == 2
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_folder_of_the_user_s_is_not_replaced(tmp_path):
+    (tmp_path / "pairs.zarr").mkdir()
+    (tmp_path / "pairs.zarr" / "thesis.txt").write_text("years of work")
+    with pytest.raises(StoreError, match="was not written by actstore"):
+        save_dataset(xr.Dataset({"a": ("x", [1.0])}), tmp_path, "pairs")
+    assert (tmp_path / "pairs.zarr" / "thesis.txt").read_text() == "years of work"
+    save_dataset(xr.Dataset({"a": ("x", [1.0])}), tmp_path, "mine")
+    save_dataset(xr.Dataset({"a": ("x", [2.0])}), tmp_path, "mine")
+    assert load_dataset(tmp_path, "mine")["a"].values.tolist() == [2.0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.zarr", "pairs.zarr"]
 
 
 def test_missing_files_say_what_to_run(tmp_path):

@@ -14,9 +14,10 @@ import pandas as pd
 import pytest
 
 from actstore.errors import ActstoreError
+from analysis.csv_text import defused
 from reports.browser import browser_data
 from reports.build import _script_data, build
-from reports.export import defused, results_json
+from reports.export import results_json
 from reports.methods import limits, methods, provenance
 from reports.panels import sections
 from reports.study import load_study

@@ -94,6 +94,15 @@ def test_selection_files_beside_the_study_are_found(tmp_path):
         load_study(tmp_path / "s.toml")
 
 
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "..", ".hidden", "-rf", "a/b", "a\\\\b", "", "x" * 101])
+def test_names_are_no_paths(tmp_path, name):
+    """Of a study and of an ablation: they become folders that are written to, and replaced."""
+    with pytest.raises(ActstoreError, match=r"name .*must be at most 100 letters, digits"):
+        load_study(write(tmp_path, f'name = "{name}"\nmodels = ["m"]\n'))
+    with pytest.raises(ActstoreError, match=r"name of an ablation must be at most 100 letters, digits"):
+        load_study(write(tmp_path, f'name = "s"\nmodels = ["m"]\n[[ablations]]\nname = "{name}"\n[[ablations.cohorts]]\n'))
+
+
 ABLATION = '[[ablations]]\nname = "a"\n[[ablations.cohorts]]\n'
 
 
@@ -148,7 +157,7 @@ assert "torch" not in sys.modules and "transformers" not in sys.modules
         (GOOD + 'tokens = "many"', "line 3: tokens must be int"),
         (GOOD + "selection = 3", r"\[selection\] must be a table"),
         ("name = x\n", "not valid TOML.*line 1"),
-        ('name = "a b"\nmodels = ["m"]', "line 1: name must be letters"),
+        ('name = "a b"\nmodels = ["m"]', "line 1: name must be at most 100 letters"),
         ('name = "s"\nmodels = []', "line 2: models must name at least one"),
         (GOOD + '[ablations]\nname = "a"', "line 3: write .*double brackets"),
         (GOOD + '[[ablations]]\nchekpoints = "main"', "needs a name"),
