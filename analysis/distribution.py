@@ -39,7 +39,7 @@ def wasserstein_distance(preactivation: xr.DataArray, dim: str = TOKEN) -> xr.Da
     Notes
     -----
     See `analysis.kernels.transport.wasserstein_to_normal`. Input from Dask gives lazy output, whose
-    blocks hold all of `dim`; a store's own arrays are read 256 MiB at a time.
+    blocks hold all of `dim`; a store's own arrays are read 32 MiB at a time.
 
     References
     ----------

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from actstore.errors import UnknownNameError
 from actstore.schema import CHECKPOINT, FIELDS, LAYER, TOKEN
 
-_BLOCK_BYTES = 2**28
+_BLOCK_BYTES = 2**25
 _ALIGNED = 64
 _STATISTIC = "statistic"
 _Result = TypeVar("_Result")
@@ -33,7 +33,7 @@ def reduce_samples(
     kernel : callable
         Takes an array whose last axis is the sample's, gives one array a statistic.
     array : DataArray
-        In memory, lazy, or Dask's; a lazy one is read 256 MiB at a time.
+        In memory, lazy, or Dask's; a lazy one is read 32 MiB at a time.
     dim : str
     names : sequence of str
         Of the statistics, as in the schema.
@@ -74,7 +74,7 @@ def reduce_samples(
 
 
 def _blocks(array: xr.DataArray, dim: str) -> Iterator[tuple[Any, ...]]:
-    """Places on the other dims that hold 256 MiB or less: one at a time, but of the last one whole chunks of the store."""
+    """Places on the other dims that hold 32 MiB or less: one at a time, but of the last one whole chunks of the store."""
     sizes = [size for name, size in array.sizes.items() if name != dim]
     if not sizes:
         yield ()

@@ -35,7 +35,7 @@ def neuron_statistics(store: xr.Dataset, *, n_pairs: int = N_PAIRS, seed: int = 
 
     Notes
     -----
-    Reads a layer of a checkpoint at a time, 256 MiB at most.
+    Reads neurons of a layer and checkpoint, 32 MiB at a time (and at least 64 neurons).
     """
     text = text_tokens(store)
     difficulty = mapping_difficulty(text["preactivation"], text["mlp_input"], n_pairs=n_pairs, seed=seed)

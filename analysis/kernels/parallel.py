@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 _BLOCK_ELEMENTS = 2**18
-_STRIDED_ROWS = 64
-"""Rows gathered at once from an array whose rows are not contiguous: one of the store's chunks."""
+_STRIDED_ROWS = 32
+"""Rows gathered at once from an array whose rows are not contiguous: of half precision a line of the processor's cache."""
 
 
 def map_rows(
