@@ -28,10 +28,7 @@ TORCH_FREE = {
             "schema",
             "selection",
             "settings",
-            "bounds",
-            "checked",
-            "errors",
-            "files",
+            "statistics",
             "store",
         )
     ),
