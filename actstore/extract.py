@@ -7,6 +7,7 @@ when the store is whole. A block is a pure function of the job; `block.py` compu
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
@@ -32,6 +33,7 @@ from actstore.store import StoreWriter, Workspace, is_complete
 from actstore.tagging import Tagger
 from actstore.tokens import TokenTable, tokenize_corpus
 
+_log = logging.getLogger("actstore")
 COMPUTE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEFAULT_TOKENS = 16_384
 _PATIENCE = 100
@@ -185,6 +187,8 @@ def prepare(config: ExtractConfig, *, strict: bool = False, allow_v0: bool = Fal
     check_window(config, outline, source.name)
     tokenizer = models.load_tokenizer(source)
     table = read_tokens(config, tokenizer, tagger)
+    for told in table.shortfall(config.tokens):
+        _log.warning(told)
     layout = layout_of(outline, adapter, config, len(table), len(source.checkpoints))
     attrs = {
         "model": source.name,
@@ -194,6 +198,7 @@ def prepare(config: ExtractConfig, *, strict: bool = False, allow_v0: bool = Fal
         "site_is_linear": layout.is_linear,
         "corpus": config.corpus,
         "corpus_fingerprint": table.fingerprint,
+        "tokens_asked": "all" if config.tokens is None else config.tokens,
         "n_documents": table.n_documents,
         "tagger": tagger.name,
         "tokenizer_fingerprint": models.tokenizer_fingerprint(tokenizer),

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _log = logging.getLogger("actstore")
+_FEW_DOCUMENTS = 20
+_ENOUGH = 0.9
 _STRINGS = ("token_text", "word_form", "upos", "deprel")
 
 
@@ -55,8 +57,18 @@ class TokenTable:
 
     @property
     def n_documents(self) -> int:
-        """Documents that tokens were taken from."""
+        """Documents that tokens are from."""
         return int(self.document[-1]) + 1
+
+    def shortfall(self, n_asked: int | None) -> Iterator[str]:
+        """What a user should know before a model runs: much fewer tokens than asked, or few documents."""
+        if n_asked is not None and len(self) < _ENOUGH * n_asked:
+            yield f"{len(self):,} of the {n_asked:,} tokens asked: only whole documents are taken, and the next one is too long"
+        if self.n_documents < _FEW_DOCUMENTS:
+            yield (
+                f"the text has {self.n_documents} document{'s' if self.n_documents > 1 else ''}: intervals over fewer than "
+                f"{_FEW_DOCUMENTS} are wide, and over one there is none; raise --tokens, or cut plain text with --documents"
+            )
 
     @property
     def fingerprint(self) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from actstore.schema import CHECKPOINT, CONDITION, ITEM, OPTION, SAMPLE
 from analysis.cells import Cell, comparison, contrasts
 from analysis.grammar import MARGIN, pair_clusters, pair_margins
-from analysis.kernels.clusters import Clusters, Estimate
+from analysis.kernels.clusters import Clusters, Estimate, rare_changes
 from analysis.kernels.multiplicity import adjusted
 
 GRAMMAR, OTHER = "grammar", "non-grammar"
@@ -93,7 +93,7 @@ def dissociation(store: xr.Dataset, score: str = "total", correction: str = "hol
 
     References
     ----------
-    Liang and Zeger (1986); Agresti and Min (2005); Schuirmann (1987).
+    Liang and Zeger (1986); Schuirmann (1987).
     """
     items = _items(store, score)
     rows = [_tested(items, cell, reference, margin) for cell, reference in contrasts(store)]
@@ -148,7 +148,7 @@ def _tested(items: _Items, cell: Cell, reference: Cell, margin: float) -> dict[s
 
 def _with_rare_changes(estimate: Estimate, n_clusters: NDArray[np.int64]) -> Estimate:
     """With what no change in few clusters leaves open, of each readout type that a row compares."""
-    rare = (n_clusters[:2] + 2.0) ** -2
+    rare = rare_changes(n_clusters[:2])
     variance = np.array([rare[0], rare[1], rare.sum()])
     return Estimate(estimate.value, np.vstack([estimate.variance, variance]), np.vstack([estimate.freedom, np.full(3, np.inf)]))
 

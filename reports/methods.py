@@ -26,7 +26,7 @@ def methods(results: Results) -> list[str]:
         about = run.attributes
         text = (
             f"{results.called(run)} ({about['family']}, {about['nonlinearity']}; {run.sizes['layer']} layers of {run.sizes['neuron']} neurons) read "
-            f"{run.sizes['token']:,} tokens of {Path(about['corpus']).name} in windows of {about.get('window', study.window)}, at "
+            f"{_text_taken(run)} of {Path(about['corpus']).name} in windows of {about.get('window', study.window)}, at "
             f"{'checkpoints ' if run.sizes['checkpoint'] > 1 else 'checkpoint '}{about['checkpoints']}. {_values(about)}, "
             f"computed in {about['compute_dtype']}."
         )
@@ -53,6 +53,13 @@ def methods(results: Results) -> list[str]:
     return found
 
 
+def _text_taken(run: Run) -> str:
+    """How many tokens there are of those that were asked, and from how many documents."""
+    asked, n_documents = run.attributes["tokens_asked"], int(run.attributes["n_documents"])
+    of = "" if asked == "all" else f"of {int(asked):,} asked, "
+    return f"{run.sizes['token']:,} tokens ({of}from {n_documents:,} document{'s' if n_documents > 1 else ''})"
+
+
 def _values(about: dict[str, str]) -> str:
     """What was taken as pre-activations."""
     if about["nonlinearity"] == "none":
@@ -74,7 +81,9 @@ def _ablation(name: str, run: Run, results: Results) -> str:
         layers = f", in {spec.layer_groups} groups of layers ({listed(list(spec.grouping))})" if spec.layer_groups else ""
         done = listed(list(spec.interventions or design.interventions))
         cohorts.append(f"{done} on {what}{extra}{layers}")
-    asked = [f"perplexity and surprisal on {text_of(run)} ({Path(about['corpus']).name}, seed {about['seed']})"]
+    asked = [
+        f"perplexity and surprisal on {text_of(run)} ({Path(about['corpus']).name}, seed {about['seed']}; {_text_taken(run)})"
+    ]
     if "pair" in run.sizes:
         asked.append(
             f"{run.sizes['pair']:,} minimal pairs of {listed([Path(source).name for source in design.readouts.pairs])}"

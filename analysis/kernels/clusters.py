@@ -155,14 +155,13 @@ class Clusters:
         the degrees of freedom of `small_sample`; a row's is that of :math:`\sum_k W_k u_{ck}`, its degrees of freedom
         Satterthwaite's over groups. A group of a single cluster is compared with the others that count alike. Draws add
         the variance of their means over the number of draws. What depends on cluster and draw at once is in both; it is
-        taken off the first. Rare changes add :math:`1 / (n + 2)^2` for n clusters: half an item in every cell of the
-        paired table.
+        taken off the first. Of binary values there is `rare_changes` besides.
 
         Time is linear in values and draws, with no replicates and no seed.
 
         References
         ----------
-        Bell and McCaffrey (2002); Pustejovsky and Tipton (2018); Agresti and Min (2005).
+        Bell and McCaffrey (2002); Pustejovsky and Tipton (2018).
         """
         sides = [(self._of_draws(side), sign) for side, sign in ((values, 1), (minus, -1)) if side is not None]
         moves = np.sum([sign * moved.mean(axis=0) for (moved, _), sign in sides], axis=0)
@@ -174,7 +173,7 @@ class Clusters:
             over_draws = (means @ self.weights.T).var(axis=0, ddof=1) / len(means)
             sources.append((over_draws, np.full(len(over_draws), len(means) - 1.0)))
         if binary:
-            sources.append(((self.n_clusters + 2.0) ** -2, np.full(len(self.weights), np.inf)))
+            sources.append((rare_changes(self.n_clusters), np.full(len(self.weights), np.inf)))
         value = np.where(self.n_clusters > 0, self.weights @ mean, np.nan)
         return Estimate(value, np.stack([part for part, _ in sources]), np.stack([part for _, part in sources]))
 
@@ -227,6 +226,21 @@ class Clusters:
             return np.zeros(len(self.weights))
         parts = [self._squared(row) for row in moves - moves.mean(axis=0)]
         return np.asarray(np.sum(parts, axis=0) / (n_draws * (n_draws - 1)))
+
+
+def rare_changes(n_clusters: NDArray[np.integer]) -> NDArray[np.float64]:
+    r"""Variance of a mean of binary changes that no change in n clusters leaves open: :math:`2 / (n + 2)^2`.
+
+    Notes
+    -----
+    What one more change of either sign adds: without any change the interval ends at 2.8 / (n + 2), near the 3 / n of
+    Hanley and Lippman-Hand (1983).
+
+    References
+    ----------
+    Bonett and Price (2012).
+    """
+    return 2 / (np.asarray(n_clusters) + 2.0) ** 2
 
 
 class Correction(NamedTuple):

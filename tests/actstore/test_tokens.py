@@ -92,6 +92,24 @@ def test_documents_that_alone_are_too_long_are_reported(neox_tokenizer, caplog):
     assert "1 document(s) left out: each has more than 40 tokens" in caplog.text
 
 
+def test_what_is_missing_of_the_text_that_was_asked_is_told(neox_tokenizer):
+    """As of 8,192 tokens asked of WikiText-2 by articles: the third article does not fit, and 5,322 of two are taken."""
+    sizes = (50, 40, 60)
+    documents = [CorpusDocument(f"d{n}", "The dog sees the cat. " * n) for n in sizes]
+    lengths = [len(tokenize_corpus([document], neox_tokenizer, 128)) for document in documents]
+    asked = lengths[0] + lengths[1] + lengths[2] // 2
+    table = tokenize_corpus(documents, neox_tokenizer, 128, asked)
+    assert (len(table), table.n_documents) == (lengths[0] + lengths[1], 2)
+    tokens, few = table.shortfall(asked)
+    assert tokens.startswith(f"{len(table):,} of the {asked:,} tokens asked")
+    assert few.startswith("the text has 2 documents: intervals over fewer than 20 are wide")
+    many = tokenize_corpus(read_corpus("builtin"), neox_tokenizer, 128, 4000)
+    assert list(many.shortfall(4000)) == []
+    assert many.n_documents >= 20
+    (one,) = tokenize_corpus(documents[:1], neox_tokenizer, 128).shortfall(None)
+    assert one.startswith("the text has 1 document:")
+
+
 def test_a_finite_corpus_is_read_to_its_end(neox_tokenizer):
     documents = [CorpusDocument("long", "The dog sees the cat. " * 5)] * 150 + [CorpusDocument("short", "The dog.")]
     assert len(tokenize_corpus(documents, neox_tokenizer, 16, 10)) < 10

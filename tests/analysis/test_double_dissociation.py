@@ -70,10 +70,10 @@ def test_no_change_is_no_certainty():
     for name in ("log_probability_good", "log_probability_option"):
         store[name][:] = store[name][:, :1].values
     row = row_of(dissociation(store), against="intact")
-    error = np.hypot(1 / (N_PAIRS + 2), 1 / (N_ITEMS + 2))
+    error = np.sqrt(2) * np.hypot(1 / (N_PAIRS + 2), 1 / (N_ITEMS + 2))
     assert (row["interaction"], row["p"]) == (0, 1)
     assert row["interaction_upper"] == pytest.approx(1.96 * error, rel=1e-3)
-    assert row["other_cost_upper"] == pytest.approx(1.96 / (N_ITEMS + 2), rel=1e-3)
+    assert row["other_cost_upper"] == pytest.approx(1.96 * np.sqrt(2) / (N_ITEMS + 2), rel=1e-3)
     assert row["is_equivalent"]
 
 
@@ -103,7 +103,7 @@ def test_the_contrast_is_that_of_regressions_and_its_interval_is_welch_s():
     assert row["interaction"] == pytest.approx(-linear.params["ablated:grammar"])
     costs = [values[1].astype(float) - values[0] for values in (margins, right)]
     reach = np.ptp(ttest_ind(*costs, equal_var=False).confidence_interval()) / 2
-    rare = norm.ppf(0.975) ** 2 * ((N_PAIRS + 2.0) ** -2 + (N_ITEMS + 2.0) ** -2)
+    rare = 2 * norm.ppf(0.975) ** 2 * ((N_PAIRS + 2.0) ** -2 + (N_ITEMS + 2.0) ** -2)
     assert row["interaction_upper"] - row["interaction"] == pytest.approx(np.sqrt(reach**2 + rare), rel=1e-6)
     logistic = smf.glm("y ~ ablated * grammar", long, family=sm.families.Binomial()).fit(**clusters)
     assert row["log_odds_interaction"] == pytest.approx(-logistic.params["ablated:grammar"])

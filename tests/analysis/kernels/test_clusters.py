@@ -110,7 +110,9 @@ def test_no_change_is_certain_of_measured_values_and_not_of_binary_ones():
     clusters = Clusters.of(np.arange(8))
     assert (interval(clusters.estimate(np.zeros((1, 8)))) == 0).all()
     assert clusters.estimate(np.zeros((1, 8))).p_value()[0] == 1
-    np.testing.assert_allclose(interval(clusters.estimate(np.zeros((1, 8)), binary=True)), 1.959964 / 10 * np.array([-1, 1]))
+    np.testing.assert_allclose(
+        interval(clusters.estimate(np.zeros((1, 8)), binary=True)), 1.959964 * np.sqrt(2) / 10 * np.array([-1, 1])
+    )
 
 
 @pytest.mark.parametrize(("n_clusters", "n_draws"), [(2, 1), (5, 1), (20, 1), (5, 5), (20, 2), (20, 5)])

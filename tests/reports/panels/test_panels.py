@@ -176,8 +176,8 @@ def test_limits_and_methods_tell_what_a_control_is_matched_to():
     run = Run(
         "a",
         {"perplexity": table},
-        {"model": "m", "corpus": "c", "seed": "0", "checkpoints": "5"},
-        {"token": 9, "checkpoint": 1, "condition": 4},
+        {"model": "m", "corpus": "c", "seed": "0", "checkpoints": "5", "tokens_asked": "2000", "n_documents": "2"},
+        {"token": 1009, "checkpoint": 1, "condition": 4},
     )
     study = AblationStudy("a", Design("m", cohorts=cohorts))
     text = methods(
@@ -187,6 +187,7 @@ def test_limits_and_methods_tell_what_a_control_is_matched_to():
         "as many of the bottom neurons (of each layer or of all layers together) as raise perplexity like the cohort that they control for, top-0.01 "
         "(within 0.5% of its perplexity and a tenth of its rise; matched once, with all these neurons ablated together, not layer by layer)"
     ) in text
+    assert "(c, seed 0; 1,009 tokens (of 2,000 asked, from 2 documents))" in text
 
 
 def test_a_relu_model_that_changes_is_an_alarm():
