@@ -2,6 +2,7 @@
 # make test     set up, check style and types, run all tests
 # make docs     set up, build the documentation in build/docs, warnings are errors
 # make bench    set up, compare extraction, analysis, scoring and mixed models with the usual ways
+# make campaign set up, harm everything in every way for up to three hours, print what held
 # make clean    remove the runs
 
 STUDY ?= studies/default.toml
@@ -9,7 +10,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: report test lint docs bench clean
+.PHONY: report test lint docs bench campaign clean
 .DELETE_ON_ERROR:
 
 report: $(VENV)/.installed
@@ -44,6 +45,9 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.analysis
 	$(BIN)/python -m benchmarks.minimal_pairs
 	$(BIN)/python -m benchmarks.mixed_models
+
+campaign: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.campaign
 
 clean:
 	rm -rf runs

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing import Pool
 from pathlib import Path
 
@@ -27,12 +27,13 @@ from analysis.kernels.mapping import mapping_difficulty
 from analysis.kernels.parallel import n_processors
 from analysis.kernels.transport import wasserstein_to_normal
 from analysis.labels import at_checkpoint
+from benchmarks.sizes import parsed
 
 _shared: dict[str, NDArray[np.float32]] = {}
 """What the processes of the pool inherit."""
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--neurons", type=int, default=1536)
     parser.add_argument("--tokens", type=int, default=16_384)
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=8192)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--store", type=Path, help="a store of actstore extract, to be analysed whole")
-    options = parser.parse_args()
+    options = parsed(parser, arguments, neurons=96, tokens=512, hidden=32, pairs=128, rounds=1)
     rng = np.random.default_rng(0)
     outputs = rng.standard_normal((options.neurons, options.tokens), np.float32)
     outputs[::16] = np.where(rng.random(outputs[::16].shape) < 0.1, -4, 0.4) + 0.1 * outputs[::16]  # Wasserstein neurons

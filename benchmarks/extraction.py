@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +29,10 @@ from actstore.schema import CHECKPOINT
 from actstore.shards import ShardWriter
 from actstore.store import StoreWriter, open_store
 from benchmarks.memory import peak, reset_peak
+from benchmarks.sizes import parsed
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="pico-neox", help="as in actstore extract (default pico-neox)")
     parser.add_argument("--corpus", default="builtin")
@@ -41,8 +42,9 @@ def main() -> None:
     parser.add_argument("--compute-dtype", default="float32")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--reading-tokens", type=int, default=131_072, help="of the store that is read (131072)")
     parser.add_argument("--folder", type=Path, help="where the store goes (default the system's temporary folder)")
-    options = parser.parse_args()
+    options = parsed(parser, arguments, tokens=512, rounds=1, reading_tokens=2048)
     config = ExtractConfig(
         options.model, corpus=options.corpus, documents=options.documents, tokens=options.tokens, window=options.window,
         compute_dtype=options.compute_dtype, device=options.device, spacy="none",
@@ -55,7 +57,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         time_extraction(job, Path(folder), options.rounds)
         measure_compression(Path(folder) / "0.zarr")
-        time_reading(Path(folder))
+        time_reading(Path(folder), options.reading_tokens)
 
 
 def time_extraction(job: Job, folder: Path, n_rounds: int) -> None:
@@ -108,13 +110,13 @@ def _bare(job: Job, model: torch.nn.Module, limit: int | None = None) -> None:
                 return
 
 
-def time_reading(folder: Path) -> None:
+def time_reading(folder: Path, n_tokens: int) -> None:
     """Reading all tokens of 64 neurons of one layer, against the same files from end to end.
 
-    On a store of 131,072 tokens × 2 layers × 1,536 neurons of normal numbers (805 MB).
+    On a store of 2 layers × 1,536 neurons of normal numbers: 805 MB at 131,072 tokens. Tokens are a multiple of 1,024.
     """
     path = folder / "reading.zarr"
-    layout = Layout(1, (0, 1), 131_072, 1536, 64, "float16")
+    layout = Layout(1, (0, 1), n_tokens, 1536, 64, "float16")
     array = layout.arrays["preactivation"]
     run = np.random.default_rng(0).standard_normal((array.n_chunks, 1024, array.width), np.float32).astype(np.float16)
     with StoreWriter(path, {}, {"model": "normal numbers"}) as writer:

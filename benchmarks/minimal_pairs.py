@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,13 @@ from actstore.interventions import intervention
 from actstore.pairs import read_pairs
 from actstore.readouts import PairReadout
 from benchmarks.memory import peak, reset_peak
+from benchmarks.sizes import parsed
 
 _PLAIN_BATCHES = (16, 32, 64)
 _CHECKED = 100
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="pico-neox", help="as in actstore extract (default pico-neox)")
     parser.add_argument("--pairs", default="builtin", help="as in actstore ablate (default builtin)")
@@ -36,7 +37,7 @@ def main() -> None:
     parser.add_argument("--compute-dtype", default="float32", choices=COMPUTE_DTYPES)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+    options = parsed(parser, arguments, per_paradigm=1, rounds=1)
     source = models.resolve(options.model)
     step = models.choose_checkpoints(source, "main")[0]
     model = models.load(source, step, COMPUTE_DTYPES[options.compute_dtype], options.device)

@@ -21,6 +21,7 @@ import pandas as pd
 from analysis.mixed_model import FitWarning, MixedModel
 from analysis.surprisal import fit_surprisal_model
 from benchmarks.memory import peak, reset_peak
+from benchmarks.sizes import parsed
 
 FORMULA = "delta ~ condition * upos + log_frequency + position + n_pieces + depth"
 _R = """
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3, help="times both are run, in turn (3)")
     parser.add_argument("--rows", type=int, default=100_000, help="rows of the comparison (100000)")
     parser.add_argument("--many-rows", type=int, default=1_000_000, help="rows of our fit alone (1000000)")
-    options = parser.parse_args(arguments)
+    options = parsed(parser, arguments, rounds=1, rows=15_000, many_rows=20_000)
 
     table = made(options.rows, 12_000, 400)
     print(f"{options.rows:,} rows, 64 fixed effects, 12,000 word types × 400 documents; {FORMULA}")

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.campaign import flips, inputs, kills, pairs_of_processes, power_loss
-from tests.campaign.children import warm_up
+from tests.campaign.children import settle_environment, warm_up
 from tests.campaign.trials import Part, Tally, run_part
 
 PARTS: dict[str, tuple[Part, int]] = {
@@ -69,6 +69,7 @@ def main() -> int:
     for trial in options.only:
         name, _, number = trial.partition(":")
         only.setdefault(name, []).append(int(number))
+    settle_environment()
     warm_up()
     tallies = []
     with _room(options.keep) as folder:

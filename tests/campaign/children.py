@@ -31,6 +31,8 @@ _WARM = (
     "transformers.models.auto.tokenization_auto", "matplotlib.pyplot", "formulaic", "statsmodels.api", "zarr", "xarray",
     "pandas", "scipy.stats", "actstore.ablate", "actstore.store", "actstore.plan", *PROGRAMS.values(),
 )  # fmt: skip
+_OWN = ("actstore", "analysis: ", "reports: ", "python -m ")
+"""Beginnings of the programs' own lines."""
 SHARD_TOKENS = 64
 TIMEOUT = 120.0
 
@@ -42,18 +44,26 @@ def small_shards() -> None:
     layout._SHARD_TOKENS, block._MAX_PIECE_TOKENS = SHARD_TOKENS, SHARD_TOKENS
 
 
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_OFFLINE": "1", "MPLBACKEND": "Agg",
+}  # fmt: skip
+
+
+def settle_environment() -> None:
+    """Begin anew with one thread and no network, which is settled before anything is imported."""
+    if not _ENVIRONMENT.items() <= os.environ.items():
+        os.execve(sys.executable, [sys.executable, "-m", "tests.campaign", *sys.argv[1:]], os.environ | _ENVIRONMENT)
+
+
 def warm_up() -> None:
     """Import all that the commands need, so that children start at once."""
-    os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "MPLBACKEND": "Agg"}
     for name in _WARM:
         importlib.import_module(name)
-    import torch
-
-    torch.set_num_threads(1)
     small_shards()
     names = [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
     if len(names) - names.count("jemalloc_bg_thd") > 1:  # that one is made for forks
-        raise RuntimeError(f"the parent has threads ({', '.join(names)}); set OPENBLAS_NUM_THREADS=1")
+        raise RuntimeError(f"the parent has threads ({', '.join(names)})), and cannot be forked")
 
 
 @dataclass(frozen=True)
@@ -70,9 +80,10 @@ class Ended:
 
     @property
     def is_clean(self) -> bool:
-        """Success, or a refusal in one line."""
+        """Success, or a refusal in one line; notices of the program, or its usage, may stand before it."""
         lines = [line for line in self.error.splitlines() if line.strip()]
-        return self.code == 0 or (self.code == 2 and len(lines) == 1)
+        before = [line for line in lines[:-1] if not line.startswith((*_OWN, "usage: ", " "))]
+        return self.code == 0 or (self.code == 2 and bool(lines) and lines[-1].startswith(_OWN) and not before)
 
     @property
     def story(self) -> str:

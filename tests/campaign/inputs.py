@@ -20,7 +20,7 @@ from tests.campaign.children import command, main_of, start
 from tests.campaign.runs import make_base, must
 from tests.campaign.trials import Count, Part, contents
 
-_BATCH = 10
+_BATCH = 20
 _SECONDS = 60.0
 _MEMORY = 3 * 2**30
 

@@ -112,7 +112,7 @@ RUNS = {
     )
 }  # fmt: skip
 _VARYING = tuple(map(re.compile, (
-    r"^steps\.json$", r"^report/", r"lock", r"\.partial", r"^ablations/a/(design\.toml|store\.zarr/(ledger/)?zarr\.json)$",
+    r"^steps(-copy)?\.json$", r"^report/", r"lock", r"\.partial", r"^ablations/a/(design\.toml|store\.zarr/(ledger/)?zarr\.json)$",
 )))  # fmt: skip
 """Names of files that hold times, or the absolute path of the run."""
 _BASE = (
