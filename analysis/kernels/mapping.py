@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.kernels.neighbours import identical_below
-from analysis.kernels.parallel import n_processors, one_thread_a_product
+from analysis.kernels.parallel import one_thread_a_product, workers
 
 _BLOCK_NEURONS, _BLOCK_PAIRS = 64, 512
 
@@ -67,8 +66,8 @@ def mapping_difficulty(
         np.abs(gap, out=gap)
         return weight @ gap, _medians(np.ascontiguousarray(gap.T))
 
-    with one_thread_a_product(), ThreadPoolExecutor(n_processors()) as pool:
-        parts = list(pool.map(block, range(0, outputs.shape[1], _BLOCK_NEURONS)))
+    with one_thread_a_product():
+        parts = list(workers().map(block, range(0, outputs.shape[1], _BLOCK_NEURONS)))
     total, median = (np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True))
     with np.errstate(invalid="ignore", divide="ignore"):
         difficulty = np.where(median > 0, total / median, np.nan)

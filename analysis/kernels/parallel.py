@@ -6,6 +6,7 @@ same whatever the number of processors, as is the order in which products are su
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -58,9 +59,18 @@ def map_rows(
         part: NDArray[np.floating] = rows[first : first + stride].astype(work, order="C", copy=True)
         return [function(part[a : a + size]) for a in range(0, len(part), size)]
 
-    with ThreadPoolExecutor(n_processors()) as pool:
-        found = [block for blocks in pool.map(gathered, range(0, len(rows), stride)) for block in blocks]
+    found = [block for blocks in workers().map(gathered, range(0, len(rows), stride)) for block in blocks]
     return shape, np.concatenate(found)
+
+
+@functools.cache
+def workers() -> ThreadPoolExecutor:
+    """A thread for every processor. They are kept, since memory that a thread has used stays with it."""
+    return ThreadPoolExecutor(n_processors(), thread_name_prefix="analysis")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=workers.cache_clear)  # a child has no threads
 
 
 def one_thread_a_product() -> threadpool_limits:
