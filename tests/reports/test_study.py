@@ -113,11 +113,11 @@ ABLATION = '[[ablations]]\nname = "a"\n[[ablations.cohorts]]\n'
         ('models = ["pico-neox", "pico-nexo"]', "unknown model 'pico-nexo': did you mean 'pico-neox'"),
         ('models = ["{folder}"]', "holds neither a config.json nor step*/ folders"),
         ('models = ["pico-neox"]\ncorpus = "bultin"', "unknown corpus 'bultin': did you mean 'builtin'"),
-        ('models = ["pico-neox"]\ncorpus = "none.txt"', "unknown corpus 'none.txt'"),
-        ('models = ["pico-neox"]\n[text]\ncorpus = "none.conllu"\n' + ABLATION, "'a': unknown corpus 'none.conllu'"),
+        ('models = ["pico-neox"]\ncorpus = "none.txt"', "corpus none.txt: no such file"),
+        ('models = ["pico-neox"]\n[text]\ncorpus = "none.conllu"\n' + ABLATION, "'a': corpus none.conllu: no such file"),
         (
             'models = ["pico-neox"]\n[readouts]\npairs = ["blimp", "none.jsonl"]\n' + ABLATION,
-            "'a': unknown minimal pairs 'none",
+            "'a': minimal pairs none.jsonl: no such file",
         ),
         ('models = ["pico-neox"]\n[readouts]\ntask_folder = "none"\n' + ABLATION, "'a': there is no task folder none"),
         (
