@@ -19,6 +19,7 @@ TORCH_FREE = {
         f"actstore.{name}"
         for name in (
             "bounds",
+            "bounds",
             "checked",
             "errors",
             "files",

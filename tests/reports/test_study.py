@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,30 @@ def test_shipped_studies_are_valid(file):
 
 
 GOOD = 'name = "s"\nmodels = ["m"]\n'
+
+
+OUT_OF_BOUNDS = [
+    ("window = 0", "line 3: window must be 2 or more, as it holds BOS and a token, got 0"),
+    ("window = 1", "line 3: window must be 2 or more, as it holds BOS and a token, got 1"),
+    ("tokens = -1", "line 3: tokens must be 0 to 100,000,000, got -1"),
+    ("[selection]\nrandom_seeds = 1000000000", "line 4: random_seeds must be 0 to 1,000, got 1000000000"),
+    ("[text]\nwindow = 1", "line 4: window must be 2 or more, as it holds BOS and a token, got 1"),
+    ("[readouts]\npairs_per_paradigm = -1", "line 4: pairs_per_paradigm must be 0 to 1,000,000, got -1"),
+    (
+        '[[ablations]]\nname = "a"\n[[ablations.cohorts]]\nrule = "random"\nseeds = 999999999999',
+        "line 7: seeds must be 1 to 1,000, got 999999999999",
+    ),
+    (
+        '[[ablations]]\nname = "a"\n[[ablations.cohorts]]\nlayer_groups = 1000000000',
+        "line 6: layer_groups must be 0 to 1,000, got 1000000000",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), OUT_OF_BOUNDS)
+def test_settings_out_of_bounds_are_named_with_their_line(tmp_path, text, said):
+    with pytest.raises(ActstoreError, match=re.escape(said)):
+        load_study(write(tmp_path, GOOD + text))
 
 
 def write(folder, text):
@@ -113,11 +138,11 @@ ABLATION = '[[ablations]]\nname = "a"\n[[ablations.cohorts]]\n'
         ('models = ["pico-neox", "pico-nexo"]', "unknown model 'pico-nexo': did you mean 'pico-neox'"),
         ('models = ["{folder}"]', "holds neither a config.json nor step*/ folders"),
         ('models = ["pico-neox"]\ncorpus = "bultin"', "unknown corpus 'bultin': did you mean 'builtin'"),
-        ('models = ["pico-neox"]\ncorpus = "none.txt"', "unknown corpus 'none.txt'"),
-        ('models = ["pico-neox"]\n[text]\ncorpus = "none.conllu"\n' + ABLATION, "'a': unknown corpus 'none.conllu'"),
+        ('models = ["pico-neox"]\ncorpus = "none.txt"', "corpus none.txt: no such file"),
+        ('models = ["pico-neox"]\n[text]\ncorpus = "none.conllu"\n' + ABLATION, "'a': corpus none.conllu: no such file"),
         (
             'models = ["pico-neox"]\n[readouts]\npairs = ["blimp", "none.jsonl"]\n' + ABLATION,
-            "'a': unknown minimal pairs 'none",
+            "'a': minimal pairs none.jsonl: no such file",
         ),
         ('models = ["pico-neox"]\n[readouts]\ntask_folder = "none"\n' + ABLATION, "'a': there is no task folder none"),
         (
