@@ -16,7 +16,7 @@ HELD_TEXT = 8 * 2**20
 """Characters of documents that are held while they are drawn by seed; a smaller corpus is read once."""
 MOST_READINGS = 64
 """Readings of a corpus while its documents are drawn by seed; a larger share of it is held instead."""
-FREE_UNPACKING = 64 * 2**20
+FREE_UNPACKING = 16 * 2**20
 """Bytes that a packed file may unpack to, whatever its size."""
 UNPACKING_RATIO = 200
 """Bytes that each byte of a packed file may unpack to beyond that; text gives 3 to 10, a bomb 1,000."""

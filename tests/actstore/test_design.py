@@ -177,3 +177,20 @@ def test_wrong_keys_and_values(tmp_path, text, said):
     (tmp_path / "d.toml").write_text(text)
     with pytest.raises(ActstoreError, match=said):
         load_design(tmp_path / "d.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[text]\nwindow = 0", "line 3: window must be 2 or more, as it holds BOS and a token, got 0"),
+        ("[readouts]\npairs_per_paradigm = -1", "line 3: pairs_per_paradigm must be 0 to 1,000,000, got -1"),
+        ("[readouts]\nseed = -1", "line 3: seed must be 0 to "),
+        ('[[cohorts]]\nrule = "random"\nseeds = 999999999999', "line 4: seeds must be 1 to 1,000, got 999999999999"),
+        ('[[cohorts]]\nrule = "random"\nseeds = -3', "line 4: seeds must be 1 to 1,000, got -3"),
+        ("[[cohorts]]\nlayer_groups = 99999999999", "line 3: layer_groups must be 0 to 1,000"),
+    ],
+)
+def test_settings_out_of_bounds_are_named_with_their_line(tmp_path, text, said):
+    (tmp_path / "d.toml").write_text('model = "m"\n' + text)
+    with pytest.raises(ActstoreError, match=f"d.toml, {said}"):
+        load_design(tmp_path / "d.toml")

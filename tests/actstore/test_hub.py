@@ -14,7 +14,7 @@ import xarray as xr
 from huggingface_hub import constants
 
 from actstore import hub as hub_module
-from actstore import models
+from actstore import hub_watch, models
 from actstore.cli import main
 from actstore.errors import ModelError, UnknownNameError
 from actstore.extract import ExtractConfig, Outcome, RunOptions, extract
@@ -170,6 +170,45 @@ def test_retry_after_is_heeded_within_bounds(server, monkeypatch):
     server.fail("/refs", "429", times=1, retry_after=100_000)
     models.resolve(REPO)
     assert waits == [7, hub_module._LONGEST_WAIT]
+
+
+def test_waits_are_told(server, monkeypatch, caplog):
+    monkeypatch.setattr(hub_module.time, "sleep", lambda _: None)
+    server.fail("/refs", "429", times=2, retry_after=100_000)
+    models.resolve(REPO)
+    told = [record.message for record in caplog.records if "waiting" in record.message]
+    assert told == [f"tiny/suite: waiting 300 s for the hub (the hub answers 429; {n} of 5)…" for n in (1, 2)]
+
+
+@pytest.mark.parametrize("where", ["/refs", "weights"])
+def test_a_wait_without_end_is_given_up(server, monkeypatch, where):
+    waits = []
+    source = resolved("64")
+    monkeypatch.setattr(hub_module.time, "sleep", waits.append)
+    server.fail(weights_path(64) if where == "weights" else where, "429", times=None, retry_after=100_000)
+    with pytest.raises(ModelError, match=r"tiny/suite.*: the hub keeps answering 429; try again later"):
+        source.checkpoints[64].fetch() if where == "weights" else models.resolve(REPO)
+    assert waits == [hub_module._LONGEST_WAIT] * (hub_module._ATTEMPTS - 1), "the client's own waits have no bound"
+
+
+@pytest.mark.parametrize("where", ["/refs", "weights"])
+def test_a_body_that_drips_is_told_and_given_up(server, monkeypatch, caplog, where):
+    monkeypatch.setattr(hub_watch, "PATIENCE", 0.1)
+    monkeypatch.setattr(hub_watch, "SLOWEST_RATE", 1e9)
+    monkeypatch.setattr(hub_module, "_TOLD_WAIT", 0.0)
+    source = resolved("64")
+    server.fail(weights_path(64) if where == "weights" else where, "slow", times=None, delay=0.04)
+    with pytest.raises(ModelError, match=r"cannot get tiny/suite.*: the hub sends [\d,]+ bytes a second"):
+        source.checkpoints[64].fetch() if where == "weights" else models.resolve(REPO)
+    assert [f"{n} of 5" in record.message for n, record in enumerate(caplog.records[-4:], 1)] == [True] * 4
+
+
+def test_a_body_that_drips_once_is_overcome(server, monkeypatch, neox_source):
+    monkeypatch.setattr(hub_watch, "PATIENCE", 0.1)
+    monkeypatch.setattr(hub_watch, "SLOWEST_RATE", 1e9)
+    source = resolved("64")
+    server.fail(weights_path(64), "slow", times=1, delay=0.04)
+    assert weights_of(source, 64) == weights_of(neox_source, 64)
 
 
 def test_what_never_comes_is_named_after_a_bounded_number_of_attempts(server, monkeypatch):

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import pickle
 from pathlib import Path
 
 import pytest
 
-from actstore.errors import CorpusError, UnknownNameError
+from actstore.errors import CorpusError, SettingError, UnknownNameError
 from actstore.pairs import MinimalPair, critical_regions, read_pairs
 
 RECORD = {"sentence_good": "The boy sleeps.", "sentence_bad": "The boy sleep.", "linguistics_term": "agreement", "UID": "sv"}
@@ -54,6 +55,59 @@ def test_malformed_records_are_named_by_line(tmp_path, line, said):
     (tmp_path / "x.jsonl").write_text(json.dumps(RECORD) + "\n" + line)
     with pytest.raises(CorpusError, match=said):
         read_pairs(str(tmp_path / "x.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (r'{"sentence_good": "a \ud83d", "sentence_bad": "b"}', "line 2: has half a character"),
+        (r'{"sentence_good": "a", "sentence_bad": "b", "UID": "\udc00"}', "line 2: has half a character"),
+        ('{"id": ' + "9" * 5000 + "}", "line 2: has an integer of more than 4,300 digits"),
+        ("[" * 100_000, "line 2: nests deeper than 64 levels"),
+    ],
+)
+def test_records_out_of_bounds_are_named_or_left_out(tmp_path, caplog, line, said):
+    (tmp_path / "x.jsonl").write_text(json.dumps(RECORD) + "\n" + line)
+    with pytest.raises(CorpusError, match=said):
+        read_pairs(str(tmp_path / "x.jsonl"))
+    assert len(read_pairs(str(tmp_path / "x.jsonl"), skip_bad=True)) == 1
+    assert "1 malformed records left out" in caplog.text
+
+
+@pytest.mark.parametrize("per_paradigm", [-1, 0, 10**9])
+def test_the_number_of_pairs_is_bounded(per_paradigm):
+    with pytest.raises(SettingError, match="pairs_per_paradigm must be 1 to 1,000,000"):
+        read_pairs("builtin", per_paradigm)
+
+
+def test_more_pairs_than_the_grammar_has_are_refused():
+    with pytest.raises(CorpusError, match=r"embedded minimal pairs: paradigm .* gives only \d+ distinct pairs"):
+        read_pairs("builtin", 100_000)
+
+
+@pytest.mark.parametrize("name", ["nowhere.jsonl", "pairs/blimp", "./blimp", "~nosuchuser/pairs"])
+def test_a_path_that_is_not_there_is_called_so(name):
+    with pytest.raises(CorpusError, match=f"minimal pairs {name}: no such file or folder"):
+        read_pairs(name)
+
+
+def test_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "x.jsonl")
+    with pytest.raises(CorpusError, match="not a regular file"):
+        read_pairs(str(tmp_path / "x.jsonl"))
+
+
+@pytest.mark.parametrize("cases", [{("deep",): [("a", "b")]}, {"case": 5}, {"case": {"a": "b"}}])
+def test_templates_of_another_form_are_refused(tmp_path, cases):
+    (tmp_path / "x.pickle").write_bytes(pickle.dumps(cases))
+    with pytest.raises(CorpusError, match="no mapping of cases to sentences"):
+        read_pairs(str(tmp_path / "x.pickle"))
+
+
+def test_a_pickle_that_would_take_all_memory_is_refused(tmp_path):
+    (tmp_path / "x.pickle").write_bytes(b"\x80\x02}r" + (2**31).to_bytes(4, "little") + b".")
+    with pytest.raises(CorpusError, match="it numbers an object 2147483648"):
+        read_pairs(str(tmp_path / "x.pickle"))
 
 
 def test_malformed_records_are_left_out_and_counted_only_on_demand(tmp_path, caplog):

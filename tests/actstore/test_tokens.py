@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,11 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from actstore import models
 from actstore.corpus import read_corpus
+from actstore.design import Text
 from actstore.documents import CorpusDocument, CorpusWord
-from actstore.errors import CorpusError
+from actstore.errors import CorpusError, SettingError
+from actstore.extract import ExtractConfig
 from actstore.schema import NO_WORD
 from actstore.tokens import tokenize_corpus
+from reports.study import Study
 
 
 def split_on_spaces(text: str) -> CorpusDocument:
@@ -125,3 +130,60 @@ def test_words_are_asked_for_only_where_the_document_is_taken(neox_tokenizer):
     documents = [CorpusDocument(str(i), "The dog sees the cat.") for i in range(10)]
     table = tokenize_corpus(documents, neox_tokenizer, 16, 30, annotate)
     assert asked == [str(i) for i in range(table.document.max() + 1)]
+
+
+@pytest.mark.parametrize("n_tokens", [2, 17, 33, 40, 64])
+def test_of_a_single_long_document_the_beginning_is_taken(neox_tokenizer, caplog, n_tokens):
+    text = "The determined dogs see the tired cats. " * 30
+    document = split_on_spaces(text)
+    whole = tokenize_corpus([document], neox_tokenizer, 16)
+    table = tokenize_corpus([document], neox_tokenizer, 16, n_tokens)
+    n = len(table)
+    assert n_tokens - 8 <= n <= n_tokens
+    for column in ("token_id", "token_text", "word", "word_form", "position", "window", "upos"):
+        np.testing.assert_array_equal(getattr(table, column), getattr(whole, column)[:n], err_msg=column)
+    cut_in_a_word = whole.word[n] == whole.word[n - 1] != NO_WORD
+    assert not cut_in_a_word or len(set(table.word[table.is_scored])) == 1, "only a word that alone is too long is cut"
+    assert table.n_documents == 1
+    assert f"the corpus is a single document of {len(whole)} tokens: its first {n} are taken" in caplog.text
+
+
+def test_the_beginning_of_a_document_is_annotated_up_to_its_line(neox_tokenizer):
+    annotated = []
+
+    def annotate(document):
+        annotated.append(document.text)
+        return split_on_spaces(document.text)
+
+    line = "The dog sees the cat."
+    table = tokenize_corpus([CorpusDocument("d", f"{line}\n" * 50)], neox_tokenizer, 16, 20, annotate)
+    assert len(annotated[0]) % (len(line) + 1) == len(line)
+    assert len(annotated[0]) < 200
+    assert "".join(table.token_text[table.is_scored]).startswith(line)
+
+
+def test_of_two_long_documents_none_is_cut(neox_tokenizer):
+    with pytest.raises(CorpusError, match=r"no document has as few as 16 tokens .*2 tried.*--documents paragraph"):
+        tokenize_corpus([CorpusDocument("d", "The dog sees the cat. " * 50)] * 2, neox_tokenizer, 16, 16)
+
+
+def test_a_model_folder_without_a_tokenizer_is_named(neox_source, tmp_path):
+    shutil.copytree(neox_source.checkpoints[4000].path, tmp_path / "model")
+    tokenizer = models.load_tokenizer(models.resolve(str(tmp_path / "model")))
+    with pytest.raises(CorpusError, match=r"model gives no token for 1,000 documents in a row; .*tokenizer\.json"):
+        tokenize_corpus(read_corpus("builtin"), tokenizer, 128, 1000)
+    with pytest.raises(CorpusError, match="gives no token for 2 documents"):
+        tokenize_corpus([CorpusDocument("d", "text")] * 2, tokenizer, 128, 1000)
+
+
+@pytest.mark.parametrize("window", [-1, 0, 1])
+def test_a_window_without_text_is_refused_everywhere(neox_tokenizer, window):
+    said = f"window must be 2 or more, as it holds BOS and a token, got {window}"
+    for entrance in (
+        lambda: tokenize_corpus([], neox_tokenizer, window),
+        lambda: ExtractConfig("m", window=window),
+        lambda: Text(window=window),
+        lambda: Study("s", ("m",), window=window),
+    ):
+        with pytest.raises(SettingError, match=said):
+            entrance()

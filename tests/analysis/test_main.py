@@ -193,7 +193,7 @@ def test_a_selection_says_its_site(results):
 
 
 def test_wrong_numbers_are_refused_by_the_parser(capsys):
-    for arguments in (["--fraction", "2"], ["--fraction", "x"], ["--random-seeds", "-1"]):
+    for arguments in (["--fraction", "2"], ["--fraction", "x"], ["--random-seeds", "-1"], ["--random-seeds", "10000000"]):
         with pytest.raises(SystemExit) as caught:
             main(["entanglement", "--store", "s", "--out", "o", *arguments])
         assert caught.value.code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,30 @@ def test_shipped_studies_are_valid(file):
 
 
 GOOD = 'name = "s"\nmodels = ["m"]\n'
+
+
+OUT_OF_BOUNDS = [
+    ("window = 0", "line 3: window must be 2 or more, as it holds BOS and a token, got 0"),
+    ("window = 1", "line 3: window must be 2 or more, as it holds BOS and a token, got 1"),
+    ("tokens = -1", "line 3: tokens must be 0 to 100,000,000, got -1"),
+    ("[selection]\nrandom_seeds = 1000000000", "line 4: random_seeds must be 0 to 1,000, got 1000000000"),
+    ("[text]\nwindow = 1", "line 4: window must be 2 or more, as it holds BOS and a token, got 1"),
+    ("[readouts]\npairs_per_paradigm = -1", "line 4: pairs_per_paradigm must be 0 to 1,000,000, got -1"),
+    (
+        '[[ablations]]\nname = "a"\n[[ablations.cohorts]]\nrule = "random"\nseeds = 999999999999',
+        "line 7: seeds must be 1 to 1,000, got 999999999999",
+    ),
+    (
+        '[[ablations]]\nname = "a"\n[[ablations.cohorts]]\nlayer_groups = 1000000000',
+        "line 6: layer_groups must be 0 to 1,000, got 1000000000",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), OUT_OF_BOUNDS)
+def test_settings_out_of_bounds_are_named_with_their_line(tmp_path, text, said):
+    with pytest.raises(ActstoreError, match=re.escape(said)):
+        load_study(write(tmp_path, GOOD + text))
 
 
 def write(folder, text):
