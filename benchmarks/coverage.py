@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -114,8 +115,15 @@ def _over_neurons(values: NDArray[np.float64]) -> tuple[xr.DataArray, Selection]
     array = xr.DataArray(
         values, coords | {"duplicate_of": ("checkpoint", [-1] * len(values))}, ("checkpoint", "layer", "neuron")
     )
-    neurons = {layer: tuple(range(n_neurons)) for layer in range(n_layers)}
-    return array, Selection(neurons, "top", "wasserstein_distance", 1.0, "m", "", 0, n_neurons)
+    return array, _selection({layer: tuple(range(n_neurons)) for layer in range(n_layers)}, n_neurons)
+
+
+def _selection(neurons: dict[int, tuple[int, ...]], n_neurons: int) -> Selection:
+    """These neurons as the top ones of layers of so many."""
+    return Selection(
+        neurons, "top", "wasserstein_distance", 0.5, model="m", site="s", weights_fingerprint="w", checkpoint=0,
+        n_neurons_per_layer=n_neurons,
+    )  # fmt: skip
 
 
 def of_neurons(rng: np.random.Generator, size: int) -> Answer:
@@ -129,15 +137,22 @@ def _curves(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.floa
     return rng.gamma(4, 0.25, shape) / (1 + np.exp(-2 * (doublings - rng.normal(6.3, 1.5, shape))))
 
 
-def of_emergence(rng: np.random.Generator, size: int) -> Answer:
+@cache
+def _emergence_truth() -> tuple[float, float, float]:
+    """Steepest slope, its step, and the step of half the rise, of the mean of very many neurons."""
     mean = _curves(np.random.default_rng(0), (200_000,)).mean(axis=1)
     slopes = np.diff(mean) / np.diff(np.log2(1 + _STEPS))
     half = _STEPS[((mean - mean[0]) >= (mean[-1] - mean[0]) / 2).argmax()]
+    return slopes.max(), float(_STEPS[slopes.argmax() + 1]), float(half)
+
+
+def of_emergence(rng: np.random.Generator, size: int) -> Answer:
+    slope, step, half = _emergence_truth()
     table = analysis.emergence(*_over_neurons(_curves(rng, (_N_COHORTS, size)))).query("layer >= 0")
     return {
-        "emergence: steepest slope": _holds(table, "slope", slopes.max()),
-        "emergence: step of the steepest rise": _holds(table, "step_to", float(_STEPS[slopes.argmax() + 1])),
-        "emergence: step of half the rise": _holds(table, "half_rise_step", float(half)),
+        "emergence: steepest slope": _holds(table, "slope", slope),
+        "emergence: step of the steepest rise": _holds(table, "step_to", step),
+        "emergence: step of half the rise": _holds(table, "half_rise_step", half),
     }
 
 
@@ -165,21 +180,21 @@ def of_ranks(rng: np.random.Generator, size: int) -> Answer:
     }  # fmt: skip
 
 
-def _rank_truth(found: list[tuple[float, float]] = []) -> tuple[float, float]:  # noqa: B006 (computed once)
-    if not found:
-        data = _shape(np.random.default_rng(0), 200_000)
-        columns = [
-            data[name].values[0] for name in ("wasserstein_distance", "skewness", "excess_kurtosis", "bimodality_coefficient")
-        ]
-        found.append((spearman(columns[0], columns[2])[0], explained(columns[0], np.abs(np.stack(columns[1:], axis=1)))))
-    return found[0]
+@cache
+def _rank_truth() -> tuple[float, float]:
+    """Rank correlation and explained rank variance of very many neurons."""
+    data = _shape(np.random.default_rng(0), 200_000)
+    distance, *tails = (
+        data[name].values[0] for name in ("wasserstein_distance", "skewness", "excess_kurtosis", "bimodality_coefficient")
+    )
+    return spearman(distance, tails[1])[0], explained(distance, np.abs(np.stack(tails, axis=1)))
 
 
 def of_signs(rng: np.random.Generator, size: int) -> Answer:
     """Neurons that know nothing of their inputs: no excess over matched pairs, and no cohort has more than the other."""
     store = layer_store(rng, size)
     pairs = analysis.find_pairs(store, n_neighbours=3, seed=int(rng.integers(2**31)))
-    chosen = Selection({0: tuple(range(6))}, "top", "wasserstein_distance", 0.25, "m", "", 0, 24)
+    chosen = _selection({0: tuple(range(6))}, store.sizes["neuron"])
     found = analysis.pair_differentiation(store, pairs, chosen, n_top=60, n_permutations=0)
     table = analysis.cohort_table(found).query("pool == 'matched'")
     lower, upper = found["cohort_difference_bounds"].values[0].T
@@ -192,7 +207,7 @@ def of_signs(rng: np.random.Generator, size: int) -> Answer:
 def of_labels(rng: np.random.Generator, size: int) -> Answer:
     store = layer_store(rng, size)
     pairs = analysis.find_pairs(store, n_neighbours=3, seed=int(rng.integers(2**31)))
-    chosen = Selection({0: tuple(range(6))}, "top", "wasserstein_distance", 0.25, "m", "", 0, 24)
+    chosen = _selection({0: tuple(range(6))}, store.sizes["neuron"])
     table = analysis.pair_labels(store, pairs, chosen, n_top=60, n_permutations=99, features=("upos",))
     return {"log-odds of a part of speech in the furthest pairs": _holds(table, "beyond", 0)}
 

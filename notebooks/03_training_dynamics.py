@@ -37,7 +37,7 @@ with styled():
 
 # %% [markdown]
 # **Emergence.** Between which checkpoints the cohort's mean rises most steeply per doubling of the step, and where half of its
-# rise is done, with bootstrap bounds over neurons; layer −1 is all layers together. Both are no finer than the checkpoints in
+# rise is done, with bounds over neurons; layer −1 is all layers together. Both are no finer than the checkpoints in
 # the store.
 
 # %%
