@@ -235,9 +235,7 @@ class StoreWriter:
         finally:
             self._lock_file.close()
 
-    def holds(
-        self, seal: Seal, layouts: Mapping[str, ArrayLayout], checkpoint: int = 0, *, every_byte: bool = False
-    ) -> bool:
+    def holds(self, seal: Seal, layouts: Mapping[str, ArrayLayout], checkpoint: int = 0, *, every_byte: bool = False) -> bool:
         """Whether what a seal covers is on disk: its files by their checksums, its shards by size, place and index.
 
         Parameters

@@ -22,6 +22,7 @@ from actstore.schema import Selection
 from analysis.kernels.ranks import explained, spearman
 from analysis.mixed_model import FitWarning
 from benchmarks.planted import ACCURACY, CHANGE, item_store, layer_store, text_store, word_table
+from benchmarks.sizes import parsed
 
 SIZES, DRAWS = (2, 5, 10, 20, 50), (2, 5, 10)
 _N_COHORTS = 10
@@ -115,7 +116,7 @@ def _over_neurons(values: NDArray[np.float64]) -> tuple[xr.DataArray, Selection]
         values, coords | {"duplicate_of": ("checkpoint", [-1] * len(values))}, ("checkpoint", "layer", "neuron")
     )
     neurons = {layer: tuple(range(n_neurons)) for layer in range(n_layers)}
-    return array, Selection(neurons, "top", "wasserstein_distance", 1.0, "m", "", 0, n_neurons)
+    return array, Selection(neurons, "top", "wasserstein_distance", 1.0, "m", "s", "", 0, n_neurons)
 
 
 def of_neurons(rng: np.random.Generator, size: int) -> Answer:
@@ -179,7 +180,7 @@ def of_signs(rng: np.random.Generator, size: int) -> Answer:
     """Neurons that know nothing of their inputs: no excess over matched pairs, and no cohort has more than the other."""
     store = layer_store(rng, size)
     pairs = analysis.find_pairs(store, n_neighbours=3, seed=int(rng.integers(2**31)))
-    chosen = Selection({0: tuple(range(6))}, "top", "wasserstein_distance", 0.25, "m", "", 0, 24)
+    chosen = Selection({0: tuple(range(6))}, "top", "wasserstein_distance", 0.25, "m", "s", "", 0, 24)
     found = analysis.pair_differentiation(store, pairs, chosen, n_top=60, n_permutations=0)
     table = analysis.cohort_table(found).query("pool == 'matched'")
     lower, upper = found["cohort_difference_bounds"].values[0].T
@@ -192,7 +193,7 @@ def of_signs(rng: np.random.Generator, size: int) -> Answer:
 def of_labels(rng: np.random.Generator, size: int) -> Answer:
     store = layer_store(rng, size)
     pairs = analysis.find_pairs(store, n_neighbours=3, seed=int(rng.integers(2**31)))
-    chosen = Selection({0: tuple(range(6))}, "top", "wasserstein_distance", 0.25, "m", "", 0, 24)
+    chosen = Selection({0: tuple(range(6))}, "top", "wasserstein_distance", 0.25, "m", "s", "", 0, 24)
     table = analysis.pair_labels(store, pairs, chosen, n_top=60, n_permutations=99, features=("upos",))
     return {"log-odds of a part of speech in the furthest pairs": _holds(table, "beyond", 0)}
 
@@ -298,7 +299,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--simulations", type=int, default=2000, help="of the cheapest kinds; others fewer, by their cost (2000)"
     )
-    options = parser.parse_args(arguments)
+    options = parsed(parser, arguments, simulations=1)
     for heading, kinds in (("Over clusters", OVER_CLUSTERS), ("Over draws of a random control", OVER_DRAWS)):
         print(f"\n## {heading}\n")
         for line in rows(kinds, options.simulations):
