@@ -326,19 +326,20 @@ def extract(config: ExtractConfig, store: Path, options: RunOptions | None = Non
         raise
     with writer:
         _compute(job, writer, options)
-        whole = writer.finish(lambda: not missing_blocks(job, writer), lambda: write_checkpoint_axis(writer, job))
+        whole = writer.finish(lambda: not missing_blocks(job, writer, job.blocks), lambda: write_checkpoint_axis(writer, job))
         if not whole and options.worker is None:
             raise StoreError(f"files of {writer.partial} were lost while it was written; run the same command again")
     return Outcome.WRITTEN if whole else Outcome.SHARE_DONE
 
 
-def missing_blocks(job: Job, writer: StoreWriter) -> list[Block]:
-    """The blocks that are still to be computed; the seal of one whose files are gone is dropped."""
+def missing_blocks(job: Job, writer: StoreWriter, blocks: Sequence[Block], *, every_byte: bool = False) -> list[Block]:
+    """Which blocks are still to be computed; the seal of one whose files are gone, or damaged, is dropped."""
     seals = writer.ledger.seals()
     missing = []
-    for block in job.blocks:
+    for block in blocks:
         seal = seals.get((block.step, block.start))
-        if seal is not None and writer.holds(seal, job.layout.stored_with(block.shard), block.index):
+        arrays = job.layout.stored_with(block.shard)
+        if seal is not None and writer.holds(seal, arrays, block.index, every_byte=every_byte):
             continue
         if seal is not None:  # a power loss may keep the seal and lose a file
             writer.ledger.drop(seal)
@@ -376,8 +377,7 @@ def write_checkpoint_axis(writer: StoreWriter, job: Job) -> None:
 def _compute(job: Job, writer: StoreWriter, options: RunOptions) -> None:
     """Every block of this process's share that is not sealed yet."""
     share = _share(job, options.worker, whole_checkpoints=options.discard_downloads)
-    missing = set(missing_blocks(job, writer))
-    to_do = [block for block in share if block in missing]
+    to_do = missing_blocks(job, writer, share, every_byte=True)  # what an earlier run left may have been damaged since
     total = sum(block.stop - block.start for block in share)
     left = sum(block.stop - block.start for block in to_do)
     with tqdm(total=total, initial=total - left, unit="token", unit_scale=True, desc=job.source.name,

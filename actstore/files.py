@@ -53,6 +53,12 @@ def sync_path(path: Path) -> None:
         os.close(file)
 
 
+def sync_below(folder: Path) -> None:
+    """Wait until a folder with all in it, and below, is on disk."""
+    for path in (*folder.rglob("*"), folder):
+        sync_path(path)
+
+
 def write_synced(path: Path, text: str) -> None:
     """Write a small file under its final name only when whole and on disk, and make the name last too."""
     partial = path.with_name(path.name + ".partial")
@@ -62,6 +68,15 @@ def write_synced(path: Path, text: str) -> None:
         sync(file.fileno())
     partial.replace(path)
     sync_path(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, with those above it, under names that last."""
+    new = [folder, *folder.absolute().parents]
+    new = new[: next(place for place, path in enumerate(new) if path.exists())]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in new:
+        sync_path(path.absolute().parent)
 
 
 def checked_name(name: str, what: str) -> str:
@@ -87,10 +102,19 @@ def claim(folder: Path) -> None:
     StoreError
         If it holds what this package did not write.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if any(folder.iterdir()):
         refuse_foreign(folder)
     (folder / MARKER).touch()
+    sync_path(folder)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder of ours; it is known as ours until nothing else is in it, wherever this is broken off."""
+    for path in folder.iterdir():
+        if path.name != MARKER:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    shutil.rmtree(folder)
 
 
 def refuse_foreign(path: Path) -> None:

@@ -19,7 +19,7 @@ import google_crc32c
 import numpy as np
 
 from actstore.errors import StoreError
-from actstore.files import write_synced
+from actstore.files import make_folder, write_synced
 
 LEDGER = "ledger"
 _PIECE = 2**23
@@ -87,7 +87,7 @@ class Ledger:
 
     def add(self, seal: Seal) -> None:
         """Record a block whose values are on disk; on return the record is, too."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         write_synced(self.folder / f"{seal.checkpoint}-{seal.start}.json", json.dumps(asdict(seal)))
 
     def drop(self, seal: Seal) -> None:

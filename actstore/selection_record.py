@@ -18,6 +18,7 @@ from typing import Any
 import google_crc32c
 
 from actstore.errors import SelectionError, UnknownNameError
+from actstore.files import make_folder, write_synced
 
 SCOPES = ("layer", "all")
 FORMAT = "actstore-selection-2"
@@ -93,12 +94,11 @@ def _neurons(layers: Any, n_neurons: int) -> dict[int, tuple[int, ...]]:
 def write_record(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> Path:
     """Write the fields of a selection as JSON, under its final name only when whole."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     neurons = {str(layer): list(chosen) for layer, chosen in fields["neurons"].items()}
     record = {"format": FORMAT, **fields, "neurons": neurons}
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps({**record, "checksum": _checksum(record)}, indent=1) + "\n", encoding="utf-8")
-    return partial.replace(path)
+    write_synced(path, json.dumps({**record, "checksum": _checksum(record)}, indent=1) + "\n")
+    return path
 
 
 def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,13 +25,13 @@ from zarr.codecs import Crc32cCodec
 from zarr.errors import ZarrUserWarning
 
 from actstore.checked import checked_store, compressors, damaged_files, every_chunk
-from actstore.errors import StoreError, StoreExistsError
-from actstore.files import claim, disk_errors, existing, lock, sync_path, write_synced
+from actstore.errors import ActstoreError, StoreError, StoreExistsError
+from actstore.files import claim, disk_errors, existing, lock, remove, sync_path, write_synced
 from actstore.layout import ArrayLayout
 from actstore.ledger import Contents, Ledger, Seal, digests_below, file_digest, has_ledger
 from actstore.manifest import MANIFEST, damaged
 from actstore.reader import with_fast_reading
-from actstore.schema import CHECKPOINT, CONDITION, FIELDS, SCHEMA_VERSION
+from actstore.schema import CHECKPOINT, CONDITION, FIELDS, SCHEMA_VERSION, Selection
 from actstore.shards import problem, tail_problem
 from actstore.signals import begin_work
 
@@ -165,7 +165,7 @@ class StoreWriter:
         self, configuration: Mapping[str, Any], attrs: Mapping[str, Any], axes: Callable[[StoreWriter], None] | None
     ) -> None:
         if self.path.exists():
-            shutil.rmtree(self.partial)
+            remove(self.partial)
             raise StoreExistsError(f"{self.path} is already there; run the same command again to see what it is")
         self._attrs = {"schema_version": SCHEMA_VERSION, **attrs, _CONFIG: _normal(configuration)}
         self._axes = axes
@@ -230,11 +230,12 @@ class StoreWriter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is not None and not (self.resumable and (self.shared or self.ledger.seals())):
-                shutil.rmtree(self.partial, ignore_errors=True)
+                with suppress(OSError):
+                    remove(self.partial)
         finally:
             self._lock_file.close()
 
-    def holds(self, seal: Seal, layouts: Mapping[str, ArrayLayout], checkpoint: int = 0) -> bool:
+    def holds(self, seal: Seal, layouts: Mapping[str, ArrayLayout], checkpoint: int = 0, *, every_byte: bool = False) -> bool:
         """Whether what a seal covers is on disk: its files by their checksums, its shards by size, place and index.
 
         Parameters
@@ -244,6 +245,8 @@ class StoreWriter:
             Sharded arrays among the seal's names; the others are files below the store.
         checkpoint : int
             Place of the seal's checkpoint on its dim.
+        every_byte : bool
+            Whether the chunks of shards are read, too.
         """
         for name, checksum in seal.checksums.items():
             layout = layouts.get(name)
@@ -253,7 +256,7 @@ class StoreWriter:
                 continue
             shard = seal.start // layout.shard_tokens
             path = self.workspace.data / layout.key(checkpoint, shard)
-            if tail_problem(layout, path, seal.checkpoint, shard, checksum):
+            if (problem if every_byte else tail_problem)(layout, path, seal.checkpoint, shard, checksum):
                 return False
         return True
 
@@ -278,7 +281,7 @@ class StoreWriter:
                         self._close()
                         self.workspace.data.replace(self.path)
                         sync_path(self.path.absolute().parent)
-                        shutil.rmtree(self.partial)
+                        remove(self.partial)
             except FileNotFoundError:  # another worker was the last, and has cleared the workspace
                 if not self.path.exists():
                     raise
@@ -340,7 +343,7 @@ class StoreWriter:
             path = self.workspace.data / file
             array[cell] = values
             sync_path(path)
-            for folder in path.parents[: array.ndim]:
+            for folder in path.parents[: len(Path(file).parts)]:
                 sync_path(folder)
             return file, file_digest(path)
 
@@ -387,9 +390,19 @@ def verify(path: PathLike) -> list[str]:
 
 
 def _damaged_results(folder: Path) -> list[str]:
-    """What is wrong with the tables and the datasets of a results folder."""
+    """What is wrong with the tables, the datasets and the selections of a results folder."""
     groups = (path for path in sorted(folder.glob("*.zarr")) if has_ledger(path))
-    return damaged(folder) + [f"{group.name}: {what}" for group in groups for what in verify(group)]
+    selections = (what for path in sorted((folder / "selections").glob("*.json")) if (what := _damaged_selection(path)))
+    return damaged(folder) + [f"{group.name}: {what}" for group in groups for what in verify(group)] + list(selections)
+
+
+def _damaged_selection(path: Path) -> str:
+    """What is wrong with a selection; empty if nothing is."""
+    try:
+        Selection.load(path)
+    except ActstoreError as error:
+        return str(error)
+    return ""
 
 
 def _damaged_shards(root: Path, contents: Contents) -> list[str]:

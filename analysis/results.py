@@ -21,7 +21,7 @@ from zarr.errors import ZarrUserWarning
 from actstore import manifest
 from actstore.checked import checked_store, compressors, every_chunk, seal_group
 from actstore.errors import StoreError
-from actstore.files import alone, claim, disk_errors, refuse_foreign
+from actstore.files import alone, claim, disk_errors, refuse_foreign, remove, sync_below, sync_path
 from actstore.ledger import Contents
 from analysis.csv_text import defused, restored
 
@@ -53,6 +53,7 @@ def save_table(table: pd.DataFrame, path: Path) -> None:
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         defused(table).to_csv(partial, index=False, float_format="%.10g", compression=_GZIP if path.suffix == ".gz" else None)
+        sync_path(partial)
         manifest.forget(path)
         partial.replace(path)
         manifest.record(path)
@@ -89,12 +90,14 @@ def save_dataset(data: xr.Dataset, folder: Path, name: str) -> None:
             warnings.simplefilter("ignore", ZarrUserWarning)  # consolidated metadata is not in the v3 specification yet
             encoding: dict[str, Any] = {str(key): {"compressors": compressors()} for key in data.variables}
             data.drop_encoding().to_zarr(partial, zarr_format=3, consolidated=True, encoding=encoding)
+        sync_below(partial)
         seal_group(partial)
         if path.exists():
             refuse_foreign(path)
             path.rename(before)
         partial.rename(path)
-        shutil.rmtree(scratch)
+        sync_path(folder)
+        remove(scratch)
 
 
 def load_dataset(folder: str | os.PathLike[str], name: str) -> xr.Dataset:

@@ -23,6 +23,7 @@ from actstore.schema import Selection
 from analysis.kernels.ranks import explained, spearman
 from analysis.mixed_model import FitWarning
 from benchmarks.planted import ACCURACY, CHANGE, item_store, layer_store, text_store, word_table
+from benchmarks.sizes import parsed
 
 SIZES, DRAWS = (2, 5, 10, 20, 50), (2, 5, 10)
 _N_COHORTS = 10
@@ -313,7 +314,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--simulations", type=int, default=2000, help="of the cheapest kinds; others fewer, by their cost (2000)"
     )
-    options = parser.parse_args(arguments)
+    options = parsed(parser, arguments, simulations=1)
     for heading, kinds in (("Over clusters", OVER_CLUSTERS), ("Over draws of a random control", OVER_DRAWS)):
         print(f"\n## {heading}\n")
         for line in rows(kinds, options.simulations):

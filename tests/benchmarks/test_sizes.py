@@ -21,6 +21,7 @@ LAST_LINES = {
     "extraction": "reading from the disk",
     "analysis": "greatest difference",
     "minimal_pairs": "changing the intervention",
+    "coverage": "| model of surprisal, top less random, cluster-robust |",
     "mixed_models": "20,000 rows with robust intervals",
 }
 
