@@ -74,9 +74,9 @@ def tables(run: Path) -> dict[str, bytes]:
 
 def results(run: Path) -> dict[str, Any]:
     """What `results.json` holds, without the keys of the steps, in which the folder is."""
-    found = json.loads((run / "report" / "results.json").read_text(encoding="utf-8"))
-    del found["provenance"]["Steps"]
-    return found
+    content = json.loads((run / "report" / "results.json").read_text(encoding="utf-8"))
+    del content["provenance"]["Steps"]
+    return content
 
 
 @pytest.mark.slow

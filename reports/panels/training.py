@@ -133,4 +133,4 @@ def _steepest(run: Run, chosen_at: int) -> str:
     row = table[(table["chosen_at"] == chosen_at) & (table["layer"] == ALL_LAYERS)].iloc[0]
     if row["slope"] <= 0:
         return ""
-    return f", most steeply for a doubling of steps from step {row['step_from']:.0f} to {row['step_to']:.0f}"
+    return f", rising most steeply, per doubling of the step, from step {row['step_from']:.0f} to {row['step_to']:.0f}"

@@ -39,10 +39,10 @@ def test_noise_does_not_choose_among_neighbours_that_tie():
     x = rng.normal(size=(30, 16)).astype(np.float16)[rng.integers(0, 30, 500)].astype(np.float32)
     noisy = (x * (1 + 3e-7 * rng.normal(size=x.shape))).astype(np.float32)
     assert (noisy != x).any()
-    one, again = similar_pairs(x, 3), similar_pairs(noisy, 3)
-    np.testing.assert_array_equal(one.pairs, again.pairs)
-    assert one.n_identical == again.n_identical > 1000
-    early = (one.pairs < 250).mean()
+    plain, again = similar_pairs(x, 3), similar_pairs(noisy, 3)
+    np.testing.assert_array_equal(plain.pairs, again.pairs)
+    assert plain.n_identical == again.n_identical > 1000
+    early = (plain.pairs < 250).mean()
     assert 0.4 < early < 0.6, "ties favour no part of the text"
 
 

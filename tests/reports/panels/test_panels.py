@@ -644,7 +644,7 @@ def test_a_mean_over_layers_is_drawn_with_its_own_interval():
     results = made({"a": {"accuracy_by_phenomenon": accuracy}}, cohorts=cohorts, emergence=emerged)
     panel = training.grammar(results)
     assert panel.finding == (
-        "The cohort's mean distance goes from 0.300 [0.250, 0.350] to 0.600 [0.550, 0.650] SD, most steeply for a doubling of steps from step 4 to 8; "
+        "The cohort's mean distance goes from 0.300 [0.250, 0.350] to 0.600 [0.550, 0.650] SD, rising most steeply, per doubling of the step, from step 4 to 8; "
         "accuracy on pairs goes from 0.500 [0.490, 0.510] to 0.900 [0.890, 0.910]."
     )
     band = panel.figure.axes[0].collections[0].get_paths()[0].vertices
