@@ -88,6 +88,29 @@ def test_importing_actstore_loads_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_public_names_are_loaded_when_they_are_asked_for():
+    """And none of them is hidden by a module of the same name, whatever was imported before."""
+    code = """
+import sys, analysis
+assert not {"numpy", "pandas"} & set(sys.modules)
+import importlib, pkgutil, types
+for module in pkgutil.walk_packages(analysis.__path__, "analysis."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+for name in analysis.__all__:
+    assert not isinstance(getattr(analysis, name), types.ModuleType), name
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_public_names_are_those_that_type_checkers_see():
+    tree = ast.parse((ROOT / "analysis" / "__init__.py").read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {alias.asname: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert seen == analysis._HOMES
+
+
 def test_public_functions_are_documented():
     for name in analysis.__all__:
         text = getattr(analysis, name).__doc__
