@@ -80,10 +80,15 @@ class Ended:
 
     @property
     def is_clean(self) -> bool:
-        """Success, or a refusal in one line; notices of the program, or its usage, may stand before it."""
+        """Success, or a refusal in one line."""
+        return self.code == 0 or (self.code == 2 and self.is_told)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether why it ended is told in one line of its own; notices, or its usage, may stand before it."""
         lines = [line for line in self.error.splitlines() if line.strip()]
-        before = [line for line in lines[:-1] if not line.startswith((*_OWN, "usage: ", " "))]
-        return self.code == 0 or (self.code == 2 and bool(lines) and lines[-1].startswith(_OWN) and not before)
+        own = [line.startswith((*_OWN, "usage: ", " ")) for line in lines]
+        return bool(lines) and all(own) and lines[-1].startswith(_OWN) and "Traceback" not in self.error
 
     @property
     def story(self) -> str:

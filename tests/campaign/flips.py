@@ -17,14 +17,17 @@ from typing import Any
 import numpy as np
 
 from actstore.errors import ActstoreError
+from tests.campaign import hub_cache
 from tests.campaign.children import main_of, start, value_of
 from tests.campaign.runs import RUNS, make_references, must, unlike
 from tests.campaign.trials import Count, Part
 
 _BATCH = 20
+_NOT_CHECKED = ("lock", "setup", ".lock", ".actstore")
+"""Names of files that hold nothing."""
 _UNFINISHED = {"extract": 4, "ablate": 3}
 """Run → how many of its seals are there when it is broken off."""
-_SHARES = {"store.zarr": 0.4, "ablation.zarr": 0.25, "results": 0.25, "extract": 0.07, "ablate": 0.03}
+_SHARES = {"store.zarr": 0.4, "ablation.zarr": 0.25, "results": 0.25, "extract": 0.05, "ablate": 0.02, "cache": 0.03}
 
 
 def prepare(prepared: Path) -> None:
@@ -36,6 +39,9 @@ def prepare(prepared: Path) -> None:
         return main_of("analysis")(["ablation", "--store", "in/ablation.zarr", "--out", "results"])
 
     must(start(tables, prepared / "sound"))
+    (prepared / "hub").mkdir()
+    must(start(lambda: hub_cache.fill(prepared / "hub"), prepared / "hub"))
+    must(hub_cache.extract_offline(prepared / "hub"))
     for name, n_seals in _UNFINISHED.items():
         folder = prepared / name
         folder.mkdir()
@@ -113,7 +119,9 @@ _ODDS = [0.5, 0.1, 0.1, 0.05, 0.1, 0.15]
 def damage(rng: np.random.Generator, folder: Path) -> Damage:
     """One damage somewhere in a folder: files of every array and kind are as likely as each other."""
     kinds: dict[str, list[Path]] = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in ("lock", "setup")):
+    for path in sorted(
+        path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and path.name not in _NOT_CHECKED
+    ):
         name = path.relative_to(folder).as_posix()
         kinds.setdefault(name.partition("/c/")[0] if "/c/" in name else name, []).append(path)
     while True:
@@ -134,8 +142,10 @@ def damage(rng: np.random.Generator, folder: Path) -> Damage:
 def trial(rng: np.random.Generator, folder: Path, prepared: Path) -> Count:
     """Some damages of one finished thing, or one of an unfinished store."""
     # An unfinished store takes a whole run a flip, a finished thing shares a child among many.
-    odds = np.array([share / (1 if name in _UNFINISHED else _BATCH) for name, share in _SHARES.items()])
+    odds = np.array([share / (1 if name in (*_UNFINISHED, "cache") else _BATCH) for name, share in _SHARES.items()])
     name = str(rng.choice(list(_SHARES), p=odds / odds.sum()))
+    if name == "cache":
+        return _from_cache(rng, folder, prepared)
     if name in _UNFINISHED:
         return _resumed(rng, name, folder, prepared)
     shutil.copytree(prepared / "sound" / name, folder / name)
@@ -223,6 +233,18 @@ def _resumed(rng: np.random.Generator, name: str, folder: Path, prepared: Path) 
     if not ended.is_clean:
         return Count(1, [f"{what}: {ended.story}"])
     changed = unlike(run, folder, prepared) if ended.code == 0 else []
+    return Count(1, [f"{what}: other bytes: {', '.join(changed[:3])}"] if changed else [])
+
+
+def _from_cache(rng: np.random.Generator, folder: Path, prepared: Path) -> Count:
+    shutil.copytree(prepared / "hub" / "cache", folder / "cache", symlinks=True)
+    harm = damage(rng, folder / "cache")
+    harm.do()
+    ended = hub_cache.extract_offline(folder).wait()
+    what = f"cache of the hub/{harm.what}"
+    if not ended.is_clean:
+        return Count(1, [f"{what}: {ended.story}"])
+    changed = hub_cache.unlike(folder, prepared / "hub") if ended.code == 0 else []
     return Count(1, [f"{what}: other bytes: {', '.join(changed[:3])}"] if changed else [])
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 import tomli_w
 from hypothesis import strategies as st
 
+from actstore import selection_record
 from tests.campaign.runs import DESIGN, STUDY
 
 FIFO: Final = b"<a pipe that nobody writes to>"
@@ -247,10 +248,18 @@ def pair_files(prepared: Path) -> st.SearchStrategy[Example]:
     )
 
 
+def _with_checksum(record: Any) -> Any:
+    """As it would have been written: what is wrong is not noticed by its checksum."""
+    if not isinstance(record, dict):
+        return record
+    fields = {key: value for key, value in record.items() if key != "checksum"}
+    return {**fields, "checksum": selection_record._checksum(fields)}
+
+
 def selections(prepared: Path) -> st.SearchStrategy[Example]:
     """Selection files with wrong values."""
     valid = json.loads((prepared / "base" / "results" / "selections" / "top.json").read_text())
-    content = mutated(valid).map(as_json) | _VALUE.map(as_json) | _BYTES
+    content = mutated(valid).map(_with_checksum).map(as_json) | mutated(valid).map(as_json) | _VALUE.map(as_json) | _BYTES
     options = ("--model", "pico-neox", "--selection", "s.json", "--tokens", "60", "--pairs", "none", "--probes", "none")
     pairs = ("pairs", "--store", "in/store.zarr", "--results", "results", "--selection", "s.json", "--pair-tokens", "64")
     return content.flatmap(

@@ -44,10 +44,8 @@ def _two_writers(run: Run, ends: list[Ended], folder: Path, prepared: Path) -> l
     for ended in ends:
         if ended.code == 0:
             continue
-        if ended.code != 2 or _REFUSAL not in ended.error:
-            problems.append(f"neither done nor refused because of the other: {ended.story}")
-        elif len(ended.error.splitlines()) > 1:
-            problems.append(f"refused in more than one line: {ended.story}")
+        if ended.code != 2 or _REFUSAL not in ended.error or not ended.is_told:
+            problems.append(f"neither done nor refused because of the other, in one line: {ended.story}")
     if all(ended.code for ended in ends):
         problems.append("neither is done")
     elif changed := unlike(run, folder, prepared):
