@@ -365,7 +365,7 @@ def _compute(run: Run, writer: StoreWriter, worker: tuple[int, int] | None, prog
             for cell in cells:
                 bar.set_postfix(checkpoint=step, condition=cell.state.label)
                 place = (cell.checkpoint, cell.condition)
-                files = dict(writer.put(name, place, values) for name, values in state.read(cell.state).items())
+                files = writer.fill(place, state.read(cell.state))
                 writer.ledger.add(Seal(step, cell.condition, cell.condition + 1, fingerprint, files))
                 bar.update()
             del model, state  # before the next one is loaded

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +26,7 @@ from zarr.errors import ZarrUserWarning
 
 from actstore.checked import checked_store, compressors, damaged_files, every_chunk
 from actstore.errors import ActstoreError, StoreError, StoreExistsError
-from actstore.files import claim, disk_errors, existing, lock, remove, sync_path, write_synced
+from actstore.files import claim, disk_errors, existing, lock, remove, sync_path, sync_paths, write_synced
 from actstore.layout import ArrayLayout
 from actstore.ledger import Contents, Ledger, Seal, digests_below, file_digest, has_ledger
 from actstore.manifest import MANIFEST, damaged
@@ -193,14 +193,13 @@ class StoreWriter:
         if self._axes is not None:
             self._axes(self)
         checksums = digests_below(folder)
-        for name, checksum in checksums.items():
+        absent = [name for name, checksum in checksums.items() if not self._has(name, checksum)]
+        sync_paths(folder / name for name in absent)
+        for name in absent:
             target = self.workspace.data / name
-            if not target.is_file() or file_digest(target) != checksum:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                sync_path(folder / name)
-                (folder / name).replace(target)
-                for parent in target.parents[: len(Path(name).parts)]:
-                    sync_path(parent)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).replace(target)
+        sync_paths(self._folders_of(absent))
         shutil.rmtree(folder)
         self.__dict__.pop("_prepared", None)
         write_synced(self.partial / "ready", json.dumps({_CONFIG: self._attrs[_CONFIG], "files": checksums}))
@@ -219,6 +218,10 @@ class StoreWriter:
         files = self._prepared.get("files", {"": ""})
         if any(not self._has(name, checksum) for name, checksum in files.items()):
             self._prepare()
+
+    def _folders_of(self, names: Iterable[str]) -> set[Path]:
+        """The folders of files of the store, and those above them within it."""
+        return {self.workspace.data / folder for name in names for folder in Path(name).parents}
 
     def _has(self, name: str, checksum: str) -> bool:
         path = self.workspace.data / name
@@ -299,8 +302,7 @@ class StoreWriter:
         sharded = _sharded(self.group)
         seals = {place: seal for place, seal in self.ledger.seals().items() if seal.checksums.keys() & sharded.keys()}
         files = digests_below(self.workspace.data, [f"{name}/c" for name in sharded])
-        for name in files.keys() | {folder.as_posix() for file in files for folder in Path(file).parents}:
-            sync_path(self.workspace.data / name)
+        sync_paths({self.workspace.data / name for name in files} | self._folders_of(files))
         Contents(seals, files).keep(self.workspace.data)
         sync_path(self.workspace.data)
 
@@ -335,17 +337,16 @@ class StoreWriter:
                 fill_value=np.nan if spec.dtype.startswith("float") else 0,
             )  # fmt: skip
 
-    def put(self, name: str, cell: tuple[int, int], values: Any) -> tuple[str, str]:
-        """Fill one cell of such an array; the name of its file, which is on disk then, and its checksum."""
+    def fill(self, cell: tuple[int, int], arrays: Mapping[str, Any]) -> dict[str, str]:
+        """Fill one cell of several such arrays; their files, which are on disk then, with their digests."""
+        names = []
         with disk_errors(self.partial), every_chunk():
-            array: Any = self.group[name]
-            file = "/".join(map(str, (name, "c", *cell, *(0,) * (array.ndim - 2))))
-            path = self.workspace.data / file
-            array[cell] = values
-            sync_path(path)
-            for folder in path.parents[: len(Path(file).parts)]:
-                sync_path(folder)
-            return file, file_digest(path)
+            for name, values in arrays.items():
+                array: Any = self.group[name]
+                array[cell] = values
+                names.append("/".join(map(str, (name, "c", *cell, *(0,) * (array.ndim - 2)))))
+            sync_paths({self.workspace.data / name for name in names} | self._folders_of(names))
+            return {name: file_digest(self.workspace.data / name) for name in names}
 
     def declare(self, layout: ArrayLayout, attrs: Mapping[str, Any] | None = None) -> None:
         """Create a sharded array, whose shard files are written by `shards.ShardWriter`; `attrs` go before the schema's."""
