@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.kernels.parallel import n_processors, one_thread_a_product
+from analysis.kernels.parallel import one_thread_a_product, workers
 from analysis.kernels.ties import drawn_order, keyed, place_of
 
 _IDENTICAL = 5e-3
@@ -76,8 +75,8 @@ def similar_pairs(points: NDArray[np.floating], n_neighbours: int) -> SimilarPai
         differs = np.isfinite(np.take_along_axis(square, nearest, axis=1))
         return np.stack([np.repeat(rows, k)[differs.ravel()], nearest[differs]], axis=1), int(same.sum())
 
-    with one_thread_a_product(), ThreadPoolExecutor(n_processors()) as pool:
-        blocks = list(pool.map(block, range(0, len(x), _BLOCK_ROWS)))
+    with one_thread_a_product():
+        blocks = list(workers().map(block, range(0, len(x), _BLOCK_ROWS)))
     pairs = np.unique(np.sort(order[np.concatenate([of_block for of_block, _ in blocks])], axis=1), axis=0)
     gap = points[pairs[:, 0]].astype(np.float64) - points[pairs[:, 1]]
     return SimilarPairs(pairs, np.sqrt(np.einsum("ij,ij->i", gap, gap)), sum(n_same for _, n_same in blocks) // 2)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from analysis.kernels.parallel import n_processors
+from analysis.kernels.parallel import workers
 from analysis.kernels.ties import drawn_order, keyed, place_of
 
 _BLOCK_ROWS = 16
@@ -48,9 +46,7 @@ def furthest_pairs(values: NDArray[np.float32], pairs: NDArray[np.int64], n_top:
         keys.partition(least, axis=1)
         return np.sort(order[place_of(keys[:, least:])], axis=1)
 
-    with ThreadPoolExecutor(n_processors()) as pool:
-        found: list[NDArray[np.int64]] = list(pool.map(block, range(0, len(values), _BLOCK_ROWS)))
-    return np.concatenate(found)
+    return np.concatenate(list(workers().map(block, range(0, len(values), _BLOCK_ROWS))))
 
 
 def n_negative(values: NDArray[np.float32], pairs: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int64]:
