@@ -68,6 +68,10 @@ def few_clusters(results: Results) -> list[str]:
     for kind, runs in (("model", results.models), ("ablation", results.ablations)):
         for name, run in runs.items():
             found += _few_of_run(f"{kind} “{name}”", run)
+    if found:
+        found.append(
+            f"Intervals over fewer than {FEW_CLUSTERS} clusters depend on Student's t and are wide; over one there is none."
+        )
     for name, run in results.ablations.items():
         found += _few_draws(name, run)
         found += _hopeless_tests(name, run)
@@ -85,8 +89,7 @@ def _few_of_run(place: str, run: Run) -> list[str]:
     if not few:
         return []
     told = [f"{listed(names)} (as few as {count})" for count, names in few.items()]
-    said = f"Few clusters in {place}: {'; '.join(told)}. Intervals over fewer than {FEW_CLUSTERS} depend on Student's t and are wide; over one there is none."
-    return [said]
+    return [f"Few clusters in {place}: {'; '.join(told)}."]
 
 
 def _few_draws(name: str, run: Run) -> list[str]:
