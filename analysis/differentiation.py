@@ -18,17 +18,9 @@ from scipy.stats import norm
 
 from actstore.errors import SelectionError
 from actstore.schema import LAYER, NEURON, PAIR, TOKEN, Selection
-from analysis.kernels.clusters import LEAST_CLUSTERS, Estimate, small_sample
 from analysis.kernels.multiplicity import benjamini_hochberg
-from analysis.kernels.pairs import (
-    SIGNS,
-    fraction_moves,
-    furthest_pairs,
-    n_negative,
-    predicted_fractions,
-    predicted_moves,
-    sign_fractions,
-)
+from analysis.kernels.pair_cohorts import PoolSigns, cohort_signs
+from analysis.kernels.pairs import SIGNS, furthest_pairs, n_negative, predicted_fractions, sign_fractions
 from analysis.kernels.ties import keyed
 from analysis.labels import at_checkpoint, each_layer
 from analysis.similarity import NO_PAIR
@@ -37,7 +29,6 @@ POOLS = ("similar", "matched", "sign_frequencies")
 """The furthest of the similar pairs; of their matched pairs; two independent values of the neuron's signs."""
 REST = "rest"
 FEATURES = ("upos", "deprel", "word_form")
-_BLOCK_NEURONS = 64
 _TIE = 1e-6
 """Weight of a midpoint in standard deviations against a share of pairs: less than one pair in all."""
 
@@ -109,14 +100,15 @@ def pair_differentiation(
     def one(layer: xr.Dataset) -> dict[str, Any]:
         sample = layers.sample(layer)
         rng = np.random.default_rng([seed, sample.layer])
-        pools = _furthest(sample.values, sample, n_top)
-        predicted = predicted_fractions((sample.values < 0).mean(axis=1))
+        below, pools = sample.values < 0, _furthest(sample.values, sample, n_top)
+        predicted = predicted_fractions(below.mean(axis=1))
+        signs = [PoolSigns(pool.n_below, cluster[pool.pairs[pool.top]]) for pool in pools]
         return {
             "pair_frac": np.stack([*(sign_fractions(pool.n_below) for pool in pools), predicted], axis=1),
             "n_pairs": np.float64(len(sample.similar)),
             "p_value": _nn_test(sample, n_top, n_permutations, rng),
             "n_neurons": np.array([sample.chosen.sum(), (~sample.chosen).sum()]),
-        } | _cohorts(sample, pools, cluster)  # fmt: skip
+        } | cohort_signs(below, signs, cluster, sample.chosen)  # fmt: skip
 
     found = each_layer(one, layers.data)
     dims: dict[str, tuple[str, ...]] = {
@@ -366,75 +358,6 @@ def _nn_test(sample: _Sample, n_top: int, n_permutations: int, rng: np.random.Ge
         null = np.stack([_nn_excess(values, sample, n_top) for values in _permuted(selected, n_permutations, rng)])
         p[sample.chosen] = (1 + (null >= observed).sum(axis=0)) / (1 + n_permutations)
     return p
-
-
-class _Cohort(NamedTuple):
-    """Means of a cohort: of each pool's fractions, then of the excess over each baseline; (statistic, signs)."""
-
-    mean: NDArray[np.float64]
-    moves: NDArray[np.float64]
-    """(statistic, signs, cluster) How far each cluster moves them."""
-    interaction: NDArray[np.float64]
-    """Their variance that is of cluster and neuron at once."""
-    of_neurons: NDArray[np.float64]
-    """Their variance over neurons; 0 of one neuron."""
-    freedom: float
-
-
-def _cohorts(sample: _Sample, pools: list[_Furthest], cluster: NDArray[np.intp]) -> dict[str, NDArray[np.float64]]:
-    """Means over the selected neurons and over the rest, with bounds over clusters and neurons."""
-    n_clusters = int(cluster.max()) + 1
-    factor, freedom = small_sample(np.bincount(cluster) / len(cluster), np.zeros(n_clusters, dtype=np.intp), 1)
-    cohorts = [_cohort(np.flatnonzero(members), sample, pools, cluster) for members in (sample.chosen, ~sample.chosen)]
-
-    def estimate(*signed: tuple[_Cohort, int], of: int | slice = slice(None)) -> Estimate:
-        moves = np.sum([sign * cohort.moves[of] for cohort, sign in signed], axis=0)
-        over_clusters = (factor * moves**2).sum(axis=-1) - np.sum([cohort.interaction[of] for cohort, _ in signed], axis=0)
-        known = np.maximum(over_clusters, 0) if n_clusters >= LEAST_CLUSTERS else np.full_like(over_clusters, np.nan)
-        variance = np.stack([known, *(cohort.of_neurons[of] for cohort, _ in signed)])
-        source = [float(freedom[0]), *(cohort.freedom for cohort, _ in signed)]
-        degrees = np.broadcast_to(np.reshape(source, (-1, *[1] * known.ndim)), variance.shape)
-        return Estimate(np.sum([sign * cohort.mean[of] for cohort, sign in signed], axis=0), variance, degrees)
-
-    both = [estimate((cohort, 1)) for cohort in cohorts]
-    n_pools = len(POOLS)
-    difference = estimate((cohorts[0], 1), (cohorts[1], -1), of=n_pools)
-    found = {}
-    for name, of in (("cohort_pair_frac", slice(n_pools)), ("cohort_excess", slice(n_pools, None))):
-        found[name] = np.stack([part.value[of] for part in both])
-        found[f"{name}_bounds"] = np.stack([np.stack(part.interval(), axis=-1)[of] for part in both])
-    found["cohort_pair_frac_bounds"] = np.clip(found["cohort_pair_frac_bounds"], 0, 1)
-    return found | {
-        "cohort_difference": difference.value, "cohort_difference_bounds": np.stack(difference.interval(), axis=-1),
-    }  # fmt: skip
-
-
-def _cohort(members: NDArray[np.intp], sample: _Sample, pools: list[_Furthest], cluster: NDArray[np.intp]) -> _Cohort:
-    n, n_clusters = len(members), int(cluster.max()) + 1
-    shape = (2 * len(POOLS) - 1, len(SIGNS))
-    if not n:
-        nothing = np.full(shape, np.nan)
-        return _Cohort(nothing, np.full((*shape, n_clusters), np.nan), nothing, nothing, np.nan)
-    fractions, total, squares = [], np.zeros((*shape, n_clusters)), np.zeros(shape)
-    for start in range(0, n, _BLOCK_NEURONS):
-        block = members[start : start + _BLOCK_NEURONS]
-        below = sample.values[block] < 0
-        of_pools = [sign_fractions(pool.n_below[block]) for pool in pools] + [predicted_fractions(below.mean(axis=1))]
-        moves = [fraction_moves(pool.n_below[block], cluster[pool.pairs[pool.top[block]]], n_clusters) for pool in pools]
-        fractions.append(_with_excess(of_pools))
-        moved = _with_excess([*moves, predicted_moves(below, cluster, n_clusters)])
-        total += moved.sum(axis=1)
-        squares += (moved**2).sum(axis=(1, 3))
-    values = np.concatenate(fractions, axis=1)
-    mean_moves = total / n
-    interaction = (squares - n * (mean_moves**2).sum(axis=-1)) / (n * (n - 1)) if n > 1 else np.zeros(shape)
-    of_neurons = values.var(axis=1, ddof=1) / n if n > 1 else np.zeros(shape)
-    return _Cohort(values.mean(axis=1), mean_moves, interaction, of_neurons, float(max(n - 1, 1)))
-
-
-def _with_excess(of_pools: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Pools on a leading axis, and after them the first less each of the others."""
-    return np.stack([*of_pools, *(of_pools[0] - baseline for baseline in of_pools[1:])])
 
 
 def _log_odds(

@@ -130,8 +130,9 @@ def pair_accuracy(store: xr.Dataset, by: str = "phenomenon", score: str = "total
             now, before = right[cell.step, cell.conditions], right[cell.step, cell.baseline]
             change = clusters.estimate(now - before, binary=True)
             columns: dict[str, NDArray[Any]] = {
-                **bounds("accuracy", clusters.estimate(now, binary=True), 0, 1), **bounds("delta_accuracy", change)
-            }  # fmt: skip
+                **bounds("accuracy", clusters.estimate(now, binary=True), 0, 1),
+                **bounds("delta_accuracy", change),
+            }
             bound = np.maximum(np.abs(change.value) + change.reach(0.05), 3 / clusters.n_clusters)
             columns |= {"equivalence_bound": bound, "is_equivalent": bound < margin, **frame.special(cell)}
             frames.append(pd.DataFrame({**cell.labels, "benchmark": name, by: frame.rows, **columns, **sizes}))
@@ -206,15 +207,22 @@ def _compared(now: NDArray[np.float64], then: NDArray[np.float64], frame: _Parad
         p, test, least = clusters.estimate(now, minus=then, binary=True).p_value(), "t", np.zeros(len(weights))
     else:
         per_pair = (weights / frame.paradigm_sizes)[:, frame.paradigm] * change
-        by_cluster = [np.bincount(frame.cluster[of_row[frame.paradigm]], weights=row[of_row[frame.paradigm]])
-                      for of_row, row in zip(inside, per_pair, strict=True)]  # fmt: skip
+        by_cluster = [
+            np.bincount(frame.cluster[of_row[frame.paradigm]], weights=row[of_row[frame.paradigm]])
+            for of_row, row in zip(inside, per_pair, strict=True)
+        ]
         p, test = np.array([sign_flip_test(changes, seed=seed) for changes in by_cluster]), "sign flips"
         least = least_p_value(clusters.n_clusters)
     return {
-        "n_lost": lost, "n_gained": gained, "delta_accuracy": weights @ (np.bincount(frame.paradigm, weights=change) / frame.paradigm_sizes),
-        "p": p, "test": test, "n_draws": min(several, default=1), "least_p": least,
+        "n_lost": lost,
+        "n_gained": gained,
+        "delta_accuracy": weights @ (np.bincount(frame.paradigm, weights=change) / frame.paradigm_sizes),
+        "p": p,
+        "test": test,
+        "n_draws": min(several, default=1),
+        "least_p": least,
         **counted(clusters, "minimal-pair cluster"),
-    }  # fmt: skip
+    }
 
 
 class _Paradigms(NamedTuple):

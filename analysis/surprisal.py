@@ -326,7 +326,7 @@ def surprisal_curves(table: pd.DataFrame, over: str = "checkpoint", by: str = "w
     -------
     DataFrame
         One row a cell that occurs: `intervention`, `condition` (the cohort, for layer groups), `rule`, `by`,
-        `level`, `over`, `is_matched` as in `surprisal_effects`, and the columns of every estimate.
+        `level`, `over`, `n_draws` and `is_matched` as in `surprisal_effects`, and the columns of every estimate.
 
     Raises
     ------
@@ -348,7 +348,8 @@ def surprisal_curves(table: pd.DataFrame, over: str = "checkpoint", by: str = "w
         rows = table[(table["intervention"] == intervention) & table[by].notna()]
         keys = rows[[who, by, over]].astype(str).agg("\t".join, axis=1)
         rows = rows.assign(cell=keys)
-        cells = rows[[who, "rule", by, over, "cell"]].drop_duplicates("cell").rename(columns={who: "condition", by: "level"})
+        names = {who: "condition", by: "level", "n_seeds": "n_draws"}
+        cells = rows[[who, "rule", by, over, "n_seeds", "cell"]].drop_duplicates("cell").rename(columns=names)
         cells["is_matched"] = cells["cell"].map(_match_of(rows, "cell"))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)

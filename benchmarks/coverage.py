@@ -1,6 +1,6 @@
 """How often 95% intervals hold the truth, for every kind of interval and clustered test of the report, when clusters are few.
 
-    python -m benchmarks.coverage --simulations 2000
+    python -m benchmarks.coverage --simulations 300
 
 Prints a table in Markdown. The tables' own functions are asked about made-up results whose truth is known (`benchmarks.planted`).
 """
@@ -39,7 +39,7 @@ class Kind(NamedTuple):
     unit: str
     simulate: Callable[[np.random.Generator, int], Answer]
     cost: int = 1
-    """A simulation is run once where the cheapest is run so many times."""
+    """A simulation is run once where the cheaper are run so many times."""
     sizes: tuple[int, ...] = SIZES
 
 
@@ -122,9 +122,16 @@ def _over_neurons(values: NDArray[np.float64]) -> tuple[xr.DataArray, Selection]
 def _selection(neurons: dict[int, tuple[int, ...]], n_neurons: int) -> Selection:
     """These neurons as the top ones of layers of so many."""
     return Selection(
-        neurons, "top", "wasserstein_distance", 0.5, model="m", site="s", weights_fingerprint="w", checkpoint=0,
+        neurons,
+        "top",
+        "wasserstein_distance",
+        0.5,
+        model="m",
+        site="s",
+        weights_fingerprint="w",
+        checkpoint=0,
         n_neurons_per_layer=n_neurons,
-    )  # fmt: skip
+    )
 
 
 def of_neurons(rng: np.random.Generator, size: int) -> Answer:
@@ -177,8 +184,9 @@ def of_ranks(rng: np.random.Generator, size: int) -> Answer:
     r2 = analysis.explained_by_shape(_shape(rng, size))
     rho, explanation = _rank_truth()
     return {
-        "rank correlation": _holds(table, "rank_correlation", rho), "rank variance explained by shape": _holds(r2, "r2", explanation)
-    }  # fmt: skip
+        "rank correlation": _holds(table, "rank_correlation", rho),
+        "rank variance explained by shape": _holds(r2, "r2", explanation),
+    }
 
 
 @cache
@@ -196,9 +204,9 @@ def of_signs(rng: np.random.Generator, size: int) -> Answer:
     store = layer_store(rng, size)
     pairs = analysis.find_pairs(store, n_neighbours=3, seed=int(rng.integers(2**31)))
     chosen = _selection({0: tuple(range(6))}, store.sizes["neuron"])
-    found = analysis.pair_differentiation(store, pairs, chosen, n_top=60, n_permutations=0)
-    table = analysis.cohort_table(found).query("pool == 'matched'")
-    lower, upper = found["cohort_difference_bounds"].values[0].T
+    signs = analysis.pair_differentiation(store, pairs, chosen, n_top=60, n_permutations=0)
+    table = analysis.cohort_table(signs).query("pool == 'matched'")
+    lower, upper = signs["cohort_difference_bounds"].values[0].T
     return {
         "excess of signs over matched pairs": _holds(table, "excess", 0),
         "the same, selected neurons less the rest": ((lower <= 0) & (upper >= 0)).tolist(),
@@ -271,20 +279,20 @@ def of_drawn_surprisal(rng: np.random.Generator, n_draws: int) -> Answer:
 OVER_CLUSTERS = (
     Kind("documents", of_text),
     Kind("documents", of_percentiles),
-    Kind("documents", of_signs, 10),
-    Kind("documents", of_labels, 20),
-    Kind("documents", of_surprisal, 10),
+    Kind("documents", of_signs, 5),
+    Kind("documents", of_labels, 5),
+    Kind("documents", of_surprisal),
     Kind("clusters a paradigm, items", of_items),
     Kind("clusters a paradigm, items", of_dissociation),
     Kind("clusters a paradigm", of_paired_tests),
     Kind("neurons", of_neurons),
-    Kind("neurons", of_emergence, 4),
+    Kind("neurons", of_emergence),
     Kind("neurons", of_ranks),
 )
 OVER_DRAWS = (
-    Kind("50 documents", of_drawn_text, 2, DRAWS),
+    Kind("50 documents", of_drawn_text, 1, DRAWS),
     Kind("100 clusters a paradigm, 100 items", of_drawn_items, 1, DRAWS),
-    Kind("50 documents", of_drawn_surprisal, 20, DRAWS),
+    Kind("50 documents", of_drawn_surprisal, 1, DRAWS),
 )
 
 
@@ -303,17 +311,15 @@ def rows(kinds: Sequence[Kind], n_simulations: int) -> Iterator[str]:
     yield f"| interval | clusters | {' | '.join(map(str, sizes))} |"
     yield f"|---|---|{'---|' * len(sizes)}"
     for kind in kinds:
-        found = [coverage(kind, size, n_simulations) for size in sizes]
-        for name in found[0]:
-            shares = ["–" if np.isnan(part[name]) else f"{100 * part[name]:.0f}%" for part in found]
+        by_size = [coverage(kind, size, n_simulations) for size in sizes]
+        for name in by_size[0]:
+            shares = ["–" if np.isnan(part[name]) else f"{100 * part[name]:.0f}%" for part in by_size]
             yield f"| {name} | {kind.unit} | {' | '.join(shares)} |"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--simulations", type=int, default=2000, help="of the cheapest kinds; others fewer, by their cost (2000)"
-    )
+    parser.add_argument("--simulations", type=int, default=300, help="of the cheaper kinds; of pairs a fifth (300)")
     options = parsed(parser, arguments, simulations=1)
     for heading, kinds in (("Over clusters", OVER_CLUSTERS), ("Over draws of a random control", OVER_DRAWS)):
         print(f"\n## {heading}\n")

@@ -37,9 +37,15 @@ def conditions(cohorts: Sequence[tuple[str, str, str, int]]) -> dict[str, tuple[
     intervention, cohort, rule, controls = map(list, zip(*rows, strict=True))
     n = len(rows)
     columns: dict[str, list[object]] = {
-        "intervention": intervention, "cohort": cohort, "rule": rule, "controls": controls, "fraction": [0.01] * n,
-        "cohort_layers": ["all"] * n, "chosen_at": ["same"] * n, "tolerance": [np.nan] * n,
-    }  # fmt: skip
+        "intervention": intervention,
+        "cohort": cohort,
+        "rule": rule,
+        "controls": controls,
+        "fraction": [0.01] * n,
+        "cohort_layers": ["all"] * n,
+        "chosen_at": ["same"] * n,
+        "tolerance": [np.nan] * n,
+    }
     return {name: ("condition", values) for name, values in columns.items()}
 
 
@@ -64,9 +70,14 @@ def text_store(rng: np.random.Generator, n_documents: int, cohorts: Sequence[tup
         rows.append(own + changes(rng, document, 1))
     rare = np.isin(document, rng.permutation(n_documents)[: max(2, n_documents // _RARE_SHARE)]) & (rng.random(n) < 0.1)
     token = {
-        "document": document, "sentence": np.arange(n) // 8, "word": np.arange(n), "upos": np.where(rare, "INTJ", "NOUN"),
-        "word_form": np.full(n, "w"), "position": np.arange(n) % 100, "is_scored": np.ones(n, dtype=bool),
-    }  # fmt: skip
+        "document": document,
+        "sentence": np.arange(n) // 8,
+        "word": np.arange(n),
+        "upos": np.where(rare, "INTJ", "NOUN"),
+        "word_form": np.full(n, "w"),
+        "position": np.arange(n) % 100,
+        "is_scored": np.ones(n, dtype=bool),
+    }
     store = ablation_store(cohorts, ablated_surprisal=((*_HEAD, "token"), 3 + np.concatenate(rows)[None]))
     return store.assign_coords({name: ("token", values) for name, values in token.items()})
 
@@ -98,14 +109,18 @@ def item_store(
     scores = np.stack([known, ~known], axis=-1)[None].astype(float)
     n_pairs = len(cluster)
     pair = {
-        "benchmark": np.full(n_pairs, "b"), "phenomenon": np.full(n_pairs, "p"),
-        "paradigm": np.where(cluster < n_clusters, "one", "two"), "sentence_bad": np.array([f"bad {i}" for i in range(n_pairs)]),
+        "benchmark": np.full(n_pairs, "b"),
+        "phenomenon": np.full(n_pairs, "p"),
+        "paradigm": np.where(cluster < n_clusters, "one", "two"),
+        "sentence_bad": np.array([f"bad {i}" for i in range(n_pairs)]),
         "sentence_good": np.array([f"good {c}" for c in cluster]),
-    }  # fmt: skip
+    }
     store = ablation_store(
-        cohorts, log_probability_good=((*_HEAD, "pair"), margins), log_probability_bad=((*_HEAD, "pair"), 0 * margins),
+        cohorts,
+        log_probability_good=((*_HEAD, "pair"), margins),
+        log_probability_bad=((*_HEAD, "pair"), 0 * margins),
         log_probability_option=((*_HEAD, "item", "option"), scores),
-    )  # fmt: skip
+    )
     item = {"answer": np.zeros(n_clusters, dtype=int), "probe": np.full(n_clusters, "facts")}
     labels = {name: ("pair", values) for name, values in pair.items()} | {
         name: ("item", values) for name, values in item.items()
@@ -127,10 +142,13 @@ def word_table(rng: np.random.Generator, n_documents: int, n_draws: int = 1) -> 
     draws = shared + 0.7 * changes(rng, document, n_draws, 0.2) + 0.05 * rng.normal(size=(n_draws, 1)) * (n_draws > 1)
     words = {"word_class": word_class, "word_type": word_type, "document": document, "position": rng.integers(1, 128, n)}
     single = {f"delta_draw_{k}": values for k, values in enumerate(draws, 1)} if n_draws > 1 else {}
-    return pd.concat([
-        pd.DataFrame({**words, "condition": "top", "delta": top}),
-        pd.DataFrame({**words, "condition": "random", "delta": draws.mean(axis=0), **single}),
-    ], ignore_index=True)  # fmt: skip
+    return pd.concat(
+        [
+            pd.DataFrame({**words, "condition": "top", "delta": top}),
+            pd.DataFrame({**words, "condition": "random", "delta": draws.mean(axis=0), **single}),
+        ],
+        ignore_index=True,
+    )
 
 
 def layer_store(rng: np.random.Generator, n_documents: int, n_tokens: int = 900, n_neurons: int = 24) -> xr.Dataset:
@@ -142,12 +160,21 @@ def layer_store(rng: np.random.Generator, n_documents: int, n_tokens: int = 900,
     place = np.sort(rng.choice(len(drawn), n_tokens, replace=len(drawn) < n_tokens))
     upos = np.array(["NOUN", "DET", "VERB"], dtype=object)[group % 3]
     token = {
-        "token_id": rng.integers(0, 40, n_tokens), "position": 1 + np.arange(n_tokens) % 50, "document": drawn[place],
-        "sentence": np.arange(n_tokens) // 10, "window": np.arange(n_tokens) // 50, "word": np.arange(n_tokens),
-        "upos": upos, "deprel": upos, "word_form": upos, "token_text": upos,
-    }  # fmt: skip
+        "token_id": rng.integers(0, 40, n_tokens),
+        "position": 1 + np.arange(n_tokens) % 50,
+        "document": drawn[place],
+        "sentence": np.arange(n_tokens) // 10,
+        "window": np.arange(n_tokens) // 50,
+        "word": np.arange(n_tokens),
+        "upos": upos,
+        "deprel": upos,
+        "word_form": upos,
+        "token_text": upos,
+    }
     return xr.Dataset(
-        {"preactivation": (("layer", "token", "neuron"), values[None].astype(np.float32)),
-         "mlp_input": (("layer", "token", "hidden"), inputs[None].astype(np.float32))},
+        {
+            "preactivation": (("layer", "token", "neuron"), values[None].astype(np.float32)),
+            "mlp_input": (("layer", "token", "hidden"), inputs[None].astype(np.float32)),
+        },
         coords={"layer": [0], **{name: ("token", column) for name, column in token.items()}},
-    )  # fmt: skip
+    )

@@ -43,8 +43,8 @@ def basis(*tables: pd.DataFrame, what: str = "Intervals", method: str = _STUDENT
 def _units(tables: Sequence[pd.DataFrame]) -> dict[str, tuple[int, int]]:
     """Fewest and most clusters of every unit."""
     rows = pd.concat([table[["cluster", "n_clusters"]] for table in tables])
-    found = rows.groupby("cluster", sort=False)["n_clusters"].agg(["min", "max"])
-    return {str(unit): (int(row["min"]), int(row["max"])) for unit, row in found.iterrows()}
+    ranges = rows.groupby("cluster", sort=False)["n_clusters"].agg(["min", "max"])
+    return {str(unit): (int(row["min"]), int(row["max"])) for unit, row in ranges.iterrows()}
 
 
 def _fewest_unit(units: dict[str, tuple[int, int]]) -> str:
@@ -64,14 +64,18 @@ def _drawn(tables: Sequence[pd.DataFrame]) -> str:
 
 def few_clusters(results: Results) -> list[str]:
     """Limits: every table that rests on few clusters, tests that cannot reject, and controls of few draws."""
-    found = []
+    limits = []
     for kind, runs in (("model", results.models), ("ablation", results.ablations)):
         for name, run in runs.items():
-            found += _few_of_run(f"{kind} “{name}”", run)
+            limits += _few_of_run(f"{kind} “{name}”", run)
+    if limits:
+        limits.append(
+            f"Intervals over fewer than {FEW_CLUSTERS} clusters depend on Student's t and are wide; over one there is none."
+        )
     for name, run in results.ablations.items():
-        found += _few_draws(name, run)
-        found += _hopeless_tests(name, run)
-    return found
+        limits += _few_draws(name, run)
+        limits += _hopeless_tests(name, run)
+    return limits
 
 
 def _few_of_run(place: str, run: Run) -> list[str]:
@@ -85,8 +89,7 @@ def _few_of_run(place: str, run: Run) -> list[str]:
     if not few:
         return []
     told = [f"{listed(names)} (as few as {count})" for count, names in few.items()]
-    said = f"Few clusters in {place}: {'; '.join(told)}. Intervals over fewer than {FEW_CLUSTERS} depend on Student's t and are wide; over one there is none."
-    return [said]
+    return [f"Few clusters in {place}: {'; '.join(told)}."]
 
 
 def _few_draws(name: str, run: Run) -> list[str]:

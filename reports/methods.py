@@ -26,7 +26,7 @@ def methods(results: Results) -> list[str]:
         about = run.attributes
         text = (
             f"{results.called(run)} ({about['family']}, {about['nonlinearity']}; {run.sizes['layer']} layers of {run.sizes['neuron']} neurons) read "
-            f"{_text_taken(run)} of {Path(about['corpus']).name} in windows of {about.get('window', study.window)}, at "
+            f"{_tokens_taken(run)} of {Path(about['corpus']).name}, from {_documents(run)}, in windows of {about.get('window', study.window)}, at "
             f"{'checkpoints ' if run.sizes['checkpoint'] > 1 else 'checkpoint '}{about['checkpoints']}. {_values(about)}, "
             f"computed in {about['compute_dtype']}."
         )
@@ -53,11 +53,15 @@ def methods(results: Results) -> list[str]:
     return found
 
 
-def _text_taken(run: Run) -> str:
-    """How many tokens there are of those that were asked, and from how many documents."""
-    asked, n_documents = run.attributes["tokens_asked"], int(run.attributes["n_documents"])
-    of = "" if asked == "all" else f"of {int(asked):,} asked, "
-    return f"{run.sizes['token']:,} tokens ({of}from {n_documents:,} document{'s' if n_documents > 1 else ''})"
+def _tokens_taken(run: Run) -> str:
+    """How many tokens there are of those that were asked."""
+    asked = run.attributes["tokens_asked"]
+    return f"{run.sizes['token']:,} {'tokens' if asked == 'all' else f'of the {int(asked):,} tokens asked'}"
+
+
+def _documents(run: Run) -> str:
+    n = int(run.attributes["n_documents"])
+    return f"{n:,} document{'s' if n > 1 else ''}"
 
 
 def _values(about: dict[str, str]) -> str:
@@ -82,7 +86,7 @@ def _ablation(name: str, run: Run, results: Results) -> str:
         done = listed(list(spec.interventions or design.interventions))
         cohorts.append(f"{done} on {what}{extra}{layers}")
     asked = [
-        f"perplexity and surprisal on {text_of(run)} ({Path(about['corpus']).name}, seed {about['seed']}; {_text_taken(run)})"
+        f"perplexity and surprisal on {text_of(run)} ({Path(about['corpus']).name}, seed {about['seed']}; {_tokens_taken(run)}, {_documents(run)})"
     ]
     if "pair" in run.sizes:
         asked.append(

@@ -133,12 +133,12 @@ class Robust:
         sets = list(self.clusters)
         if len(sets) > 1:
             sets.append(sets[0] * (int(sets[1].max()) + 1) + sets[1])
-        found = []
+        indicators = []
         for clusters in sets:
             levels, codes = np.unique(clusters, return_inverse=True)
             rows = np.arange(len(codes))
-            found.append(sparse.csr_array((np.ones(len(codes)), (rows, codes)), shape=(len(codes), len(levels))))
-        return found
+            indicators.append(sparse.csr_array((np.ones(len(codes)), (rows, codes)), shape=(len(codes), len(levels))))
+        return indicators
 
     def bootstrap(self, n_replicates: int, rng: np.random.Generator) -> Array:
         """Shifts of the coefficients (replicate, fixed) when whole clusters of the first set are drawn.
@@ -180,10 +180,10 @@ class Robust:
 
 def _solved(left: Array, right: Array) -> Array:
     """Every replicate's shift of the coefficients; NaN where its rows do not tell them apart."""
-    found = np.full(right.shape, np.nan)
+    shifts = np.full(right.shape, np.nan)
     diagonal = np.abs(np.diagonal(left, axis1=1, axis2=2))
     scale = np.sqrt(np.where(diagonal > 0, diagonal, 1))
     values = np.linalg.svd(left / (scale[:, :, None] * scale[:, None, :]), compute_uv=False)
     whole = values[:, -1] > _LEAST_SINGULAR * values[:, 0]
-    found[whole] = np.linalg.solve(left[whole], right[whole, :, None])[:, :, 0]
-    return found
+    shifts[whole] = np.linalg.solve(left[whole], right[whole, :, None])[:, :, 0]
+    return shifts

@@ -32,7 +32,9 @@ def distances(results: Results) -> Panel:
         f"Dots: the Wasserstein distance of each of {len(neurons)} neurons by layer; {chosen.sum()} selected ones are diamonds.",
         f"The {chosen.sum()} selected neurons lie at {inside.min():.3f} to {inside.max():.3f} SD; the mean of the others is "
         f"{interval(rest, 'mean')} SD and their furthest lies at {outside.max():.3f} SD.",
-        note + (f" {undefined} neurons of zero variance have none." if undefined else "") + " Interval: 95%, over neurons.",
+        note
+        + (f" {undefined} neurons of zero variance have none." if undefined else "")
+        + f" {basis(rest.to_frame().T, what='Interval')}",
         _source(results, "neurons", "trajectory"),
     )
 

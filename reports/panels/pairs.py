@@ -74,8 +74,7 @@ def signs(results: Results) -> Panel | None:
 
 def _basis(table: pd.DataFrame) -> str:
     """What the intervals of pair signs rest on: documents and neurons."""
-    low, high = (int(table["n_neurons"].agg(how)) for how in ("min", "max"))
-    return basis(table, also=f" and over {f'{low:,}' if low == high else f'{low:,} to {high:,}'} neurons")
+    return basis(table, table.assign(n_clusters=table["n_neurons"], cluster="neuron"))
 
 
 def _excess(run: Run) -> str:

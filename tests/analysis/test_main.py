@@ -29,6 +29,20 @@ def results(run_folder, tmp_path_factory):
     return folder
 
 
+def test_every_table_with_intervals_tells_how_many_clusters_they_rest_on(results):
+    tables = {path.name: load_table(path) for path in sorted(results.glob("*.csv"))}
+    with_bounds = {name: table for name, table in tables.items() if any(str(column).endswith("_lower") for column in table)}
+    assert {"perplexity.csv", "pair_signs.csv", "pair_labels.csv", "emergence.csv", "dissociation.csv"} <= set(with_bounds)
+    for name, table in with_bounds.items():
+        assert (table["n_clusters"] >= 1).all(), name
+        assert table["cluster"].notna().all(), name
+    tests = tables["paired_tests.csv"]
+    flips = tests[tests["test"] == "sign flips"]
+    np.testing.assert_allclose(flips["least_p"], np.minimum(2.0 ** (1 - flips["n_clusters"]), 1), rtol=1e-6)
+    assert (tests.loc[tests["n_draws"] > 1, "test"] == "t").all()
+    assert (flips["p"] >= flips["least_p"] * (1 - 1e-6)).all()
+
+
 def test_every_statistic_of_every_neuron(results, store):
     found = load_dataset(results, ENTANGLEMENT)
     neurons = load_table(results / "neurons.csv")

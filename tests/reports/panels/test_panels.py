@@ -133,10 +133,11 @@ def test_limits_list_what_rests_on_few_clusters():
         cohorts=pd.DataFrame({"n_clusters": [5], "cluster": "neuron"}),
     )
     found = few_clusters(results)
-    assert found[0].startswith("Few clusters in model “m”: cohorts (as few as 5 neurons).")
-    assert found[1].startswith(
-        "Few clusters in ablation “a”: perplexity (as few as 2 documents); paired_tests (as few as 3 minimal-pair clusters)."
-    )
+    assert found[:3] == [
+        "Few clusters in model “m”: cohorts (as few as 5 neurons).",
+        "Few clusters in ablation “a”: perplexity (as few as 2 documents); paired_tests (as few as 3 minimal-pair clusters).",
+        "Intervals over fewer than 20 clusters depend on Student's t and are wide; over one there is none.",
+    ]
     assert "In “a” a random control was drawn once: its intervals are of this draw, not of such draws." in found
     assert "In “a” paired tests of binding cannot be significant, whatever happens: too few clusters." in found
     table = table.assign(n_clusters=200, n_seeds=5)
@@ -187,7 +188,7 @@ def test_limits_and_methods_tell_what_a_control_is_matched_to():
         "as many of the bottom neurons (of each layer or of all layers together) as raise perplexity like the cohort that they control for, top-0.01 "
         "(within 0.5% of its perplexity and a tenth of its rise; matched once, with all these neurons ablated together, not layer by layer)"
     ) in text
-    assert "(c, seed 0; 1,009 tokens (of 2,000 asked, from 2 documents))" in text
+    assert "(c, seed 0; 1,009 of the 2,000 tokens asked, 2 documents)" in text
 
 
 def test_a_relu_model_that_changes_is_an_alarm():
@@ -464,7 +465,7 @@ def test_an_excess_of_negative_pairs_is_special_only_beyond_the_rest():
     assert pairs.signs(less).finding.endswith("in 1 less so for Wasserstein neurons than for the rest.")
     common = made(pair_signs=signs_table((0.5, 0.4, 0.6), (0.5, 0.45, 0.55)))
     assert "no evidence that it is special to them" in pairs.signs(common).finding
-    said = "Intervals: 95%, Student's t over 12 documents and over 5 neurons. Few: 12 documents."
+    said = "Intervals: 95%, Student's t over 12 documents and 5 neurons. Few: 5 neurons."
     assert pairs.signs(common).note.endswith(said)
 
 
@@ -588,7 +589,7 @@ def test_panels_without_their_tables_are_left_out_and_named():
     explained = pd.DataFrame({"checkpoint": [5], "layer": [0], "r2": [0.5], "r2_lower": [0.4], "r2_upper": [0.6], "n_clusters": 512,
                               "cluster": "neuron"})  # fmt: skip
     trajectory = pd.DataFrame({"checkpoint": 5, "layer": [0, 1, -1], "cohort": "rest", "mean": [0.1, 0.4, 0.2], "mean_lower": [0, 0, 0.15],
-                               "mean_upper": [1, 1, 0.25]})  # fmt: skip
+                               "mean_upper": [1, 1, 0.25], "n_clusters": [502, 502, 1004], "cluster": "neuron"})  # fmt: skip
     histogram = pd.DataFrame(
         {
             "left": [-1.0, 0],
