@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.campaign import flips, inputs, kills, pairs_of_processes, power_loss
 from tests.campaign.children import settle_environment, warm_up
+from tests.campaign.runs import prepare
 from tests.campaign.trials import Part, Tally, run_part
 
 PARTS: dict[str, tuple[Part, int]] = {
@@ -74,6 +75,7 @@ def main() -> int:
     tallies = []
     with _room(options.keep) as folder:
         os.environ["CAMPAIGN_LOGS"] = str(folder)
+        prepare(folder / "prepared")
         for name, (part, _) in PARTS.items():
             n = getattr(options, name)
             if (name in only) if only else n:

@@ -20,7 +20,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAMS = {
@@ -146,26 +146,17 @@ def start(action: Callable[[], int | None], folder: Path, memory: int | None = N
         Bytes of address space that the child may take beyond the parent's.
     """
     log = Path(tempfile.mkdtemp(prefix="log-", dir=os.environ["CAMPAIGN_LOGS"])) / "child.x"
+
+    def settled() -> int | None:
+        _settle(folder, log, memory)
+        return action()
+
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
-    if pid:
-        return Child(pid, log)
-    code = 1
-    try:
-        _settle(folder, log, memory)
-        code = int(action() or 0)
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else 1 if error.code else 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        try:
-            sys.stdout.flush()
-            sys.stderr.flush()
-        finally:
-            os._exit(code)
-    raise AssertionError
+    if not pid:
+        _leave_with(settled)
+    return Child(pid, log)
 
 
 def _settle(folder: Path, log: Path, memory: int | None) -> None:
@@ -192,8 +183,7 @@ def command(program: str, arguments: Sequence[str], folder: Path, **bounds: Any)
     """One of the programs in a child."""
 
     def action() -> int:
-        sys.argv = [program, *arguments]
-        subprocess.run = _forked_step  # type: ignore[assignment]
+        fork_steps()
         return main_of(program)(list(arguments))
 
     return start(action, folder, **bounds)
@@ -202,27 +192,48 @@ def command(program: str, arguments: Sequence[str], folder: Path, **bounds: Any)
 _run = subprocess.run
 
 
-def _forked_step(arguments: Sequence[str], **options: Any) -> subprocess.CompletedProcess[Any]:
-    """A step of a study, `python -m MODULE …`, in a fork of the warm process; all else as it is."""
+def step_of(arguments: Sequence[str]) -> Callable[[], int] | None:
+    """What a step of a study, `python -m MODULE …`, does, as a call in this process; None if it is no such command."""
     parts = [str(part) for part in arguments]
     module = parts[parts.index("-m") + 1] if "-m" in parts else ""
     names = {module_name.removesuffix(".__main__"): name for name, module_name in PROGRAMS.items()}
     if module not in names:
+        return None
+    return lambda: main_of(names[module])(parts[parts.index("-m") + 2 :])
+
+
+def fork_steps() -> None:
+    """Let the steps of a study be forks of this process."""
+    subprocess.run = _forked_step  # type: ignore[assignment]
+
+
+def _forked_step(arguments: Sequence[str], **options: Any) -> subprocess.CompletedProcess[Any]:
+    """A step of a study in a fork of the warm process; all else as it is."""
+    step = step_of(arguments)
+    if step is None:
         return _run(arguments, **options)
     pid = os.fork()
     if not pid:
-        code = 1
-        try:
-            code = main_of(names[module])(parts[parts.index("-m") + 2 :])
-        except SystemExit as error:
-            code = error.code if isinstance(error.code, int) else 1
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            os._exit(code)
+        _leave_with(step)
     _, status = os.waitpid(pid, 0)
-    return subprocess.CompletedProcess(parts, os.waitstatus_to_exitcode(status))
+    return subprocess.CompletedProcess(arguments, os.waitstatus_to_exitcode(status))
+
+
+def _leave_with(action: Callable[[], int | None]) -> NoReturn:
+    """End this forked process with what an action returns."""
+    code = 1
+    try:
+        code = int(action() or 0)
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1 if error.code else 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
 
 
 def fresh(program: str, arguments: Sequence[str], folder: Path) -> Child:

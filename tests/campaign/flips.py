@@ -19,7 +19,7 @@ import numpy as np
 from actstore.errors import ActstoreError
 from tests.campaign import hub_cache
 from tests.campaign.children import main_of, start, value_of
-from tests.campaign.runs import RUNS, make_references, must, unlike
+from tests.campaign.runs import RUNS, must, unlike
 from tests.campaign.trials import Count, Part
 
 _BATCH = 20
@@ -32,7 +32,6 @@ _SHARES = {"store.zarr": 0.4, "ablation.zarr": 0.25, "results": 0.25, "extract":
 
 def prepare(prepared: Path) -> None:
     """Sound stores and results, and unfinished stores."""
-    make_references(prepared, tuple(_UNFINISHED))
     shutil.copytree(prepared / "base", prepared / "sound", symlinks=True)
 
     def tables() -> int:
@@ -43,8 +42,8 @@ def prepare(prepared: Path) -> None:
     must(start(lambda: hub_cache.fill(prepared / "hub"), prepared / "hub"))
     must(hub_cache.extract_offline(prepared / "hub"))
     for name, n_seals in _UNFINISHED.items():
-        folder = prepared / name
-        folder.mkdir()
+        folder = prepared / "unfinished" / name
+        folder.mkdir(parents=True)
         RUNS[name].set_up(folder, prepared / "base")
         ended = start(lambda name=name, n_seals=n_seals: _broken_off(name, n_seals), folder).wait()
         if ended.code != 9:
@@ -225,7 +224,7 @@ def _resumed(rng: np.random.Generator, name: str, folder: Path, prepared: Path) 
     run = RUNS[name]
     run.set_up(folder, prepared / "base")
     partial = folder / f"{run.outcome}.partial"
-    shutil.copytree(prepared / name / partial.name, partial)
+    shutil.copytree(prepared / "unfinished" / name / partial.name, partial)
     harm = damage(rng, partial)
     harm.do()
     ended = run.begin(folder).wait()

@@ -17,7 +17,7 @@ from hypothesis import seed as seeded
 from actstore.builtin import MODELS_FOLDER
 from tests.campaign import grammars
 from tests.campaign.children import command, main_of, start
-from tests.campaign.runs import make_base, must
+from tests.campaign.runs import must
 from tests.campaign.trials import Count, Part, contents
 
 _BATCH = 20
@@ -26,8 +26,7 @@ _MEMORY = 3 * 2**30
 
 
 def prepare(prepared: Path) -> None:
-    """What valid commands need: a store, results, an ablation with a table of words, and a model."""
-    make_base(prepared / "base")
+    """What valid commands need beside a store, results and an ablation: its table of words, and a model."""
 
     def words() -> int:
         options = ("surprisal", "--store", "in/ablation.zarr", "--out", "words", "--formula", "delta ~ 1", "--replicates", "2")

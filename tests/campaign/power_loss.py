@@ -9,21 +9,28 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tests.campaign.children import main_of, start, value_of
+from actstore.errors import ActstoreError
+from actstore.ledger import Ledger
+from actstore.store import open_store
+from analysis.results import load_dataset, load_table
+from tests.campaign import flips
+from tests.campaign.children import fork_steps, main_of, start, step_of, value_of
 from tests.campaign.recording import Event, Recorder, after_power_loss
-from tests.campaign.runs import RUNS, Run, make_references, must, unlike
+from tests.campaign.runs import RUNS, Run, must, unlike
 from tests.campaign.trials import Count, Part
 
-_SHARES = {"extract": 0.4, "ablate": 0.25, "entanglement": 0.15, "pairs": 0.1, "tables": 0.1}
+_SHARES = {"extract": 0.35, "ablate": 0.2, "entanglement": 0.15, "pairs": 0.1, "tables": 0.1, "study": 0.1}
 
 
 def prepare(prepared: Path) -> None:
-    """Undisturbed runs, and a recording of each."""
-    make_references(prepared, tuple(_SHARES))
+    """A recording of every run."""
     for name in _SHARES:
         folder = prepared / "recorded" / name
         folder.mkdir(parents=True)
@@ -32,9 +39,7 @@ def prepare(prepared: Path) -> None:
 
 
 def _record(run: Run, folder: Path, to: Path) -> int:
-    """Run a command with a recorder in its process; a seal counts as promised when it was added."""
-    from actstore.ledger import Ledger
-
+    """Run a command, and its steps, with a recorder in its process; a seal counts as promised when it was added."""
     recorder, add = Recorder(folder), Ledger.add
 
     def noted(ledger, seal):
@@ -43,9 +48,18 @@ def _record(run: Run, folder: Path, to: Path) -> int:
 
     Ledger.add = noted
     recorder.install()
+    subprocess.run = _step_here  # type: ignore[assignment]
     code = main_of(run.program)(run.arguments)
     to.write_bytes(pickle.dumps((recorder.n_before, recorder.events)))
     return code
+
+
+def _step_here(arguments: Sequence[str], **options: Any) -> subprocess.CompletedProcess[Any]:
+    step = step_of(arguments)
+    return subprocess.CompletedProcess(arguments, step()) if step else _run(arguments, **options)
+
+
+_run = subprocess.run
 
 
 def trial(rng: np.random.Generator, folder: Path, prepared: Path) -> Count:
@@ -64,37 +78,41 @@ def trial(rng: np.random.Generator, folder: Path, prepared: Path) -> Count:
 
 def _wrong_on_disk(run: Run, folder: Path, prepared: Path) -> list[str]:
     """What can be read of the outcome and is not what was written."""
-    from actstore.errors import ActstoreError
-    from actstore.store import open_store
-    from analysis.results import load_dataset, load_table
-    from tests.campaign.flips import values_of
-
     ours, theirs = folder / run.outcome, prepared / "references" / run.name / run.outcome
-    if not ours.exists():
-        return []
-    if run.writes_store:
-        readers = {"": lambda path: values_of(open_store(path).load())}
-    else:
-        readers = {path.name: lambda root, name=path.name: load_table(root / name).to_csv() for path in ours.glob("*.csv")}
-        for path in ours.glob("*.zarr"):
-            readers[path.name] = lambda root, name=path.stem: values_of(load_dataset(root, name))
     problems = []
-    for name, read in readers.items():
+    for name in _readable(ours):
+        if not (theirs / name).exists():  # a store of a study before it is put in place
+            continue
         try:
-            if read(ours) != read(theirs):
-                problems.append(f"{name or run.outcome} is read with other values")
+            if _read(ours / name) != _read(theirs / name):
+                problems.append(f"{run.outcome}/{name} is read with other values")
         except ActstoreError:
             pass
         except Exception as error:
-            problems.append(f"reading {name or run.outcome} ends in {type(error).__name__}: {error}")
+            problems.append(f"reading {run.outcome}/{name} ends in {type(error).__name__}: {error}")
     return problems
+
+
+def _readable(outcome: Path) -> list[str]:
+    """Stores, datasets and tables of an outcome under their final names, relative to it."""
+    if outcome.suffix == ".zarr":
+        return ["."] if outcome.exists() else []
+    names = [path.relative_to(outcome) for end in ("*.csv", "*.zarr") for path in outcome.rglob(end)]
+    return [str(name) for name in names if "report" not in name.parts and ".partial" not in str(name)]
+
+
+def _read(path: Path) -> object:
+    if path.suffix == ".csv":
+        return load_table(path).to_csv()
+    return flips.values_of(open_store(path).load() if (path / "token_id").exists() else load_dataset(path.parent, path.stem))
 
 
 def _resumed(run: Run, folder: Path, prepared: Path, promised: set[str]) -> list[str]:
     """What does not hold when the same command is run again."""
     sealed = {path.stem for path in (folder / f"{run.outcome}.partial" / "ledger").glob("*.json")}
     is_finished = (folder / run.outcome).exists()
-    problems = [] if is_finished or not (lost := promised - sealed) else [f"{len(lost)} sealed blocks are lost"]
+    lost = promised - sealed if run.writes_store and not is_finished else set()
+    problems = [f"{len(lost)} sealed blocks are lost"] if lost else []
     log = folder / "added.json"
     ended = start(lambda: _run_noting_seals(run, log), folder).wait()
     if ended.code:
@@ -109,8 +127,7 @@ def _resumed(run: Run, folder: Path, prepared: Path, promised: set[str]) -> list
 
 
 def _run_noting_seals(run: Run, log: Path) -> int:
-    from actstore.ledger import Ledger
-
+    """Run it again, and keep which blocks are sealed anew."""
     add, added = Ledger.add, []
 
     def noted(ledger, seal):
@@ -118,6 +135,7 @@ def _run_noting_seals(run: Run, log: Path) -> int:
         added.append(f"{seal.checkpoint}-{seal.start}")
 
     Ledger.add = noted
+    fork_steps()
     code = main_of(run.program)(run.arguments)
     log.write_text(json.dumps(added))
     return code

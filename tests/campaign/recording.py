@@ -170,11 +170,11 @@ def after_power_loss(events: list[Event], rng: np.random.Generator, folder: Path
 
 def _rebuild(kept: dict[int, _Kept], number: int, rng: np.random.Generator, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
-    for name, (child, is_folder) in _some_names(kept[number], rng).items():
+    for name, (child, is_folder) in _some_names(kept.get(number, _Kept({})), rng).items():
         if is_folder:
             _rebuild(kept, child, rng, folder / name)
         else:
-            (folder / name).write_bytes(_some_bytes(kept[child], rng))
+            (folder / name).write_bytes(_some_bytes(kept.get(child, _Kept(b"")), rng))
 
 
 def _some_names(state: _Kept, rng: np.random.Generator) -> dict[str, tuple[int, bool]]:

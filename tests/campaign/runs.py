@@ -140,11 +140,12 @@ def must(child: Child) -> float:
     return ended.seconds
 
 
-def make_references(prepared: Path, names: tuple[str, ...]) -> None:
-    """The base, each run's undisturbed outcome below `references`, and how long each took."""
+def prepare(prepared: Path) -> None:
+    """Make the base, each run's undisturbed outcome below `references`, and how long each took."""
+    prepared.mkdir()
     make_base(prepared / "base")
     seconds = {}
-    for name in names:
+    for name in RUNS:
         folder = prepared / "references" / name
         folder.mkdir(parents=True)
         RUNS[name].set_up(folder, prepared / "base")

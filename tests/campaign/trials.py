@@ -32,8 +32,8 @@ class Part:
     Attributes
     ----------
     name : str
-    prepare : callable (folder)
-        Makes what trials need, once, in children of its own.
+    prepare : callable (prepared)
+        Makes what trials need beside the undisturbed runs, once, in children of its own.
     trial : callable (rng, folder, prepared) → Count
         One trial in an empty folder of its own; may try several harms.
     """
@@ -54,10 +54,13 @@ class Tally:
 
 
 def run_part(part: Part, n: int, seed: int, folder: Path, workers: int, only: Sequence[int] = ()) -> Tally:
-    """Try a part until `n` harms are tried; with `only`, these numbers of trials and no others."""
+    """Try a part until `n` harms are tried; with `only`, these numbers of trials and no others.
+
+    `folder` has the undisturbed runs in `prepared`.
+    """
     began = time.monotonic()
-    prepared = folder / part.name / "prepared"
-    prepared.mkdir(parents=True)
+    prepared = folder / "prepared"
+    (folder / part.name).mkdir()
     part.prepare(prepared)
     children = []
     for worker in range(workers):
