@@ -59,6 +59,8 @@ LARGEST_STEP = 2**63 - 1
 """Training steps."""
 COMPUTE_DTYPES = ("float32", "bfloat16", "float16")
 """Names of the dtypes of a model's arithmetic."""
+DOCUMENTS = ("file", "article", "paragraph", "line")
+"""What a document of plain text may be."""
 STORED_DTYPES = ("float16", "float32")
 """Names of the dtypes of stored activations."""
 

@@ -128,7 +128,7 @@ def _add_extract_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--device", default="cpu", help="where the model runs: cpu (default), cuda, cuda:1")
     parser.add_argument(
-        "--documents", choices=("file", "article", "paragraph", "line"), default="file",
+        "--documents", choices=bounds.DOCUMENTS, default="file",
         help="what a document of plain text is (default file)",
     )  # fmt: skip
     parser.add_argument(

@@ -19,7 +19,6 @@ from actstore import bounds
 from actstore.builtin.probes import PROBES
 from actstore.errors import SelectionError, UnknownNameError
 from actstore.interventions import intervention
-from actstore.readers import BOUNDARIES
 from actstore.schema import BASELINE, Selection
 from actstore.selection import RULES
 from actstore.selection_record import SCOPES
@@ -54,7 +53,7 @@ class Text:
         bounds.check("tokens", self.tokens, 0, bounds.MOST_TOKENS)
         bounds.check_window(self.window)
         bounds.check("seed", self.seed, 0, bounds.LARGEST_SEED)
-        bounds.check_choice("documents", self.documents, BOUNDARIES)
+        bounds.check_choice("documents", self.documents, bounds.DOCUMENTS)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,6 @@ from actstore.block import Block, BlockRunner
 from actstore.corpus import BUILTIN, read_corpus
 from actstore.errors import ActstoreError, CorpusError, ModelError, StoreError, StoreExistsError, first_line
 from actstore.layout import Layout
-from actstore.readers import BOUNDARIES
 from actstore.schema import CHECKPOINT, LAYER, NEURON, NOT_A_DUPLICATE, TOKEN_COORDS
 from actstore.sites import measure
 from actstore.store import StoreWriter, Workspace, is_complete
@@ -99,7 +98,7 @@ class ExtractConfig:
         bounds.check("seed", self.seed, 0, bounds.LARGEST_SEED)
         bounds.check_choice("compute_dtype", self.compute_dtype, bounds.COMPUTE_DTYPES)
         bounds.check_choice("dtype", self.dtype, bounds.STORED_DTYPES)
-        bounds.check_choice("documents", self.documents, BOUNDARIES)
+        bounds.check_choice("documents", self.documents, bounds.DOCUMENTS)
         if self.tokens is not None:
             bounds.check("tokens", self.tokens, 1, bounds.MOST_TOKENS)
 

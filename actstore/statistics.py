@@ -72,8 +72,8 @@ def _is_text(value: object) -> bool:
 
 
 def _refuse_other_kinds(data: xr.Dataset, path: str) -> None:
-    """Refuse a store, and results that are no statistics of neurons."""
-    if "schema_version" in data.attrs or not statistics_in(data):
+    """Refuse a store."""
+    if "schema_version" in data.attrs:
         raise SelectionError(f"{path} is {kind_of(data)}, not statistics of neurons; make these by {_MAKER}")
 
 
@@ -104,7 +104,7 @@ class Statistics:
         if existing(str(Path(path, _NAME))):
             raise SelectionError(f"{path} is a results folder; name the statistics in it, {Path(path, _NAME)}")
         if existing(path) is None:
-            raise SelectionError(f"statistics {path}: no such file or folder; make them by {_MAKER}")
+            raise SelectionError(f"cannot read the statistics {path}: no such file or folder; make them by {_MAKER}")
         try:
             lazy = xr.open_zarr(checked_store(Path(path), Contents.of(Path(path))), chunks=None)
             _refuse_other_kinds(lazy, path)  # before it is loaded, as a store may be larger than memory

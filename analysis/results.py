@@ -40,7 +40,9 @@ def writing(folder: Path) -> Iterator[None]:
         If another command is writing there, the folder cannot be made, or it is a store.
     """
     if has_ledger(folder):
-        raise StoreError(f"{folder} is a store, and results beside its arrays would damage it; choose another folder")
+        raise StoreError(
+            f"{folder} is a store or dataset itself, and results within it would damage it; name a folder of their own"
+        )
     is_new = existing(str(folder)) is None
     try:
         with alone(folder):

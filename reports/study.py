@@ -14,7 +14,6 @@ from actstore.design import CohortSpec, Design, Readouts, Text, conditions
 from actstore.errors import ActstoreError
 from actstore.files import checked_name
 from actstore.preflight import check_checkpoints, check_corpus, check_design, check_model
-from actstore.readers import BOUNDARIES
 from actstore.settings import build, located, read_toml, tables
 from reports.names import model_names
 
@@ -26,7 +25,7 @@ class SelectionStudy:
     Attributes
     ----------
     fraction : float
-        Share of each layer.
+        Share of each layer; above 0, at most 1.
     random_seeds : int
         Random selections to write beside them, 0 to 1,000.
     """
@@ -138,7 +137,7 @@ class Study:
         bounds.check_window(self.window)
         bounds.check("seed", self.seed, 0, bounds.LARGEST_SEED)
         bounds.check_choice("compute_dtype", self.compute_dtype, bounds.COMPUTE_DTYPES)
-        bounds.check_choice("documents", self.documents, BOUNDARIES)
+        bounds.check_choice("documents", self.documents, bounds.DOCUMENTS)
 
     @property
     def has_training(self) -> bool:

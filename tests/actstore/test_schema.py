@@ -99,10 +99,10 @@ def test_a_file_that_was_changed_is_refused(tmp_path, before, after):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "cannot read"),
+        ("", "is no selection file"),
         ("[]", "is not a selection file"),
         ("{}", "is not a selection file"),
-        ("[" * 100_000, "cannot read"),
+        ("[" * 100_000, "is no selection file"),
         ('{"format": "other"}', "is not a selection file"),
         ('{"format": "actstore-selection-1"}', "older form .* does not say at which site"),
         ('{"format": "actstore-selection-2"}', "lacks neurons, rule"),
