@@ -48,8 +48,8 @@ def fraction(key: str) -> Callable[[str], float]:
 
 def place(text: str) -> Path:
     """A path that has a name: an empty one would be the current folder."""
-    if not text:
-        raise argparse.ArgumentTypeError("the path is empty; write . for the current folder")
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError("the path is empty or holds a null byte; write . for the current folder")
     return Path(text)
 
 

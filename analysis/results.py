@@ -48,7 +48,7 @@ def writing(folder: Path) -> Iterator[None]:
         with alone(folder):
             yield
     finally:
-        if is_new and [path.name for path in folder.glob("*")] == [".lock"]:
+        if is_new and existing(str(folder)) and [path.name for path in folder.glob("*")] == [".lock"]:
             shutil.rmtree(folder)
 
 
