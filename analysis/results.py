@@ -54,7 +54,7 @@ def writing(folder: Path) -> Iterator[None]:
 
 def save_table(table: pd.DataFrame, path: Path) -> None:
     """Write a tidy table under its final name only when whole."""
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(path.name + ".partial").absolute()  # pandas would read ~ as the user's home
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         defused(table).to_csv(partial, index=False, float_format="%.10g", compression=_GZIP if path.suffix == ".gz" else None)
@@ -74,7 +74,7 @@ def load_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     """
     manifest.check(Path(path))
     try:
-        return restored(pd.read_csv(path, keep_default_na=False, na_values=[""]))
+        return restored(pd.read_csv(Path(path).absolute(), keep_default_na=False, na_values=[""]))
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}; run `python -m analysis` first") from None
     except ValueError as error:

@@ -249,9 +249,9 @@ def test_surprisal_models_from_a_store_and_from_its_table(run_folder, tmp_path, 
 
 def test_stores_of_the_other_kind_are_refused(run_folder, tmp_path, capsys):
     assert main(["ablation", "--store", str(run_folder / "store.zarr"), "--out", str(tmp_path)]) == 2
-    assert "has no is_edited; make it by `actstore ablate`" in capsys.readouterr().err
+    assert "is a store of `actstore extract`, not a store of `actstore ablate`" in capsys.readouterr().err
     assert main(["entanglement", "--store", str(run_folder / "ablation.zarr"), "--out", str(tmp_path)]) == 2
-    assert "has no preactivation; make it by `actstore extract`" in capsys.readouterr().err
+    assert "is a store of `actstore ablate`, not a store of `actstore extract`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["~", "::x", "memory:"])
