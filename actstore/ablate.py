@@ -23,9 +23,9 @@ from transformers import PreTrainedModel
 
 from actstore import models, scoring
 from actstore.adapters import adapter_for
-from actstore.builtin.probes import fact_probes, recall_probes
+from actstore.builtin.probes import PROBES
 from actstore.design import Cohort, Condition, Design, conditions
-from actstore.errors import ActstoreError, ModelError, SelectionError, StoreError, StoreExistsError, UnknownNameError
+from actstore.errors import ActstoreError, ModelError, SelectionError, StoreError, StoreExistsError
 from actstore.extract import ExtractConfig, Job, Outcome, prepare, write_checkpoint_axis
 from actstore.hooks import edit
 from actstore.interventions import Intervention, intervention
@@ -39,7 +39,6 @@ from actstore.sites import refuse_idle
 from actstore.statistics import SAME, Statistics
 from actstore.store import StoreWriter, is_complete
 
-_PROBES = {"facts": fact_probes, "recall": recall_probes}
 Neurons = Mapping[int, Sequence[int]]
 
 
@@ -308,11 +307,8 @@ def _readouts(design: Design, job: Job) -> list[Readout]:
     ]
     if pairs:
         made.append(PairReadout(tokenizer, pairs, limit))
-    for name in wanted.probes:
-        if name not in _PROBES:
-            raise UnknownNameError("probe", name, _PROBES)
     if wanted.probes:
-        items = [item for name in wanted.probes for item in _PROBES[name](seed=wanted.seed)]
+        items = [item for name in wanted.probes for item in PROBES[name](seed=wanted.seed)]
         made.append(ChoiceReadout(tokenizer, items, limit))
     if wanted.tasks:
         from actstore.bench import TaskReadout

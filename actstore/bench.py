@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from actstore.errors import ActstoreError, UnknownNameError
+from actstore.errors import ActstoreError, UnknownNameError, first_line
 from actstore.tokens import bos_id
 
 _BATCH = 16
@@ -53,7 +53,7 @@ class TaskReadout:
             try:
                 self._tasks = get_task_dict(list(names), manager)
             except Exception as error:  # a data set fails to load in its own way
-                raise ActstoreError(f"cannot load the tasks {', '.join(names)}: {str(error).splitlines()[0]}") from None
+                raise ActstoreError(f"cannot load the tasks {', '.join(names)}: {first_line(error)}") from None
         rows = []
         for name, task in _flat(self._tasks):
             task.set_fewshot_seed(seed)

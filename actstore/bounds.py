@@ -1,4 +1,4 @@
-"""How much is taken from a file or a setting before it is refused: every bound, once.
+"""What a file or a setting may hold before it is refused: every bound, once, and the words of the refusal.
 
 Each bound is far above what texts and studies need and far below what a machine can carry.
 Imports nothing but the errors. How long the hub is waited for is in `hub.py`.
@@ -6,7 +6,10 @@ Imports nothing but the errors. How long the hub is waited for is in `hub.py`.
 
 from __future__ import annotations
 
-from actstore.errors import SettingError
+import math
+from collections.abc import Collection
+
+from actstore.errors import SettingError, UnknownNameError
 
 LONGEST_LINE = 16 * 2**20
 """Bytes of a line of a text file, unpacked."""
@@ -46,6 +49,20 @@ MOST_ITEMS = 1_000_000
 """Pairs of a paradigm or items of a task."""
 LARGEST_SEED = 2**63 - 1
 """What a store can write down."""
+MOST_NEIGHBOURS = 1_000
+"""Nearest neighbours of a token."""
+MOST_REPLICATES = 100_000
+"""Replicates of a bootstrap."""
+MOST_WORKERS = 1_000_000
+"""Shares of a run."""
+LARGEST_STEP = 2**63 - 1
+"""Training steps."""
+COMPUTE_DTYPES = ("float32", "bfloat16", "float16")
+"""Names of the dtypes of a model's arithmetic."""
+DOCUMENTS = ("file", "article", "paragraph", "line")
+"""What a document of plain text may be."""
+STORED_DTYPES = ("float16", "float32")
+"""Names of the dtypes of stored activations."""
 
 
 def check(key: str, value: int, lowest: int, highest: int) -> None:
@@ -72,6 +89,54 @@ def check_window(window: int) -> None:
         raise SettingError(
             "window", f"window must be {SMALLEST_WINDOW} or more, as it holds BOS and a token, got {_short(window)}"
         )
+
+
+def check_fraction(key: str, value: float) -> None:
+    """Refuse a share that is none, more than all, or not a number.
+
+    Raises
+    ------
+    SettingError
+        If it is.
+    """
+    if not 0 < value <= 1:
+        raise SettingError(key, f"{key} must be above 0 and at most 1, got {value:g}")
+
+
+def check_above_zero(key: str, value: float) -> None:
+    """Refuse what is not above 0, infinite, or not a number.
+
+    Raises
+    ------
+    SettingError
+        If it is.
+    """
+    if not 0 < value < math.inf:
+        raise SettingError(key, f"{key} must be above 0 and finite, got {value:g}")
+
+
+def check_choice(key: str, value: str, choices: Collection[str]) -> None:
+    """Refuse a name that is none of the choices.
+
+    Raises
+    ------
+    SettingError
+        If it is.
+    """
+    if value not in choices:
+        raise SettingError(key, str(UnknownNameError(key, value, choices)))
+
+
+def check_some(key: str, values: Collection[object]) -> None:
+    """Refuse a setting of several values that has none.
+
+    Raises
+    ------
+    SettingError
+        If it has.
+    """
+    if not values:
+        raise SettingError(key, f"{key} must name at least one; leave it out for the default")
 
 
 def _short(value: int) -> str:

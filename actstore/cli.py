@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from actstore import bounds
-from actstore.errors import ActstoreError, SettingError, StoreError, UnknownNameError, run_reporting
+from actstore.arguments import place, whole, with_bounds
+from actstore.errors import ActstoreError, StoreError, UnknownNameError, run_reporting
 
 if TYPE_CHECKING:
     from actstore.design import Design
@@ -51,14 +52,14 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument("filter", nargs="?", default="", help="only names that contain this")
     models.set_defaults(run=_models)
     info = _subcommand(commands, "info", "say what a store holds", "actstore info runs/store.zarr --json")
-    info.add_argument("store", type=Path)
+    info.add_argument("store", type=place)
     info.add_argument("--json", action="store_true", help="for programs")
     info.set_defaults(run=_info)
     verify = _subcommand(
         commands, "verify", "recompute every checksum of a store or of analysis results",
         "actstore verify runs/store.zarr\n  actstore verify runs/analysis",
     )  # fmt: skip
-    verify.add_argument("store", type=Path, help="a store, a .zarr of analysis results, or a whole results folder")
+    verify.add_argument("store", type=place, help="a store, a .zarr of analysis results, or a whole results folder")
     verify.set_defaults(run=_verify)
     return parser
 
@@ -74,36 +75,26 @@ def _subcommand(commands: _Commands, name: str, summary: str, example: str) -> a
     return parser
 
 
-def _natural(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
-    return int(text)
+_SEED = whole("seed", 0, bounds.LARGEST_SEED)
+_TOKENS = whole("tokens", 1, bounds.MOST_TOKENS)
 
 
 def _window(text: str) -> int:
-    window = _natural(text)
-    try:
-        bounds.check_window(window)
-    except SettingError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    window = whole("window", -bounds.LARGEST_SEED, bounds.LARGEST_SEED)(text)
+    with_bounds(bounds.check_window, window)
     return window
 
 
 def _token_count(text: str) -> int | None:
-    return None if text == "all" else _positive(text)
+    return None if text == "all" else _TOKENS(text)
 
 
 def _worker(text: str) -> tuple[int, int]:
-    number, _, of = text.partition("/")
-    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+    number, slash, of = text.partition("/")
+    if not slash:
         raise argparse.ArgumentTypeError(f"{text!r} is not i/n with 1 ≤ i ≤ n, e.g. 3/8")
-    return int(number), int(of)
+    n_workers = whole("n of --worker i/n", 1, bounds.MOST_WORKERS)(of)
+    return whole("i of --worker i/n", 1, n_workers)(number), n_workers
 
 
 def _add_text_options(parser: argparse.ArgumentParser, corpus: str) -> None:
@@ -123,21 +114,21 @@ def _add_text_options(parser: argparse.ArgumentParser, corpus: str) -> None:
         help="whole documents, drawn by seed, up to N tokens; all for a whole corpus (default 16384)",
     )  # fmt: skip
     parser.add_argument("--window", type=_window, default=128, help="tokens in a window, BOS included (default 128)")
-    parser.add_argument("--seed", type=_natural, default=0, help="seed of the choice of documents (default 0)")
+    parser.add_argument("--seed", type=_SEED, default=0, help="seed of the choice of documents (default 0)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def _add_extract_options(parser: argparse.ArgumentParser) -> None:
     _add_text_options(parser, "builtin")
     parser.add_argument("--layers", default="all", help="all (default), START:STOP[:EVERY], or a list: 0,5,11")
-    parser.add_argument("--dtype", choices=("float16", "float32"), default="float16", help="stored dtype (default float16)")
+    parser.add_argument("--dtype", choices=bounds.STORED_DTYPES, default="float16", help="stored dtype (default float16)")
     parser.add_argument(
-        "--compute-dtype", choices=("float32", "bfloat16", "float16"), default="float32",
+        "--compute-dtype", choices=bounds.COMPUTE_DTYPES, default="float32",
         help="dtype of the model's arithmetic (default float32)",
     )  # fmt: skip
     parser.add_argument("--device", default="cpu", help="where the model runs: cpu (default), cuda, cuda:1")
     parser.add_argument(
-        "--documents", choices=("file", "article", "paragraph", "line"), default="file",
+        "--documents", choices=bounds.DOCUMENTS, default="file",
         help="what a document of plain text is (default file)",
     )  # fmt: skip
     parser.add_argument(
@@ -160,7 +151,7 @@ def _add_extract(commands: _Commands) -> None:
         "  actstore extract --model pythia-70m --checkpoints log --worker 3/8 --store pythia.zarr   # in a job array",
     )
     _add_extract_options(parser)
-    parser.add_argument("--store", type=Path, required=True, help="the Zarr store to write")
+    parser.add_argument("--store", type=place, required=True, help="the Zarr store to write")
     parser.add_argument("--strict", action="store_true", help="fail if a checkpoint cannot be had, instead of leaving it out")
     parser.add_argument("--discard-downloads", action="store_true", help="free each revision's downloaded files after use")
     parser.add_argument("--allow-v0", action="store_true", help="take several checkpoints of a -v0 Pythia model all the same")
@@ -178,7 +169,7 @@ def _add_plan(commands: _Commands) -> None:
         "actstore plan --model pythia-1b --checkpoints all --tokens 131072",
     )
     _add_extract_options(parser)
-    parser.add_argument("--store", type=Path, default=Path("store.zarr"), help="where the store would be written")
+    parser.add_argument("--store", type=place, default=Path("store.zarr"), help="where the store would be written")
     parser.set_defaults(run=_plan)
 
 
@@ -191,8 +182,8 @@ def _add_ablate(commands: _Commands) -> None:
         "  actstore ablate designs/dissociation.toml --store ablation.zarr --worker 3/8   # in a job array\n"
         "  actstore ablate --model pico-neox --selection selections/*.json --store ablation.zarr   # without a design file",
     )
-    parser.add_argument("design", type=Path, nargs="?", help="the design, a TOML file (see the README)")
-    parser.add_argument("--store", type=Path, required=True, help="the Zarr store of results to write")
+    parser.add_argument("design", type=place, nargs="?", help="the design, a TOML file (see the README)")
+    parser.add_argument("--store", type=place, required=True, help="the Zarr store of results to write")
     parser.add_argument("--worker", type=_worker, metavar="i/n", help="compute the i-th of n shares, beside other processes")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     _add_alone(parser)
@@ -212,12 +203,16 @@ def _add_alone(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--corpus", help="text of perplexity and surprisal (default builtin-evaluation)")
     group.add_argument("--tokens", type=_token_count, help="up to N tokens of it; all (default 16384)")
     group.add_argument("--window", type=_window, help="tokens in a window, BOS included (default 128)")
-    group.add_argument("--seed", type=_natural, help="seed of all that is drawn (default 0)")
+    group.add_argument("--seed", type=_SEED, help="seed of all that is drawn (default 0)")
     group.add_argument("--pairs", nargs="+", help="minimal pairs: builtin, blimp, none, or paths (default builtin)")
-    group.add_argument("--pairs-per-paradigm", type=_positive, help="at most N pairs of a paradigm, drawn by seed")
+    group.add_argument(
+        "--pairs-per-paradigm",
+        type=whole("pairs_per_paradigm", 1, bounds.MOST_ITEMS),
+        help="at most N pairs of a paradigm, drawn by seed",
+    )
     group.add_argument("--probes", nargs="+", help="facts, recall, or none (default both)")
     group.add_argument("--device", help="where the model runs: cpu (default), cuda, cuda:1")
-    group.add_argument("--compute-dtype", choices=("float32", "bfloat16", "float16"), help="dtype of the model's arithmetic")
+    group.add_argument("--compute-dtype", choices=bounds.COMPUTE_DTYPES, help="dtype of the model's arithmetic")
     parser.set_defaults(alone=tuple(action.dest for action in group._group_actions))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actstore.block import Block, BlockRunner
-from actstore.errors import ActstoreError, ModelError
+from actstore.errors import ActstoreError, ModelError, first_line
 from actstore.files import disk_errors
 from actstore.store import Workspace
 
@@ -63,7 +63,7 @@ def run_blocks(job: Job, blocks: Sequence[Block], workspace: Workspace, address:
             raise
         except Exception as error:  # what a worker, its loss or the connection throws
             client.cancel(list(futures))
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = first_line(error)
             raise ActstoreError(f"the cluster at {address} failed: {reason}; the same command goes on from here") from error
 
 

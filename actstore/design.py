@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from actstore import bounds
+from actstore.builtin.probes import PROBES
 from actstore.errors import SelectionError, UnknownNameError
 from actstore.interventions import intervention
 from actstore.schema import BASELINE, Selection
 from actstore.selection import RULES
 from actstore.selection_record import SCOPES
-from actstore.settings import build, read_toml
+from actstore.settings import build, read_toml, tables
 from actstore.statistics import SAME
 
 TOP, PERPLEXITY_MATCHED, FILE = "top", "perplexity-matched", "file"
@@ -52,6 +53,7 @@ class Text:
         bounds.check("tokens", self.tokens, 0, bounds.MOST_TOKENS)
         bounds.check_window(self.window)
         bounds.check("seed", self.seed, 0, bounds.LARGEST_SEED)
+        bounds.check_choice("documents", self.documents, bounds.DOCUMENTS)
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ class Readouts:
     def __post_init__(self) -> None:
         bounds.check("pairs_per_paradigm", self.pairs_per_paradigm, 0, bounds.MOST_ITEMS)
         bounds.check("task_limit", self.task_limit, 0, bounds.MOST_ITEMS)
+        for probe in self.probes:
+            bounds.check_choice("probes", probe, PROBES)
         bounds.check("seed", self.seed, 0, bounds.LARGEST_SEED)
 
 
@@ -147,6 +151,11 @@ class CohortSpec:
     def __post_init__(self) -> None:
         bounds.check("seeds", self.seeds, 1, bounds.MOST_DRAWS)
         bounds.check("layer_groups", self.layer_groups, 0, bounds.MOST_GROUPS)
+        bounds.check_above_zero("tolerance", self.tolerance)
+        for key in ("fraction", "scope", "checkpoint", "grouping"):
+            bounds.check_some(key, getattr(self, key))
+        for fraction in self.fraction:
+            bounds.check_fraction("fraction", fraction)
 
 
 @dataclass(frozen=True)
@@ -177,6 +186,10 @@ class Design:
     text: Text = field(default_factory=Text)
     readouts: Readouts = field(default_factory=Readouts)
     cohorts: tuple[CohortSpec, ...] = ()
+
+    def __post_init__(self) -> None:
+        bounds.check_choice("compute_dtype", self.compute_dtype, bounds.COMPUTE_DTYPES)
+        bounds.check_some("interventions", self.interventions)
 
 
 @dataclass(frozen=True)
@@ -243,10 +256,10 @@ def load_design(path: str | os.PathLike[str]) -> Design:
     """
     path = Path(path)
     raw = read_toml(path, "design")
-    specs = raw.pop("cohorts", [])
-    cohorts = [build(CohortSpec, spec, "key of [[cohorts]]", path) for spec in (specs if isinstance(specs, list) else [specs])]
-    tables: dict[str, Any] = {"text": Text, "readouts": Readouts}
-    parts = {key: build(kind, raw.pop(key, {}), f"key of [{key}]", path) for key, kind in tables.items()}
+    specs = tables(raw.pop("cohorts", []), "[[cohorts]]", path, "cohorts")
+    cohorts = [build(CohortSpec, spec, "key of [[cohorts]]", path) for spec in specs]
+    kinds: dict[str, Any] = {"text": Text, "readouts": Readouts}
+    parts = {key: build(kind, raw.pop(key, {}), f"key of [{key}]", path) for key, kind in kinds.items()}
     return _anchored(build(Design, {**raw, **parts, "cohorts": cohorts}, "key", path), path.parent)
 
 
@@ -340,7 +353,10 @@ def _cohorts(spec: CohortSpec, n_layers: int) -> Iterator[Cohort]:
             chosen = Selection.load(path)
             yield Cohort(chosen.rule, chosen.statistic, chosen.fraction, chosen.scope, SAME, seed=chosen.seed, selection=chosen)
         return
-    _check_match(spec)
+    if spec.cohort_scope and spec.rule != PERPLEXITY_MATCHED:
+        raise SelectionError(
+            f"cohort_scope is a key of perplexity-matched cohorts alone; leave it out of the {spec.rule} cohort"
+        )
     seeds = range(spec.seeds) if spec.rule == "random" else (-1,)
     match = spec.match if spec.rule == "matched" else ()
     tolerance = spec.tolerance if spec.rule == PERPLEXITY_MATCHED else 0.0
@@ -348,17 +364,6 @@ def _cohorts(spec: CohortSpec, n_layers: int) -> Iterator[Cohort]:
         spec.fraction, spec.scope, spec.checkpoint, _layer_sets(spec, n_layers), seeds
     ):
         yield Cohort(spec.rule, spec.statistic, fraction, scope, checkpoint, layers, seed, match, tolerance, spec.cohort_scope)
-
-
-def _check_match(spec: CohortSpec) -> None:
-    """Refuse settings of a perplexity match that say nothing."""
-    if spec.rule == PERPLEXITY_MATCHED:
-        if not spec.tolerance > 0:
-            raise SelectionError(f"tolerance of a perplexity-matched cohort must be above 0, got {spec.tolerance:g}")
-    elif spec.cohort_scope:
-        raise SelectionError(
-            f"cohort_scope is a key of perplexity-matched cohorts alone; leave it out of the {spec.rule} cohort"
-        )
 
 
 def _layer_sets(spec: CohortSpec, n_layers: int) -> list[tuple[int, ...]]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actstore import bounds
-from actstore.errors import CorpusError
+from actstore.errors import CorpusError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -101,7 +101,7 @@ def _checked(outcome: Any, tokenizer: PreTrainedTokenizerBase, text: str) -> Any
         return outcome
     if not isinstance(outcome, Exception) and type(outcome).__name__ != "PanicException":
         raise outcome
-    reason = (str(outcome).strip() or type(outcome).__name__).splitlines()[0]
+    reason = first_line(outcome)
     raise CorpusError(
         f"the tokenizer {tokenizer.name_or_path} fails on {_shown(text)}: {reason}; use another model or corpus"
     ) from None

@@ -63,6 +63,11 @@ class FitError(ActstoreError):
     """A statistical model that a table cannot carry."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, in one line; its name where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def run_reporting(action: Callable[[], object], program: str) -> int:
     """Call `action` and return the exit code: 0, 2 on a mendable problem, 130 on Ctrl-C, 143 on SIGTERM."""
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
@@ -25,7 +26,7 @@ from actstore import bounds, models, scoring
 from actstore.adapters import Adapter, adapter_for, nonlinearity
 from actstore.block import Block, BlockRunner
 from actstore.corpus import BUILTIN, read_corpus
-from actstore.errors import ActstoreError, CorpusError, ModelError, StoreError, StoreExistsError
+from actstore.errors import ActstoreError, CorpusError, ModelError, StoreError, StoreExistsError, first_line
 from actstore.layout import Layout
 from actstore.schema import CHECKPOINT, LAYER, NEURON, NOT_A_DUPLICATE, TOKEN_COORDS
 from actstore.sites import measure
@@ -34,8 +35,9 @@ from actstore.tagging import Tagger
 from actstore.tokens import TokenTable, tokenize_corpus
 
 _log = logging.getLogger("actstore")
-COMPUTE_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+COMPUTE_DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in bounds.COMPUTE_DTYPES}
 DEFAULT_TOKENS = 16_384
+_LAYER = re.compile("0|[1-9][0-9]{0,8}")
 _PATIENCE = 100
 """Too long documents of an endless corpus, one after another, before it is given up."""
 
@@ -94,6 +96,9 @@ class ExtractConfig:
     def __post_init__(self) -> None:
         bounds.check_window(self.window)
         bounds.check("seed", self.seed, 0, bounds.LARGEST_SEED)
+        bounds.check_choice("compute_dtype", self.compute_dtype, bounds.COMPUTE_DTYPES)
+        bounds.check_choice("dtype", self.dtype, bounds.STORED_DTYPES)
+        bounds.check_choice("documents", self.documents, bounds.DOCUMENTS)
         if self.tokens is not None:
             bounds.check("tokens", self.tokens, 1, bounds.MOST_TOKENS)
 
@@ -217,7 +222,7 @@ def check_device(device: str) -> None:
         if torch.empty(0, device=device).is_meta:
             raise ModelError("device 'meta' holds no values; choose cpu or cuda")
     except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from None
+        raise ModelError(f"device {device!r} cannot be used: {first_line(error)}") from None
 
 
 def check_window(config: ExtractConfig, outline: PreTrainedModel, name: str) -> None:
@@ -270,13 +275,13 @@ def choose_layers(spec: str, available: Sequence[int]) -> tuple[int, ...]:
     chosen: set[int] = set()
     for part in spec.split(","):
         numbers = part.strip().split(":")
-        if not 1 <= len(numbers) <= 3 or not all(number.isdecimal() for number in numbers) or numbers[2:] == ["0"]:
+        if not 1 <= len(numbers) <= 3 or not all(_LAYER.fullmatch(number) for number in numbers) or numbers[2:] == ["0"]:
             raise ModelError(f"--layers {part.strip()!r} is not a layer or start:stop[:every]; give e.g. 0,5 or 0:11 or 0:30:5")
         start, stop, every = (*map(int, numbers), *([int(numbers[0])] if len(numbers) == 1 else []), 1, 1)[:3]
         wanted = range(start, stop + 1, every)
-        missing = [layer for layer in wanted if layer not in available]
-        if missing:
-            raise ModelError(f"layer {missing[-1]} is out of range: the model has layers {_spans(available)}")
+        missing = next((layer for layer in reversed(wanted) if layer not in available), None)
+        if missing is not None:
+            raise ModelError(f"layer {missing} is out of range: the model has layers {_spans(available)}")
         chosen |= set(wanted)
     if not chosen:
         raise ModelError(f"--layers {spec!r} names no layer")

@@ -29,7 +29,7 @@ def existing(name: str) -> Path | None:
     """The path that a name on the command line stands for, None if there is nothing there."""
     try:
         path = Path(name).expanduser()
-        return path if path.exists() else None
+        return path if name and path.exists() else None
     except (OSError, RuntimeError, ValueError):  # too long a name, an unknown ~user, a null byte
         return None
 
@@ -74,11 +74,15 @@ def sync_below(folder: Path) -> None:
 def write_synced(path: Path, text: str) -> None:
     """Write a small file under its final name only when whole and on disk, and make the name last too."""
     partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        sync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            sync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
     sync_path(path.parent)
 
 

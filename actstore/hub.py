@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from actstore import hub_watch
 from actstore.digests import drop, is_sound
-from actstore.errors import ModelError
+from actstore.errors import ModelError, first_line
 
 _log = logging.getLogger("actstore")
 _ATTEMPTS = 5
@@ -319,7 +319,7 @@ def _patiently(call: Callable[[], _Result], what: str) -> _Result:
 def _reason(error: BaseException) -> str:
     """The first line of what went wrong."""
     cause = error.__cause__ or error
-    return (str(cause).strip() or type(cause).__name__).splitlines()[0]
+    return first_line(cause)
 
 
 def _pause(error: BaseException, wait: float) -> float | None:

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actstore.errors import ModelError
+from actstore.errors import ModelError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -103,7 +103,7 @@ def quietly(what: str) -> Iterator[None]:
     except ModelError:
         raise
     except Exception as error:  # any reader of any format may fail in its own way
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise ModelError(f"cannot load {what}: {reason}") from error
     finally:
         reporting.removeFilter(_is_no_report)

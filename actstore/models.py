@@ -18,7 +18,7 @@ from actstore import hub
 from actstore.arithmetic import fix_summation_order
 from actstore.builtin import MODELS_FOLDER
 from actstore.catalogue import CATALOGUE, Entry, entry_of, known_problem
-from actstore.errors import ModelError, UnknownNameError
+from actstore.errors import ModelError, UnknownNameError, first_line
 from actstore.files import existing, looks_like_path
 from actstore.ledger import checksum
 from actstore.loading import quietly, read_config, read_model, where
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _STEP = re.compile(r"step(\d+)")
 _WEIGHTS = re.compile(r".*\.(safetensors|bin|gguf)")
+_RANGE = re.compile(r"[0-9]{1,18}:[0-9]{1,18}(:[0-9]{1,18})?")
+_LISTED = re.compile("[0-9]{1,18}")
+_LONGEST_NAME = 60
 _SAMPLE, _N_SAMPLES = 4096, 1024
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 _log = logging.getLogger("actstore")
@@ -110,7 +113,7 @@ class LocalCheckpoint:
 
 
 def _sampled_digest(path: Path) -> str:
-    files = [path] if path.is_file() else [file for file in sorted(path.iterdir()) if _WEIGHTS.fullmatch(file.name)]
+    files = [path] if path.is_file() else [f for f in sorted(path.iterdir()) if _WEIGHTS.fullmatch(f.name) and f.is_file()]
     digest = hashlib.blake2b(digest_size=16)
     for file in files:
         size = file.stat().st_size
@@ -180,7 +183,10 @@ def resolve(name: str, *, connect: bool = True) -> ModelSource:
     if entry is not None:
         return _public(entry.repo, entry, connect)
     if _REPOSITORY.fullmatch(name) and not name.startswith("."):
-        return _public(name, None, connect)
+        try:
+            return _public(name, None, connect)
+        except ModelError as error:
+            raise ModelError(f"there is no folder {name} here, and as a hub repository: {error}") from None
     if looks_like_path(name) or name.endswith(".gguf"):
         raise ModelError(f"model {name}: no such file or folder")
     choices = [*builtin_names(), *CATALOGUE, "a hub repository owner/name", "a local folder or .gguf file"]
@@ -242,7 +248,7 @@ def choose_checkpoints(source: ModelSource, spec: str, *, strict: bool = False) 
         return available
     if spec == "log":
         return [step for step in available if step & (step - 1) == 0 or step == available[-1]]
-    if re.fullmatch(r"\d+:\d+(:\d+)?", spec):
+    if _RANGE.fullmatch(spec):
         start, stop, every = (*map(int, spec.split(":")), 1)[:3]
         if every == 0:
             raise ModelError(f"--checkpoints {spec!r} steps by 0; give a positive step")
@@ -260,9 +266,9 @@ def _listing(steps: list[int]) -> str:
 def _listed(source: ModelSource, spec: str, strict: bool) -> list[int]:
     choices = ["all", "main", "log", *source.checkpoints]
     labels = [part.strip().removeprefix("step") for part in spec.split(",")]
-    unreadable = next((label for label in labels if not label.isdecimal()), None)
+    unreadable = next((label for label in labels if not _LISTED.fullmatch(label)), None)
     if unreadable is not None:
-        raise UnknownNameError(f"checkpoint of {source.name}", unreadable, choices)
+        raise UnknownNameError(f"checkpoint of {source.name}", unreadable[:_LONGEST_NAME], choices)
     wanted = sorted({int(label) for label in labels})
     missing = [step for step in wanted if step not in source.checkpoints]
     if missing and (strict or len(missing) == len(wanted)):
@@ -353,7 +359,7 @@ def load(source: ModelSource, step: int, dtype: torch.dtype, device: str = "cpu"
         model = model.to(device).eval().requires_grad_(False)
         check_logits(model)
     except torch.OutOfMemoryError as error:
-        raise ModelError(f"{source.name} does not fit on {device}: {str(error).splitlines()[0]}") from None
+        raise ModelError(f"{source.name} does not fit on {device}: {first_line(error)}") from None
     return model
 
 

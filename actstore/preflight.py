@@ -24,6 +24,19 @@ def check_model(name: str) -> None:
     models.resolve(name, connect=False)
 
 
+def check_checkpoints(name: str, spec: str) -> None:
+    """Refuse checkpoints that a model does not have, where those that it has are known without a download.
+
+    Raises
+    ------
+    UnknownNameError, ModelError
+        If they cannot be read, or none of them is there.
+    """
+    source = models.resolve(name, connect=False)
+    if source.entry is not None or all(isinstance(found, models.LocalCheckpoint) for found in source.checkpoints.values()):
+        models.choose_checkpoints(source, spec)
+
+
 def check_corpus(name: str) -> None:
     """Refuse a corpus that has no name of its own and is no path.
 
@@ -48,6 +61,7 @@ def check_design(design: Design) -> None:
         If one is missing; the message names it.
     """
     check_model(design.model)
+    check_checkpoints(design.model, design.checkpoints)
     check_corpus(design.text.corpus)
     for source in design.readouts.pairs:
         locate_pairs(source)

@@ -10,7 +10,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from actstore import records
+from actstore import bounds, records
 from actstore.documents import CorpusDocument, CorpusWord, check_length, depths
 from actstore.errors import CorpusError, UnknownNameError
 
@@ -102,12 +102,9 @@ def _single_lines(lines: _Lines) -> Iterator[str]:
         yield lines.taken().removesuffix("\n")
 
 
-BOUNDARIES: dict[str, Callable[[_Lines], Iterator[str]]] = {
-    "file": _whole,
-    "article": _articles,
-    "paragraph": _paragraphs,
-    "line": _single_lines,
-}
+BOUNDARIES: dict[str, Callable[[_Lines], Iterator[str]]] = dict(
+    zip(bounds.DOCUMENTS, (_whole, _articles, _paragraphs, _single_lines), strict=True)
+)
 """What a document of a plain text is."""
 
 

@@ -18,7 +18,7 @@ from scipy.spatial import KDTree
 
 from actstore.errors import SelectionError, UnknownNameError
 from actstore.schema import CHECKPOINT, LAYER, NEURON, Selection
-from actstore.selection_record import SCOPES
+from actstore.selection_record import SCOPES, check_share
 
 RULES = ("top", "bottom", "random", "matched")
 
@@ -65,7 +65,7 @@ def select(
     Raises
     ------
     UnknownNameError, SelectionError
-        If the rule or scope is unknown, the fraction chooses nothing, too few neurons can be
+        If the rule or scope is unknown, the fraction is out of its bounds or chooses nothing, too few neurons can be
         chosen, or the arrays lack what is needed or differ in their neurons.
 
     Notes
@@ -121,8 +121,7 @@ def _check_request(fraction: float, rule: str, seed: int, scope: str, match: Seq
         raise UnknownNameError("selection rule", rule, RULES)
     if scope not in SCOPES:
         raise UnknownNameError("selection scope", scope, SCOPES)
-    if not 0 < fraction <= 1:
-        raise SelectionError(f"a fraction lies in (0, 1], got {fraction}")
+    check_share(fraction)
     if (rule == "random") != (seed >= 0):
         raise SelectionError(f"rule {rule!r} {'needs a seed of 0 or more' if rule == 'random' else 'takes no seed'}")
     if (rule == "matched") != (len(match) > 0):

@@ -17,10 +17,12 @@ from typing import Any
 
 import google_crc32c
 
-from actstore.errors import SelectionError, UnknownNameError
-from actstore.files import make_folder, write_synced
+from actstore import bounds
+from actstore.errors import SelectionError, SettingError, UnknownNameError
+from actstore.files import disk_errors, make_folder, write_synced
 
 SCOPES = ("layer", "all")
+_MAKER = "`python -m analysis select`"
 FORMAT = "actstore-selection-2"
 _WITHOUT_SITE = "actstore-selection-1"
 _LAYER = re.compile(r"0|-?[1-9][0-9]*")
@@ -49,14 +51,29 @@ def checked(fields: Mapping[str, Any]) -> dict[str, Any]:
         if not texts[name]:
             raise SelectionError(f"{name} must not be empty")
     fraction, scope, provenance = fields["fraction"], fields["scope"], fields["provenance"]
-    if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 < fraction <= 1:
-        raise SelectionError(f"fraction must be a number in (0, 1], got {reprlib.repr(fraction)}")
+    if isinstance(fraction, bool) or not isinstance(fraction, (int, float)):
+        raise SelectionError(f"fraction must be a number, got {reprlib.repr(fraction)}")
+    check_share(fraction)
     if scope not in SCOPES:
         raise UnknownNameError("selection scope", scope, SCOPES)
     if not isinstance(provenance, dict):
         raise SelectionError(f"provenance must be a mapping, got {reprlib.repr(provenance)}")
     neurons = _neurons(fields["neurons"], whole["n_neurons_per_layer"])
     return {**whole, **texts, "fraction": float(fraction), "neurons": neurons}
+
+
+def check_share(fraction: float) -> None:
+    """Refuse a fraction of neurons that is none, more than all, or not a number.
+
+    Raises
+    ------
+    SelectionError
+        If it is.
+    """
+    try:
+        bounds.check_fraction("fraction", fraction)
+    except SettingError as error:
+        raise SelectionError(str(error)) from None
 
 
 def _whole(value: Any, field: str, least: int) -> int:
@@ -92,12 +109,19 @@ def _neurons(layers: Any, n_neurons: int) -> dict[int, tuple[int, ...]]:
 
 
 def write_record(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> Path:
-    """Write the fields of a selection as JSON, under its final name only when whole."""
+    """Write the fields of a selection as JSON, under its final name only when whole.
+
+    Raises
+    ------
+    StoreError
+        If the file system refuses.
+    """
     path = Path(path)
-    make_folder(path.parent)
     neurons = {str(layer): list(chosen) for layer, chosen in fields["neurons"].items()}
     record = {"format": FORMAT, **fields, "neurons": neurons}
-    write_synced(path, json.dumps({**record, "checksum": _checksum(record)}, indent=1) + "\n")
+    with disk_errors(path):
+        make_folder(path.parent)
+        write_synced(path, json.dumps({**record, "checksum": _checksum(record)}, indent=1) + "\n")
     return path
 
 
@@ -112,8 +136,10 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=_once)
-    except (OSError, ValueError, RecursionError) as error:
-        raise SelectionError(f"cannot read the selection {path}: {error}") from None
+    except OSError as error:
+        raise SelectionError(f"cannot read the selection {path}: {error.strerror}; choose with {_MAKER}") from None
+    except (ValueError, RecursionError) as error:
+        raise SelectionError(f"{path} is no selection file ({error}); make one with {_MAKER}") from None
     stated = record.get("format") if isinstance(record, dict) else None
     if stated == _WITHOUT_SITE:
         raise SelectionError(

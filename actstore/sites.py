@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from actstore import scoring
-from actstore.errors import ActstoreError, ModelError
+from actstore.errors import ActstoreError, ModelError, first_line
 from actstore.hooks import observe, tensor_of, with_tensor
 
 _TRIAL = (2, 13)
@@ -151,7 +151,7 @@ def _passed_through(model: PreTrainedModel, name: str, modules: Mapping[int, Mod
     except ActstoreError:
         raise
     except Exception as error:  # a model may need values for its course, each in its own way
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ModelError(
             f"the widths of {name} cannot be told without weights ({reason}); choose a linear module as --site"
         ) from error

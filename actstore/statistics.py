@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 
 from actstore.checked import checked_store
 from actstore.errors import SelectionError, StoreError, UnknownNameError
+from actstore.files import existing
 from actstore.ledger import Contents, checksum
 from actstore.schema import CHECKPOINT, LAYER, NEURON
+from actstore.store import kind_of
 
 SAME, LAST = "same", "last"
 """The checkpoint that is ablated, and the last one of the statistics."""
 _DIMS = (CHECKPOINT, LAYER, NEURON)
-_MEND = "make them again by `python -m analysis entanglement`"
+_NAME = "entanglement.zarr"
+_MAKER = "`python -m analysis entanglement`"
+_MEND = f"make them again by {_MAKER}"
 
 
 def check_statistics(data: xr.Dataset, where: object) -> None:
@@ -67,6 +71,12 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value)
 
 
+def _refuse_other_kinds(data: xr.Dataset, path: str) -> None:
+    """Refuse a store."""
+    if "schema_version" in data.attrs:
+        raise SelectionError(f"{path} is {kind_of(data)}, not statistics of neurons; make these by {_MAKER}")
+
+
 def statistics_in(data: xr.Dataset) -> dict[str, xr.DataArray]:
     """The arrays over (checkpoint, layer, neuron), by name."""
     return {str(name): array for name, array in data.data_vars.items() if array.dims == _DIMS}
@@ -91,9 +101,15 @@ class Statistics:
         self.data: xr.Dataset | None = None
         if not path:
             return
+        if existing(str(Path(path, _NAME))):
+            raise SelectionError(f"{path} is a results folder; name the statistics in it, {Path(path, _NAME)}")
+        if existing(path) is None:
+            raise SelectionError(f"cannot read the statistics {path}: no such file or folder; make them by {_MAKER}")
         try:
-            data: xr.Dataset = xr.open_zarr(checked_store(Path(path), Contents.of(Path(path)))).load()
-        except StoreError:
+            lazy = xr.open_zarr(checked_store(Path(path), Contents.of(Path(path))), chunks=None)
+            _refuse_other_kinds(lazy, path)  # before it is loaded, as a store may be larger than memory
+            data: xr.Dataset = lazy.load()
+        except (StoreError, SelectionError):
             raise
         except Exception as error:  # a decoder fails in its own way
             raise SelectionError(

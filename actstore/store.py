@@ -61,7 +61,9 @@ def is_complete(path: PathLike, configuration: Mapping[str, Any]) -> bool:
             return False
     stored = read_configuration(path)
     if stored is None:
-        raise StoreError(f"{path} exists and is not a store of actstore; choose another --store or move it away")
+        raise StoreError(
+            f"{path} exists and is no store of actstore, or its metadata (zarr.json) are damaged; choose another --store or move it away"
+        )
     differences = _differences(stored, _normal(configuration))
     if differences:
         raise StoreError(
@@ -461,6 +463,8 @@ def open_store(path: PathLike) -> xr.Dataset:
     checked = checked_store(path, contents)
     try:
         dataset = xr.open_zarr(checked, chunks=None)  # lazy without a task graph: a store may have millions of chunks
+        if "schema_version" not in dataset.attrs:
+            raise StoreError(f"{path} is {kind_of(dataset)}, not a store; name one of `actstore extract` or `actstore ablate`")
         _check_version(path, dataset.attrs)
         if contents is not None and contents.seals:
             layouts = _sharded(zarr.open_group(checked, mode="r"))
@@ -479,8 +483,21 @@ def _no_store(path: Path) -> str:
     if existing(str(partial_path(path))):
         return f"{path} is not finished ({partial_path(path)} is); run its command again"
     if existing(str(path / "zarr.json")):
-        return f"{path} is no store of actstore, or its metadata (zarr.json) are damaged"
+        return f"{path} is no store of actstore, or its metadata (zarr.json) are damaged; make it again by its own command"
+    if existing(str(path / "entanglement.zarr")):
+        return f"{path} is a results folder of `python -m analysis`, not a store; name one of `actstore extract` or `actstore ablate`"
     return f"no store at {path}; make one with `actstore extract` or `actstore ablate`"
+
+
+def kind_of(dataset: xr.Dataset) -> str:
+    """What a dataset is, in words, with the command that makes such a one."""
+    if "is_edited" in dataset.variables:
+        return "a store of `actstore ablate`"
+    if "preactivation" in dataset.variables:
+        return "a store of `actstore extract`"
+    if "wasserstein_distance" in dataset.variables:
+        return "statistics of `python -m analysis entanglement`"
+    return "results of `python -m analysis`" if "schema_version" not in dataset.attrs else "an incomplete store"
 
 
 def _check_version(path: Path, attrs: Mapping[str, Any]) -> None:
@@ -490,6 +507,6 @@ def _check_version(path: Path, attrs: Mapping[str, Any]) -> None:
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise StoreError(f"{path} has schema version {version}, this package reads {SCHEMA_VERSION}; upgrade actstore")
     raise StoreError(
-        f"{path} has schema version {version or 'of no kind'}, this package reads {SCHEMA_VERSION}; "
+        f"{path} has schema version {version}, this package reads {SCHEMA_VERSION}; "
         "make it again with `actstore extract` or `actstore ablate`"
     )

@@ -5,6 +5,8 @@ Owns the reading of formulas (by formulaic) and the checks that a table carries 
 
 from __future__ import annotations
 
+import ast
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,14 +17,17 @@ import numpy as np
 import pandas as pd
 from formulaic import Formula, ModelSpec
 from formulaic.errors import DataMismatchWarning, FormulaicError
+from formulaic.parser.types import Factor as Part
+from formulaic.transforms import TRANSFORMS
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import lapack
 
-from actstore.errors import FitError, UnknownNameError
+from actstore.errors import FitError, UnknownNameError, first_line
 
 # A column whose part outside the span of the others is smaller than this, squared and relative.
 _COLLINEAR = 1e-10
+_FUNCTIONS = ("C", "I", "bs", "center", "cr", "exp", "lag", "log", "log10", "log2", "poly", "scale")
 
 
 @dataclass(frozen=True)
@@ -114,13 +119,8 @@ def read_design(table: pd.DataFrame, formula: str, also: Sequence[str] = ()) -> 
     UnknownNameError
         If the table lacks a column.
     """
-    try:
-        parsed = Formula(formula)
-    except FormulaicError as error:
-        raise FitError(f"cannot read the formula {formula!r}: {_plain(error)}") from None
-    if not hasattr(parsed, "lhs"):
-        raise FitError(f"the formula {formula!r} has no response; write it as 'delta ~ condition * upos'")
-    needed = sorted(map(str, parsed.required_variables))
+    parsed = _parsed(formula)
+    needed = sorted(_variables(parsed.lhs) | _variables(parsed.rhs))
     for name in (*needed, *also):
         if name not in table:
             raise UnknownNameError("column", name, table.columns)
@@ -129,7 +129,7 @@ def read_design(table: pd.DataFrame, formula: str, also: Sequence[str] = ()) -> 
     if used.empty:
         raise FitError(f"no row has a value in all of {', '.join(needed)}")
     kinds = {name: pd.api.types.is_numeric_dtype(used[name]) and used[name].dtype.kind != "b" for name in needed}
-    variables = {str(name) for name in parsed.rhs.required_variables}
+    variables = _variables(parsed.rhs)
     levels = {name: _levels(table[name], used[name]) for name in needed if name in variables and not kinds[name]}
     for name, found in levels.items():
         if len(found) < 2:
@@ -142,8 +142,8 @@ def read_design(table: pd.DataFrame, formula: str, also: Sequence[str] = ()) -> 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataMismatchWarning)
             matrices = parsed.get_model_matrix(used, output="sparse", na_action="raise")
-    except FormulaicError as error:
-        raise FitError(f"cannot evaluate the formula {formula!r}: {_plain(error)}") from None
+    except Exception as error:  # a function of the formula fails in its own way
+        raise FitError(f"cannot evaluate the formula {formula!r}: {first_line(error)}") from None
     response = sparse.csc_array(matrices.lhs)
     if response.shape[1] != 1:
         raise FitError(f"the response {parsed.lhs} has {response.shape[1]} columns; a model has one")
@@ -159,6 +159,56 @@ def read_design(table: pd.DataFrame, formula: str, also: Sequence[str] = ()) -> 
     means = {name: float(used[name].mean()) for name in needed if name in variables and kinds[name]}
     terms = {str(term): list(columns) for term, columns in spec.term_indices.items()}
     return Design(str(parsed.lhs), values, matrix, names, terms, rows, levels, means, spec)
+
+
+def _parsed(formula: str) -> Any:
+    """The response and the effects of a formula."""
+    if "|" in formula:
+        bar = re.search(r"\(?\s*([\w.]+)\s*\|+\s*([\w.]+)", formula)
+        factor, slope = (bar[2], bar[1]) if bar else ("document", "1")
+        slopes = "" if slope in ("0", "1") else f" --slopes {slope}"
+        raise FitError(
+            f"random effects are no part of the formula {formula!r}: leave out what has |, and name --random {factor}{slopes}"
+        )
+    try:
+        parsed = Formula(formula)
+    except SyntaxError:
+        raise FitError(f"cannot read a function in the formula {formula!r}; there are {', '.join(_FUNCTIONS)}") from None
+    except (FormulaicError, ValueError, RecursionError) as error:
+        raise FitError(f"cannot read the formula {formula!r}: {first_line(error)}") from None
+    if not hasattr(parsed, "lhs"):
+        raise FitError(f"the formula {formula!r} has no response; write it as 'delta ~ condition * upos'")
+    if not len(parsed.rhs):
+        raise FitError(f"the formula {formula!r} has no effects; write 'delta ~ 1' for the mean alone")
+    return parsed
+
+
+def _variables(part: Any) -> set[str]:
+    """Names of the columns that one side of a formula needs, those within its functions among them.
+
+    Raises
+    ------
+    UnknownNameError
+        If it calls what is no function of formulas.
+
+    Notes
+    -----
+    formulaic itself does not name the columns within `scale`, `center`, `poly` and `bs`, which keep a state.
+    """
+    names: set[str] = set()
+    for factor in (factor for term in part for factor in term.factors):
+        if factor.eval_method is not Part.EvalMethod.PYTHON:
+            names |= {factor.expr} if factor.eval_method is Part.EvalMethod.LOOKUP else set()
+            continue
+        nodes = list(ast.walk(ast.parse(factor.expr, mode="eval")))
+        called = {
+            id(node.func): node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        for name in called.values():
+            if name not in TRANSFORMS:
+                raise UnknownNameError("function of the formula", name, _FUNCTIONS)
+        names |= {node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in called}
+    return names - set(TRANSFORMS)
 
 
 def _levels(whole: pd.Series, used: pd.Series) -> list[Any]:
@@ -189,8 +239,3 @@ def _check_rank(matrix: sparse.csc_array, names: list[str]) -> None:
 
 def _few(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def _plain(error: Exception) -> str:
-    """The first line of a message that may draw in colours."""
-    return str(error).strip().splitlines()[0]

@@ -17,12 +17,13 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 from zarr.errors import ZarrUserWarning
+from zarr.storage import LocalStore
 
 from actstore import manifest
 from actstore.checked import checked_store, compressors, every_chunk, seal_group
 from actstore.errors import StoreError
-from actstore.files import alone, claim, disk_errors, refuse_foreign, remove, sync_below, sync_path
-from actstore.ledger import Contents
+from actstore.files import alone, claim, disk_errors, existing, refuse_foreign, remove, sync_below, sync_path
+from actstore.ledger import Contents, has_ledger
 from analysis.csv_text import defused, restored
 
 ENTANGLEMENT, PAIRS, DIFFERENTIATION = "entanglement", "pairs", "differentiation"
@@ -36,20 +37,24 @@ def writing(folder: Path) -> Iterator[None]:
     Raises
     ------
     StoreError
-        If another command is writing there, or the folder cannot be made.
+        If another command is writing there, the folder cannot be made, or it is a store.
     """
-    is_new = not folder.exists()
+    if has_ledger(folder):
+        raise StoreError(
+            f"{folder} is a store or dataset itself, and results within it would damage it; name a folder of their own"
+        )
+    is_new = existing(str(folder)) is None
     try:
         with alone(folder):
             yield
     finally:
-        if is_new and [path.name for path in folder.glob("*")] == [".lock"]:
+        if is_new and existing(str(folder)) and [path.name for path in folder.glob("*")] == [".lock"]:
             shutil.rmtree(folder)
 
 
 def save_table(table: pd.DataFrame, path: Path) -> None:
     """Write a tidy table under its final name only when whole."""
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(path.name + ".partial").absolute()  # pandas would read ~ as the user's home
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         defused(table).to_csv(partial, index=False, float_format="%.10g", compression=_GZIP if path.suffix == ".gz" else None)
@@ -69,7 +74,7 @@ def load_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     """
     manifest.check(Path(path))
     try:
-        return restored(pd.read_csv(path, keep_default_na=False, na_values=[""]))
+        return restored(pd.read_csv(Path(path).absolute(), keep_default_na=False, na_values=[""]))
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}; run `python -m analysis` first") from None
     except ValueError as error:
@@ -89,7 +94,8 @@ def save_dataset(data: xr.Dataset, folder: Path, name: str) -> None:
         with warnings.catch_warnings(), every_chunk():
             warnings.simplefilter("ignore", ZarrUserWarning)  # consolidated metadata is not in the v3 specification yet
             encoding: dict[str, Any] = {str(key): {"compressors": compressors()} for key in data.variables}
-            data.drop_encoding().to_zarr(partial, zarr_format=3, consolidated=True, encoding=encoding)
+            # No path: a name such as ~ or ::x would be read as one of the user's home or a URL.
+            data.drop_encoding().to_zarr(LocalStore(partial), zarr_format=3, consolidated=True, encoding=encoding)
         sync_below(partial)
         seal_group(partial)
         if path.exists():

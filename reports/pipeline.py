@@ -28,7 +28,7 @@ import tomli_w
 
 from actstore.builtin import MODELS_FOLDER
 from actstore.errors import ActstoreError
-from actstore.files import alone, refuse_foreign, write_synced
+from actstore.files import alone, disk_errors, refuse_foreign, write_synced
 from reports.imports import imported_files
 from reports.names import model_names
 from reports.study import AblationStudy, Study, design_table
@@ -278,8 +278,9 @@ def _carry_out(step: Step, key: str) -> None:
         command = tuple(str(fresh) if part == str(step.store) else part for part in command)
         _remove_stores(step.store, keep=fresh)
     if step.file:
-        step.file[0].parent.mkdir(parents=True, exist_ok=True)
-        step.file[0].write_text(step.file[1], encoding="utf-8")
+        with disk_errors(step.file[0]):
+            step.file[0].parent.mkdir(parents=True, exist_ok=True)
+            step.file[0].write_text(step.file[1], encoding="utf-8")
     if subprocess.run(command, check=False, env=_environment()).returncode:
         raise ActstoreError(f"step {step.name!r} failed; its message is above. Mend it and run again: finished steps are kept")
     if step.store is not None and fresh is not None:
@@ -342,9 +343,10 @@ class _Ledger:
 
     def _write(self, steps: dict[str, dict[str, Any]]) -> None:
         self._steps = steps
-        self._files[0].parent.mkdir(parents=True, exist_ok=True)
-        for file in self._files:
-            write_synced(file, json.dumps({"steps": steps, "digest": _digest(steps)}, indent=1) + "\n")
+        with disk_errors(self._files[0]):
+            self._files[0].parent.mkdir(parents=True, exist_ok=True)
+            for file in self._files:
+                write_synced(file, json.dumps({"steps": steps, "digest": _digest(steps)}, indent=1) + "\n")
 
 
 def _digest(steps: dict[str, dict[str, Any]]) -> str:

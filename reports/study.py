@@ -13,8 +13,8 @@ from actstore import bounds
 from actstore.design import CohortSpec, Design, Readouts, Text, conditions
 from actstore.errors import ActstoreError
 from actstore.files import checked_name
-from actstore.preflight import check_corpus, check_design, check_model
-from actstore.settings import build, located, read_toml
+from actstore.preflight import check_checkpoints, check_corpus, check_design, check_model
+from actstore.settings import build, located, read_toml, tables
 from reports.names import model_names
 
 
@@ -25,7 +25,7 @@ class SelectionStudy:
     Attributes
     ----------
     fraction : float
-        Share of each layer.
+        Share of each layer; above 0, at most 1.
     random_seeds : int
         Random selections to write beside them, 0 to 1,000.
     """
@@ -34,6 +34,7 @@ class SelectionStudy:
     random_seeds: int = 5
 
     def __post_init__(self) -> None:
+        bounds.check_fraction("fraction", self.fraction)
         bounds.check("random_seeds", self.random_seeds, 0, bounds.MOST_DRAWS)
 
 
@@ -54,6 +55,11 @@ class PairsStudy:
     tokens: int = 4096
     neighbours: int = 4
     top: int = 100
+
+    def __post_init__(self) -> None:
+        bounds.check("tokens", self.tokens, 2, bounds.MOST_TOKENS)
+        bounds.check("neighbours", self.neighbours, 1, bounds.MOST_NEIGHBOURS)
+        bounds.check("top", self.top, 1, bounds.MOST_ITEMS)
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,8 @@ class Study:
         bounds.check("tokens", self.tokens, 0, bounds.MOST_TOKENS)
         bounds.check_window(self.window)
         bounds.check("seed", self.seed, 0, bounds.LARGEST_SEED)
+        bounds.check_choice("compute_dtype", self.compute_dtype, bounds.COMPUTE_DTYPES)
+        bounds.check_choice("documents", self.documents, bounds.DOCUMENTS)
 
     @property
     def has_training(self) -> bool:
@@ -147,10 +155,10 @@ def load_study(path: str | Path) -> Study:
     """
     path = Path(path)
     raw = read_toml(path, "study")
-    tables: dict[str, Any] = {"selection": SelectionStudy, "pairs": PairsStudy, "text": Text, "readouts": Readouts}
-    given = {key: raw.pop(key, {}) for key in tables}
+    kinds: dict[str, Any] = {"selection": SelectionStudy, "pairs": PairsStudy, "text": Text, "readouts": Readouts}
+    given = {key: raw.pop(key, {}) for key in kinds}
     ablations = raw.pop("ablations", [])
-    parts = {key: build(kind, given[key], f"key of [{key}]", path) for key, kind in tables.items()}
+    parts = {key: build(kind, given[key], f"key of [{key}]", path) for key, kind in kinds.items()}
     study = _anchored(build(Study, {**raw, **parts}, "key", path), path.parent)
     checked_name(study.name, f"{located(path, 'name')}: name")
     if not study.models:
@@ -177,11 +185,12 @@ def _ablation(table: Any, study: Study, given: dict[str, Any], path: Path) -> Ab
     where = f"[[ablations]] {name!r}"
     if not isinstance(surprisal, bool):
         raise ActstoreError(f"{located(path, 'surprisal')}: surprisal must be true or false, got {surprisal!r}")
-    cohorts = table.pop("cohorts", [])
+    cohorts = tables(table.pop("cohorts", []), f"the cohorts of {where}", path, "cohorts")
     specs = [build(CohortSpec, spec, f"key of the cohorts of {where}", path) for spec in cohorts]
     kinds: dict[str, Any] = {"text": Text, "readouts": Readouts}
     parts = {
-        key: build(kind, {**given[key], **table.pop(key, {})}, f"key of {key} of {where}", path) for key, kind in kinds.items()
+        key: build(kind, _merged(given[key], table.pop(key, {})), f"key of {key} of {where}", path)
+        for key, kind in kinds.items()
     }
     general = {"model": study.models[0], "device": study.device, "compute_dtype": study.compute_dtype}
     general |= {"site": study.site} if study.site else {}
@@ -205,6 +214,11 @@ def _ablation(table: Any, study: Study, given: dict[str, Any], path: Path) -> Ab
     except ActstoreError as error:
         raise ActstoreError(f"{path}: {where}: {error}") from None
     return made
+
+
+def _merged(general: dict[str, Any], own: Any) -> Any:
+    """The study's table with an ablation's own keys in place of its; what is no table is left for `build` to refuse."""
+    return {**general, **own} if isinstance(own, dict) else own
 
 
 def _place(name: str, folder: Path) -> str:
@@ -239,6 +253,7 @@ def check_study(study: Study) -> None:
     """
     for model in study.models:
         check_model(model)
+    check_checkpoints(study.models[0], study.checkpoints)
     check_corpus(study.corpus)
     for ablation in study.ablations:
         try:

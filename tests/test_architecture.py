@@ -18,6 +18,7 @@ TORCH_FREE = {
     *(
         f"actstore.{name}"
         for name in (
+            "arguments",
             "bounds",
             "checked",
             "errors",

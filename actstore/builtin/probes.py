@@ -64,3 +64,7 @@ def recall_probes(n_items: int = 200, seed: int = 0) -> list[MultipleChoice]:
 def multiple_choice(seed: int = 0) -> list[MultipleChoice]:
     """Both probes."""
     return fact_probes(seed=seed) + recall_probes(seed=seed)
+
+
+PROBES = {"facts": fact_probes, "recall": recall_probes}
+"""Name → the items of a probe, drawn by seed."""

@@ -12,6 +12,8 @@ from actstore.selection import select
 from analysis.commands.shared import load_statistics, provenance
 from analysis.labels import at_checkpoint
 
+_MATCH = ("std", "mean", "negative_frac")
+
 
 def run(options: argparse.Namespace) -> None:
     """A selection file."""
@@ -26,7 +28,7 @@ def run(options: argparse.Namespace) -> None:
 
     chosen = select(
         statistic(options.statistic), options.fraction, options.rule, seed=options.seed, scope=options.scope,
-        match=[statistic(name) for name in options.match] if options.rule == "matched" else (),
+        match=[statistic(name) for name in options.match or (_MATCH if options.rule == "matched" else ())],
         provenance=provenance(found),
     )  # fmt: skip
     path = chosen.save(options.out or options.results / "selections" / f"{chosen.label}.json")

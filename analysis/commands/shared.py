@@ -11,7 +11,7 @@ import xarray as xr
 from actstore.errors import SelectionError, StoreError
 from actstore.schema import NEURON, Selection
 from actstore.statistics import check_statistics
-from actstore.store import open_store
+from actstore.store import kind_of, open_store
 from analysis.belonging import check_belonging, origin_of, origin_of_results, origin_of_selection
 from analysis.results import ENTANGLEMENT, load_dataset, save_table
 
@@ -23,9 +23,12 @@ def opened(path: Path, maker: str, *needed: str) -> xr.Dataset:
     """A store that has what a command needs."""
     store = open_store(path)
     missing = [name for name in needed if name not in store.variables]
-    if missing:
-        raise StoreError(f"{path} has no {missing[0]}; make it by `actstore {maker}` of this version")
-    return store
+    if not missing:
+        return store
+    kind, wanted = kind_of(store), f"a store of `actstore {maker}`"
+    if kind != wanted:
+        raise StoreError(f"{path} is {kind}, not {wanted}, which this needs; name or make one")
+    raise StoreError(f"{path} has no {missing[0]}; make it by `actstore {maker}` of this version")
 
 
 def selected(options: argparse.Namespace, *results: str) -> tuple[xr.Dataset, Selection]:

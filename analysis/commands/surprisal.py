@@ -7,7 +7,7 @@ import warnings
 
 import pandas as pd
 
-from actstore.errors import UnknownNameError
+from actstore.errors import FitError, UnknownNameError
 from analysis.commands.shared import OF_AN_ABLATION, check_folder, opened, save_tables
 from analysis.mixed_model import FitWarning
 from analysis.results import load_table
@@ -18,6 +18,10 @@ from analysis.words import surprisal_table
 
 def run(options: argparse.Namespace) -> None:
     """Models of surprisal and their tables, into `--out`."""
+    if options.slopes and options.formula is None:
+        raise FitError("--slopes belongs to --formula; name one, or leave --slopes out")
+    if len({*options.random}) < len(options.random):
+        raise FitError(f"--random names a column twice: {' '.join(options.random)}; name each once")
     if options.store:
         store = opened(options.store, "ablate", *OF_AN_ABLATION)
         check_folder(options, store)
@@ -32,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
             if value not in set(table[name]):
                 raise UnknownNameError(name, value, sorted(set(table[name])))
             table = table[table[name] == value]
-    if options.formula:
+    if options.formula is not None:
         _fit_formula(table, options)
         return
     tables = surprisal_effects(table, options.seed, options.replicates)

@@ -51,7 +51,12 @@ def test_models_lists_the_suite(capsys):
         (["--model", "mine.gguf"], "model mine.gguf: no such file or folder"),
         (["--model", "pico-neox", "--corpus", "novel.txt"], "corpus novel.txt: no such file or folder"),
         (["--model", "pico-neox", "--corpus", "texts/novel"], "corpus texts/novel: no such file or folder"),
-        (["--model", "pico-neox", "--tokens", "9" * 20], "tokens must be 1 to 100,000,000, got 99999999999999999999"),
+        (["--model", "pico-neox", "--layers", "0:5:00"], "--layers '0:5:00' is not a layer or start:stop[:every]"),
+        (["--model", "pico-neox", "--layers", "9" * 5000], "is not a layer or start:stop"),
+        (["--model", "pico-neox", "--layers", "0:999999999"], "layer 999999999 is out of range"),
+        (["--model", "pico-neox", "--checkpoints", "9" * 5000], "unknown checkpoint of pico-neox '999"),
+        (["--model", "pico-neox", "--corpus", ""], "unknown corpus ''"),
+        (["--model", ""], "unknown model ''"),
         (["--model", "pico-neox", "--corpus", "x" * 300], "unknown corpus 'xxx"),
         (["--model", "pico-neox", "--device", "meta"], "device 'meta' holds no values"),
         (["--model", "pico-neox", "--discard-downloads", "--scheduler", "local"], "does not go with --scheduler"),
@@ -89,7 +94,16 @@ def test_an_existing_store_with_another_configuration(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--tokens", "0"], ["--tokens", "many"], ["--window", "1"], ["--seed", "-1"], ["--dtype", "int8"]]
+    "arguments",
+    [
+        ["--tokens", "0"],
+        ["--tokens", "many"],
+        ["--window", "1"],
+        ["--seed", "-1"],
+        ["--dtype", "int8"],
+        ["--tokens", "9" * 20],
+        ["--worker", "1/" + "9" * 5000],
+    ],
 )
 def test_wrong_values_are_refused_by_the_parser(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
@@ -132,3 +146,10 @@ def test_without_torch_one_line_says_so():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.splitlines() == ["actstore: this needs torch, which is not installed; pip install torch transformers"]
+
+
+@pytest.mark.parametrize("value", ["-1", "0", "9" * 20])
+def test_tokens_are_refused_in_the_words_of_a_design(value, capsys):
+    with pytest.raises(SystemExit):
+        main([*EXTRACT, "x.zarr", "--tokens", value])
+    assert f"tokens must be 1 to 100,000,000, got {value}" in capsys.readouterr().err

@@ -259,8 +259,8 @@ def test_any_statistic_can_be_ranked():
 @pytest.mark.parametrize(
     ("fraction", "rule", "options", "said"),
     [
-        (0.0, "top", {}, "lies in"),
-        (1.5, "top", {}, "lies in"),
+        (0.0, "top", {}, "must be above 0 and at most 1, got 0"),
+        (1.5, "top", {}, "must be above 0 and at most 1, got 1.5"),
         (0.001, "top", {}, "rounds to none; the least is 0.005"),
         (0.001, "top", {"scope": "all"}, "rounds to none; the least is 0.0017"),
         (0.1, "random", {}, "needs a seed"),

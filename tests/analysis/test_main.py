@@ -112,13 +112,19 @@ def test_select(results, tmp_path, options, count):
         (["select", "--rule", "matched", "--match", "std", "skew"], "unknown statistic 'skew'"),
         (["select", "--checkpoint", "5"], "unknown checkpoint '5'"),
         (["pairs", "--store", "{store}", "--top", "100000"], "smaller n_top"),
-        (["pairs", "--store", "{store}", "--pair-tokens", "0"], "are drawn; draw more"),
+        (["pairs", "--store", "{store}", "--pair-tokens", "2"], "are drawn; draw more"),
         (["atlas", "--store", "nowhere.zarr"], "no store at nowhere.zarr"),
+        (["atlas", "--store", "{ablation}"], "is a store of `actstore ablate`, not a store of `actstore extract`"),
+        (["pairs", "--store", "{results}"], "is statistics of `python -m analysis entanglement`, not a store"),
+        (["select", "--match", "std"], "takes no covariates"),
+        (["select", "--out", "/proc/none/s.json"], "cannot write /proc/none/s.json"),
         (["dynamics", "--store", "{store}", "--selection", "none.json"], "cannot read the selection none.json"),
     ],
 )
 def test_problems_are_one_line_with_exit_code_2(results, run_folder, capsys, arguments, said):
-    arguments = [argument.replace("{store}", str(run_folder / "store.zarr")) for argument in arguments]
+    places = {"{store}": run_folder / "store.zarr", "{ablation}": run_folder / "ablation.zarr"}
+    places["{results}"] = run_folder / "analysis" / "entanglement.zarr"
+    arguments = [str(places.get(argument, argument)) for argument in arguments]
     assert main([*arguments, "--results", str(results)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
@@ -257,6 +263,28 @@ def test_surprisal_models_from_a_store_and_from_its_table(run_folder, tmp_path, 
 
 def test_stores_of_the_other_kind_are_refused(run_folder, tmp_path, capsys):
     assert main(["ablation", "--store", str(run_folder / "store.zarr"), "--out", str(tmp_path)]) == 2
-    assert "has no is_edited; make it by `actstore ablate`" in capsys.readouterr().err
+    assert "is a store of `actstore extract`, not a store of `actstore ablate`" in capsys.readouterr().err
     assert main(["entanglement", "--store", str(run_folder / "ablation.zarr"), "--out", str(tmp_path)]) == 2
-    assert "has no preactivation; make it by `actstore extract`" in capsys.readouterr().err
+    assert "is a store of `actstore ablate`, not a store of `actstore extract`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["~", "::x", "memory:"])
+def test_a_results_folder_of_any_name_is_a_folder(run_folder, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    store = str(run_folder / "store.zarr")
+    assert main(["entanglement", "--store", store, "--out", name, "--random-seeds", "0"]) == 0
+    assert load_dataset(tmp_path / name, ENTANGLEMENT).sizes["neuron"] == 512
+
+
+def test_results_are_not_written_into_a_store(run_folder, capsys):
+    store = run_folder / "store.zarr"
+    assert "is a store or dataset itself" in refused(
+        ["entanglement", "--store", str(store), "--out", str(store)], store, capsys
+    )
+
+
+@pytest.mark.parametrize("options", [["--slopes", "condition"], ["--formula", "delta ~ x", "--random", "word", "word"]])
+def test_options_of_a_formula_that_do_not_fit(tmp_path, capsys, options):
+    assert main(["surprisal", "--table", "none.csv", "--out", str(tmp_path / "o"), *options]) == 2
+    said = "--slopes belongs to --formula" if options[0] == "--slopes" else "--random names a column twice: word word"
+    assert said in capsys.readouterr().err

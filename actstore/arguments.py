@@ -1,0 +1,65 @@
+"""Values on a command line: text into numbers and paths, refused in the words that settings files use.
+
+Owns the parsers that the commands share; the bounds themselves are in `bounds.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from actstore import bounds
+from actstore.errors import SettingError
+
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_SHOWN = 30
+"""Characters of a wrong value that a message repeats."""
+
+
+def whole(key: str, lowest: int, highest: int) -> Callable[[str], int]:
+    """A parser of whole numbers from `lowest` to `highest`; `key` is the setting's name."""
+
+    def parse(text: str) -> int:
+        if not _WHOLE.fullmatch(text):
+            raise argparse.ArgumentTypeError(f"{_short(text)} is not a whole number")
+        if len(text) > bounds.LONGEST_INTEGER:
+            raise argparse.ArgumentTypeError(f"{key} has more than {bounds.LONGEST_INTEGER:,} digits")
+        with_bounds(bounds.check, key, int(text), lowest, highest)
+        return int(text)
+
+    return parse
+
+
+def fraction(key: str) -> Callable[[str], float]:
+    """A parser of shares above 0 and up to 1."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{_short(text)} is not a number; write 1% as 0.01") from None
+        with_bounds(bounds.check_fraction, key, value)
+        return value
+
+    return parse
+
+
+def place(text: str) -> Path:
+    """A path that has a name: an empty one would be the current folder."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError("the path is empty or holds a null byte; write . for the current folder")
+    return Path(text)
+
+
+def with_bounds(check: Callable[..., None], *values: object) -> None:
+    """Run a check of `bounds`, its refusal said as of an argument."""
+    try:
+        check(*values)
+    except SettingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
