@@ -283,7 +283,6 @@ def test_selections_that_do_not_fit(tmp_path, change, said):
         ({"cohorts": (CohortSpec(statistic="wasserstein"),)}, "did you mean 'wasserstein_distance'"),
         ({"cohorts": (CohortSpec(checkpoint=("65",)),)}, "'65'"),
         ({"cohorts": (CohortSpec(fraction=(0.0001,)),)}, "rounds to none"),
-        ({"cohorts": (CohortSpec(fraction=(2.0,)),)}, "a fraction lies in"),
         (
             {"cohorts": (CohortSpec(fraction=(1.0,)), CohortSpec("perplexity-matched", fraction=(1.0,)))},
             "top-1 leaves no neurons to match perplexity with; take a smaller fraction",
