@@ -294,7 +294,6 @@ def test_selections_that_do_not_fit(tmp_path, change, said):
         ({"cohorts": (CohortSpec("perplexity-matched"),)}, "has no cohort to control for"),
         ({"cohorts": (CohortSpec("file"),)}, "needs selection"),
         ({"cohorts": (CohortSpec(interventions=("negativ-zero",)),)}, "did you mean 'negative-zero'"),
-        ({"readouts": Readouts(probes=("fact",))}, "did you mean 'facts'"),
         ({"readouts": Readouts(pairs=("nowhere",))}, "unknown minimal pairs"),
         ({"text": Text(window=999)}, "exceeds the context"),
         ({"device": "tpu9"}, "cannot be used"),
