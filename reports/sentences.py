@@ -33,6 +33,11 @@ def excludes(row: pd.Series, name: str, reference: float, bounds: Sequence[str] 
     return bool(row[lower] > reference or row[upper] < reference)
 
 
+def has_intervals(rows: pd.DataFrame, name: str) -> bool:
+    """Whether any row has an interval."""
+    return bool(rows[[f"{name}_lower", f"{name}_upper"]].notna().any(axis=None))
+
+
 def effect(row: pd.Series, name: str, reference: float, what: str, who: str, decimals: int = 3) -> str:
     """Whether something changes, in one clause."""
     shown = interval(row, name, decimals)
@@ -51,7 +56,9 @@ def apart(row: pd.Series, other: pd.Series, name: str) -> bool:
 
 
 def p_value(p: float) -> str:
-    """A p-value as it is printed."""
+    """A p-value as it is printed; says so where there is no test."""
+    if np.isnan(p):
+        return "no test"
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 

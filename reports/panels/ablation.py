@@ -13,7 +13,7 @@ from reports.figures.intervals import interval_plot
 from reports.matching import caveat, marked
 from reports.panel import Panel, cohort_colors, drawn, rows_high
 from reports.results import Results, Run, ablated, comparable, first_top, main_intervention
-from reports.sentences import apart, effect, interval, listed, sentence
+from reports.sentences import apart, effect, has_intervals, interval, listed, sentence
 
 _RATIO = "perplexity, ratio to the intact model"
 
@@ -142,6 +142,8 @@ def _interventions(
         f"apart from negative-zero by their intervals: {listed(different)}"
         if different
         else "no interval is apart from that of negative-zero"
+        if has_intervals(tops, "perplexity_ratio")
+        else "without intervals there is no telling them apart"
     )
     return Panel(
         key,

@@ -14,7 +14,7 @@ from reports.matching import caveat, marked
 from reports.panel import Panel, cohort_colors, drawn, rows_high
 from reports.panels.ablation import main_run
 from reports.results import Results, Run, ablated, comparable, first_top, main_intervention
-from reports.sentences import effect, excludes, interval, listed, number, p_value, sentence
+from reports.sentences import effect, excludes, has_intervals, interval, listed, number, p_value, sentence
 from reports.style import COLORS
 
 
@@ -219,6 +219,7 @@ def _largest(table: pd.DataFrame, groups: list[str], value: str, reference: floa
     worst = rows.iloc[int((rows[value] - reference).abs().to_numpy().argmax())]
     hit = [_group(str(row["cohort_layers"])) for _, row in rows.iterrows() if excludes(row, value, reference)]
     known = f"the interval leaves out “no effect” for {listed(hit)}" if hit else "no group's interval leaves out “no effect”"
+    known = known if has_intervals(rows, value) else "there are no intervals to tell it from none"
     return f"the largest {label} of one group alone is that of {_group(worst['cohort_layers'])}, {interval(worst, value)}, and {known}"
 
 

@@ -11,7 +11,7 @@ from reports.figures import neurons as figures
 from reports.figures.intervals import interval_plot
 from reports.panel import Panel, drawn, rows_high
 from reports.results import Results, Run
-from reports.sentences import interval, listed, number, sentence
+from reports.sentences import has_intervals, interval, listed, number, sentence
 from reports.style import COLORS, layer_color
 
 _SMOOTH = {"gelu", "silu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "swish", "quick_gelu"}
@@ -82,6 +82,8 @@ def _excess(run: Run) -> str:
     table = run.tables["pair_signs"]
     nn = table[(table["signs"] == "NN") & (table["pool"] == "matched")].dropna(subset=["excess"])
     top, rest = (nn[nn["cohort"] == cohort].set_index("layer") for cohort in ("top", "rest"))
+    if not has_intervals(nn, "excess"):
+        return "without intervals there is no telling whether similar pairs are negative–negative more often than matched ones"
     above = [layer for layer, row in top.iterrows() if row["excess_lower"] > 0]
     beyond = [
         layer for layer in top.index if layer in rest.index and top.loc[layer, "excess_lower"] > rest.loc[layer, "excess_upper"]

@@ -22,6 +22,10 @@ def row(estimate, lower, upper, name="delta"):
         ((-0.2, -0.3, -0.1), "x lowers accuracy: −0.200 [−0.300, −0.100]"),
         ((0.2, -0.1, 0.3), "there is no evidence that accuracy changes under x: +0.200 [−0.100, +0.300]"),
         ((0, 0, 0), "nothing in accuracy changes under x: +0.000 [+0.000, +0.000]"),
+        (
+            (0.2, np.nan, np.nan),
+            "there is no telling whether accuracy changes under x, from a single cluster: +0.200 (no interval)",
+        ),
     ],
 )
 def test_effects_are_hedged_by_their_interval(values, said):
@@ -53,7 +57,7 @@ def test_apart_means_that_intervals_do_not_overlap():
 
 
 def test_words():
-    assert [p_value(p) for p in (0.0001, 0.0123, 0.5)] == ["p < 0.001", "p = 0.012", "p = 0.50"]
+    assert [p_value(p) for p in (0.0001, 0.0123, 0.5, np.nan)] == ["p < 0.001", "p = 0.012", "p = 0.50", "no test"]
     assert listed(["a"]) == "a"
     assert listed(["a", "b", "c"]) == "a, b and c"
     assert listed([]) == ""

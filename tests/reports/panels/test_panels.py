@@ -205,6 +205,9 @@ def test_interventions_are_apart_only_where_their_intervals_are():
         "apart from negative-zero by their intervals: positive-zero"
         in ablation.mirror(made({"a": {"perplexity": perplexity(rows)}})).finding
     )
+    table = perplexity(rows)
+    table.loc[table["rule"] == "top", ["perplexity_ratio_lower", "perplexity_ratio_upper"]] = float("nan")
+    assert "without intervals there is no telling them apart" in ablation.mirror(made({"a": {"perplexity": table}})).finding
     rows[("positive-zero", "top-0.01")] = (1.05, 0.95, 1.2)
     assert "no interval is apart" in ablation.mirror(made({"a": {"perplexity": perplexity(rows)}})).finding
     assert ablation.sign_and_magnitude(made({"a": {"perplexity": perplexity(rows)}})) is None
@@ -465,6 +468,8 @@ def test_an_excess_of_negative_pairs_is_special_only_beyond_the_rest():
     assert pairs.signs(less).finding.endswith("in 1 less so for Wasserstein neurons than for the rest.")
     common = made(pair_signs=signs_table((0.5, 0.4, 0.6), (0.5, 0.45, 0.55)))
     assert "no evidence that it is special to them" in pairs.signs(common).finding
+    alone = made(pair_signs=signs_table((0.5, float("nan"), float("nan")), (0.5, float("nan"), float("nan"))))
+    assert pairs.signs(alone).finding.startswith("Without intervals there is no telling whether similar pairs")
     said = "Intervals: 95%, Student's t over 12 documents and 5 neurons. Few: 5 neurons."
     assert pairs.signs(common).note.endswith(said)
 
