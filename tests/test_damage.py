@@ -36,7 +36,9 @@ KINDS = ("store.zarr", "ablation.zarr", "analysis")
 
 def files_of(path: Path) -> list[Path]:
     """Every file, but of the many of one array two."""
-    files = (file for file in sorted(path.rglob("*")) if file.is_file() and file.parent.name != "selections")
+    files = (
+        file for file in sorted(path.rglob("*")) if file.is_file() and file.parent.name != "selections" and file.name != ".lock"
+    )
     by_array: dict[object, list[Path]] = {}
     for file in files:
         name = file.relative_to(path).as_posix()

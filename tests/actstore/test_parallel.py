@@ -194,9 +194,17 @@ def test_a_scheduler_that_does_not_answer(tmp_path, monkeypatch):
         extract(CONFIG, tmp_path / "s.zarr", RunOptions(scheduler="nonsense://x", progress=False))
 
 
-@pytest.mark.parametrize("share", ["0/3", "4/3", "3", "a/b"])
-def test_a_share_that_is_none(share, capsys):
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        ("0/3", "i of --worker i/n must be 1 to 3, got 0"),
+        ("4/3", "i of --worker i/n must be 1 to 3, got 4"),
+        ("3", "e.g. 3/8"),
+        ("a/b", "argument --worker: 'b' is not a whole number"),
+    ],
+)
+def test_a_share_that_is_none(share, said, capsys):
     with pytest.raises(SystemExit) as caught:
         main(["extract", "--model", "pico-neox", "--store", "s.zarr", "--worker", share])
     assert caught.value.code == 2
-    assert "e.g. 3/8" in capsys.readouterr().err
+    assert said in capsys.readouterr().err

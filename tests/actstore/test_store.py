@@ -70,7 +70,7 @@ def test_another_configuration_is_refused_with_the_difference(tmp_path):
 
 def test_something_else_at_the_path_is_left_alone(tmp_path):
     (tmp_path / "s.zarr").mkdir()
-    with pytest.raises(StoreError, match="not a store"):
+    with pytest.raises(StoreError, match=r"is no store of actstore, .* move it away"):
         is_complete(tmp_path / "s.zarr", CONFIG)
 
 
