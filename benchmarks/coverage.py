@@ -238,7 +238,7 @@ def of_surprisal(rng: np.random.Generator, size: int) -> Answer:
     table = _contrasts(word_table(rng, size), int(rng.integers(2**31)))
     common, rare = table[table["word_class"] != "rare"], table[table["word_class"] == "rare"]
     return {
-        "model of surprisal, cluster-robust (drawn)": _holds(common, "robust", 0),
+        "model of surprisal, cluster-robust (in figures)": _holds(common, "robust", 0),
         "the same of a class in a fifth of the documents": _holds(rare, "robust", 0),
         "model of surprisal, the model's own": _holds(
             table.rename(columns={"lower": "own_lower", "upper": "own_upper"}), "own", 0
