@@ -233,8 +233,8 @@ def weight_dissimilarity(neuron_weight: xr.DataArray, selection: Selection, *, r
     DataFrame
         One row a (checkpoint, layer, cohort): `mean` of 1 − cosine, 0 (same direction) to 2, 1 for
         orthogonal weights, and its 95% bounds over neurons `mean_lower` and `mean_upper` (Student's t);
-        `n_neurons`, which are the `n_clusters` of the `cluster` neuron. Neurons whose weights are all zero have no direction and are left out. NaN: the
-        mean of no neuron, the bounds of fewer than two.
+        `n_neurons`, which are the `n_clusters` of the `cluster` neuron. Neurons whose weights are all zero have no direction
+        and are left out. NaN: the mean of no neuron, the bounds of fewer than two.
 
     Raises
     ------

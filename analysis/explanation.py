@@ -34,7 +34,8 @@ def rank_correlations(found: xr.Dataset, target: str = "wasserstein_distance") -
     -------
     DataFrame
         One row a (checkpoint, layer, statistic): Spearman's `rank_correlation` with its 95%
-        bounds, `n_neurons`, which are the `n_clusters` of the `cluster` neuron. `abs_skewness` is the skewness without its sign.
+        bounds, `n_neurons`, which are the `n_clusters` of the `cluster` neuron. `abs_skewness` is the skewness without its
+        sign.
 
     Notes
     -----

@@ -72,9 +72,9 @@ def surprisal_table(store: xr.Dataset) -> pd.DataFrame:
     DataFrame
         `checkpoint`, `condition` (`intervention/cohort`, as in the store but for the seed), `intervention`, `cohort`, `rule`, `fraction`,
         `cohort_layers`, `chosen_at`, `controls` (the cohort that this one controls for, empty for none),
-        `is_matched` (0 where its perplexity was to be that cohort's and is not, 1 where it is, -1 elsewhere), `n_seeds`; `delta` and `surprisal` in nats a word (mean over the
-        draws of a cohort drawn at random), `intact_surprisal`; `delta_draw_1`, … under each single draw, where there are
-        several; of the word: `word`, `word_form`,
+        `is_matched` (0 where its perplexity was to be that cohort's and is not, 1 where it is, -1 elsewhere), `n_seeds`;
+        `delta` and `surprisal` in nats a word (mean over the draws of a cohort drawn at random), `intact_surprisal`;
+        `delta_draw_1`, … under each single draw, where there are several; of the word: `word`, `word_form`,
         `word_type` (the form in lower case), `upos`, `word_class` (scaffolding, content or other),
         `deprel` (these three empty where unknown), `log_frequency` (natural logarithm of the type's share of this text's words),
         `position` (of its first piece in its window), `n_pieces`, `document`, `sentence`. The attribute

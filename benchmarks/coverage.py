@@ -2,7 +2,8 @@
 
     python -m benchmarks.coverage --simulations 300
 
-Prints a table in Markdown. The tables' own functions are asked about made-up results whose truth is known (`benchmarks.planted`).
+Prints a table in Markdown. The tables' own functions are asked about made-up results whose truth is known
+(`benchmarks.planted`).
 """
 
 from __future__ import annotations

@@ -76,8 +76,8 @@ class Robust:
 
         Notes
         -----
-        Row i moves an effect by :math:`l_i r_i` with :math:`l = w \\cdot bread\\, \\tilde x`, a cluster by its sum. Of the first
-        set of clusters the variance is that of few and unequal ones (`analysis.kernels.clusters.small_sample`), the share
+        Row i moves an effect by :math:`l_i r_i` with :math:`l = w \\cdot bread\\, \\tilde x`, a cluster by its sum. Of the
+        first set of clusters the variance is that of few and unequal ones (`analysis.kernels.clusters.small_sample`), the share
         of a cluster in an effect being its share of :math:`\\sum l_i^2`: an effect that few clusters know of has the
         interval of these few. A second set adds its own sum of squares, times G / (G − 1), less that of the
         intersections where this is not negative (Cameron, Gelbach and Miller, 2011). Draws add the variance of the effects
