@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     parser.add_argument("--seed", type=int, default=int(os.environ.get("CAMPAIGN_SEED", 1)), help="of all that is drawn")
     parser.add_argument("--workers", type=int, default=2, help="trials at a time (2)")
+    parser.add_argument("--light", action="store_true", help="no whole studies, which take longest")
     parser.add_argument("--only", metavar="PART:NUMBER", action="append", default=[], help="these trials and no others")
     parser.add_argument("--keep", type=Path, help="folder to work in, and to keep failed trials in (a temporary one)")
     return parser
@@ -71,6 +72,8 @@ def main() -> int:
         name, _, number = trial.partition(":")
         only.setdefault(name, []).append(int(number))
     settle_environment()
+    if options.light:
+        os.environ["CAMPAIGN_LIGHT"] = "1"
     warm_up()
     tallies = []
     with _room(options.keep) as folder:

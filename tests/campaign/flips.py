@@ -19,7 +19,7 @@ import numpy as np
 from actstore.errors import ActstoreError
 from tests.campaign import hub_cache
 from tests.campaign.children import main_of, start, value_of
-from tests.campaign.runs import RUNS, must, unlike
+from tests.campaign.runs import RUNS, drawn, must, unlike
 from tests.campaign.trials import Count, Part
 
 _BATCH = 20
@@ -141,8 +141,7 @@ def damage(rng: np.random.Generator, folder: Path) -> Damage:
 def trial(rng: np.random.Generator, folder: Path, prepared: Path) -> Count:
     """Some damages of one finished thing, or one of an unfinished store."""
     # An unfinished store takes a whole run a flip, a finished thing shares a child among many.
-    odds = np.array([share / (1 if name in (*_UNFINISHED, "cache") else _BATCH) for name, share in _SHARES.items()])
-    name = str(rng.choice(list(_SHARES), p=odds / odds.sum()))
+    name = drawn(rng, {name: share / (1 if name in (*_UNFINISHED, "cache") else _BATCH) for name, share in _SHARES.items()})
     if name == "cache":
         return _from_cache(rng, folder, prepared)
     if name in _UNFINISHED:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.campaign.children import Ended
-from tests.campaign.runs import RUNS, Run, seconds_of, unlike
+from tests.campaign.runs import RUNS, Run, drawn, seconds_of, unlike
 from tests.campaign.trials import Count, Part
 
 _SIGNALS = {signal.SIGKILL: 0.6, signal.SIGTERM: 0.2, signal.SIGINT: 0.2}
@@ -24,7 +24,7 @@ _FRESH = 0.05
 
 def trial(rng: np.random.Generator, folder: Path, prepared: Path) -> Count:
     """One run, killed up to five times."""
-    run = RUNS[str(rng.choice(list(_SHARES), p=list(_SHARES.values())))]
+    run = RUNS[drawn(rng, _SHARES)]
     is_fresh = run.name != "study" and bool(rng.random() < _FRESH)  # whose steps have small shards in forks alone
     length = seconds_of(prepared, run.name) + 4 * is_fresh
     run.set_up(folder, prepared / "base")

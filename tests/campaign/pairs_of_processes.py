@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.campaign.children import Ended, start
-from tests.campaign.runs import RUNS, Run, seconds_of, unlike
+from tests.campaign.runs import RUNS, Run, drawn, seconds_of, unlike
 from tests.campaign.trials import Count, Part
 
 _SHARES = {"extract": 0.2, "ablate": 0.15, "entanglement": 0.2, "pairs": 0.15, "study": 0.1, "reader": 0.2}
@@ -21,7 +21,7 @@ _REFUSAL = "another process"
 
 def trial(rng: np.random.Generator, folder: Path, prepared: Path) -> Count:
     """Two at once, the second a moment after the first."""
-    name = str(rng.choice(list(_SHARES), p=list(_SHARES.values())))
+    name = drawn(rng, _SHARES)
     if name == "reader":
         return Count(1, _read_while_written(RUNS[str(rng.choice(["extract", "ablate", "entanglement"]))], folder, prepared))
     run = RUNS[name]

@@ -11,6 +11,7 @@ import pickle
 import shutil
 import subprocess
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from analysis.results import load_dataset, load_table
 from tests.campaign import flips
 from tests.campaign.children import fork_steps, main_of, start, step_of, value_of
 from tests.campaign.recording import Event, Recorder, after_power_loss
-from tests.campaign.runs import RUNS, Run, must, unlike
+from tests.campaign.runs import RUNS, Run, drawn, must, unlike
 from tests.campaign.trials import Count, Part
 
 _SHARES = {"extract": 0.35, "ablate": 0.2, "entanglement": 0.15, "pairs": 0.1, "tables": 0.1, "study": 0.1}
@@ -31,11 +32,14 @@ _SHARES = {"extract": 0.35, "ablate": 0.2, "entanglement": 0.15, "pairs": 0.1, "
 
 def prepare(prepared: Path) -> None:
     """A recording of every run."""
-    for name in _SHARES:
+    running = []
+    for name in (path.name for path in sorted((prepared / "references").iterdir())):
         folder = prepared / "recorded" / name
         folder.mkdir(parents=True)
         RUNS[name].set_up(folder, prepared / "base")
-        must(start(lambda name=name, folder=folder: _record(RUNS[name], folder, prepared / f"{name}.events"), folder))
+        running.append(start(partial(_record, RUNS[name], folder, prepared / f"{name}.events"), folder))
+    for child in running:
+        must(child)
 
 
 def _record(run: Run, folder: Path, to: Path) -> int:
@@ -64,7 +68,7 @@ _run = subprocess.run
 
 def trial(rng: np.random.Generator, folder: Path, prepared: Path) -> Count:
     """One power loss."""
-    run = RUNS[str(rng.choice(list(_SHARES), p=list(_SHARES.values())))]
+    run = RUNS[drawn(rng, _SHARES)]
     events: list[Event]
     n_before, events = pickle.loads((prepared / f"{run.name}.events").read_bytes())
     moment = int(rng.integers(n_before, len(events) + 1))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from tests.campaign.children import Child, command, fresh
 from tests.campaign.trials import contents
@@ -122,6 +125,18 @@ _BASE = (
 )
 
 
+def studies() -> bool:
+    """Whether whole studies are among what is harmed; they take longest."""
+    return not os.environ.get("CAMPAIGN_LIGHT")
+
+
+def drawn(rng: np.random.Generator, shares: Mapping[str, float]) -> str:
+    """One name of several, each with its share."""
+    names = [name for name in shares if name != "study" or studies()]
+    odds = np.array([shares[name] for name in names])
+    return str(rng.choice(names, p=odds / odds.sum()))
+
+
 def make_base(base: Path) -> None:
     """A store, its results and an ablation, which the commands start from."""
     base.mkdir()
@@ -144,12 +159,13 @@ def prepare(prepared: Path) -> None:
     """Make the base, each run's undisturbed outcome below `references`, and how long each took."""
     prepared.mkdir()
     make_base(prepared / "base")
-    seconds = {}
-    for name in RUNS:
+    running = {}
+    for name in RUNS if studies() else RUNS.keys() - {"study"}:
         folder = prepared / "references" / name
         folder.mkdir(parents=True)
         RUNS[name].set_up(folder, prepared / "base")
-        seconds[name] = must(RUNS[name].begin(folder))
+        running[name] = RUNS[name].begin(folder)
+    seconds = {name: must(child) for name, child in running.items()}
     (prepared / "seconds.json").write_text(json.dumps(seconds))
 
 
