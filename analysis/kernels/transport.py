@@ -93,11 +93,15 @@ def _block(ordered: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def _standardise(values: NDArray[np.floating], constant: NDArray[np.bool]) -> None:
-    """In place, to mean 0 and variance 1; what the first subtraction rounds away is subtracted after it."""
+    """In place, to mean 0 and variance 1; what the first subtraction rounds away is subtracted after it.
+
+    A spread below the smallest normal number of the dtype cannot be divided by: the sample counts as constant.
+    """
     mean = values.mean(axis=1, dtype=np.float64)
     values -= mean.astype(values.dtype)[:, None]
     rest = values.mean(axis=1, dtype=np.float64)
-    scale = np.sqrt(np.einsum("ij,ij->i", values, values, dtype=np.float64) / values.shape[1] - rest**2)
+    scale = np.sqrt(np.maximum(np.einsum("ij,ij->i", values, values, dtype=np.float64) / values.shape[1] - rest**2, 0))
+    constant |= ~(scale >= np.finfo(values.dtype).tiny)
     scale[constant] = 1
     values /= scale.astype(values.dtype)[:, None]
     values -= (rest / scale).astype(values.dtype)[:, None]

@@ -149,6 +149,14 @@ def test_shift_and_scale_change_nothing(values, scale, shift):
     assert moved == pytest.approx(float(wasserstein_to_normal(values).distance), abs=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_spread_too_small_to_divide_by_is_none(dtype):
+    values = np.zeros((2, 8), dtype)
+    values[0, 0] = np.nextafter(dtype(0), dtype(1))  # the smallest number above zero
+    values[1] = np.arange(8)
+    assert np.isnan(wasserstein_to_normal(values).distance).tolist() == [True, False]
+
+
 @given(arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(3, 40)), elements=FINITE), st.randoms())
 def test_order_and_layout_change_nothing(values, random):
     permutation = list(range(values.shape[1]))
