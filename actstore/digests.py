@@ -44,7 +44,7 @@ def is_sound(path: Path, digest: str = "") -> bool:
     state = content.stat()
     seen, record = f"{state.st_size} {state.st_mtime_ns}", _record(path, digest)
     with contextlib.suppress(OSError):
-        if record.read_text() == seen:
+        if record.read_bytes() == seen.encode():  # damaged, it may be no text
             return True
     if _digest_of(content, state.st_size, len(digest)) != digest:
         return False

@@ -294,6 +294,8 @@ class StoreWriter:
 
     def _close(self) -> None:
         """Consolidate the metadata, and write the ledger of all files."""
+        for path in self.workspace.data.rglob("*.partial"):  # Zarr's own, of a process that was killed
+            path.unlink()
         coordinates = [
             name for name in sorted(self.group.array_keys()) if len(FIELDS[name].dims) == 1 and name not in FIELDS[name].dims
         ]

@@ -80,6 +80,15 @@ def test_a_file_is_read_once_until_it_changes(cached, n_read):
     assert len(n_read) == 4
 
 
+def test_a_damaged_record_costs_a_reading(cached, n_read):
+    path = cached(DIGESTS[1])
+    assert is_sound(path)
+    (record,) = (path.parents[2] / "actstore-verified").iterdir()
+    record.write_bytes(b"\xb1" + record.read_bytes())
+    assert is_sound(path)
+    assert len(n_read) == 2
+
+
 def test_dropping_removes_content_and_name(cached, tmp_path):
     path = cached(DIGESTS[0])
     drop(path)

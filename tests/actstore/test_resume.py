@@ -140,6 +140,15 @@ def test_a_loss_while_unfinished_is_mended(whole, tmp_path, monkeypatch, name, c
     assert contents(path) == contents(whole)
 
 
+def test_what_a_killed_process_left_half_written_is_no_part_of_the_store(whole, tmp_path, monkeypatch):
+    path = tmp_path / "s.zarr"
+    interrupted_after(5, monkeypatch, path)
+    for name in ("surprisal/zarr.0f.partial", "upos/c/0.0f.partial"):
+        (partial_path(path) / "data" / name).write_bytes(b"half")
+    assert extract(CONFIG, path, QUIET) is Outcome.WRITTEN
+    assert contents(path) == contents(whole)
+
+
 def test_a_loss_between_the_last_seal_and_the_end_is_mended(whole, tmp_path, monkeypatch):
     path = tmp_path / "s.zarr"
     original = StoreWriter.finish

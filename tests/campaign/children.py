@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import pickle
+import re
 import resource
 import signal
 import subprocess
@@ -33,8 +34,10 @@ _WARM = (
 )  # fmt: skip
 _OWN = ("actstore", "analysis: ", "reports: ", "python -m ")
 """Beginnings of the programs' own lines."""
+_PROGRESS = re.compile(r"\d+%\|")
 SHARD_TOKENS = 64
 TIMEOUT = 120.0
+_TOLD = {signal.SIGINT, signal.SIGTERM}
 
 
 def small_shards() -> None:
@@ -85,8 +88,8 @@ class Ended:
 
     @property
     def is_told(self) -> bool:
-        """Whether why it ended is told in one line of its own; notices, or its usage, may stand before it."""
-        lines = [line for line in self.error.splitlines() if line.strip()]
+        """Whether why it ended is told in one line of its own; notices, progress or its usage may stand before it."""
+        lines = [line for line in self.error.splitlines() if line.strip() and not _PROGRESS.search(line)]
         own = [line.startswith((*_OWN, "usage: ", " ")) for line in lines]
         return bool(lines) and all(own) and lines[-1].startswith(_OWN) and "Traceback" not in self.error
 
@@ -151,22 +154,28 @@ def start(action: Callable[[], int | None], folder: Path, memory: int | None = N
         _settle(folder, log, memory)
         return action()
 
+    for end in (".out", ".err"):
+        log.with_suffix(end).touch()
     sys.stdout.flush()
     sys.stderr.flush()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD)  # what comes before the child is settled waits
     pid = os.fork()
     if not pid:
         _leave_with(settled)
+    os.setpgid(pid, pid)  # here, too: the child may not have come to it
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _TOLD)
     return Child(pid, log)
 
 
 def _settle(folder: Path, log: Path, memory: int | None) -> None:
     """Make a forked child like a process that a shell started."""
     os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in _TOLD:
+        signal.signal(number, signal.SIG_DFL)
     os.chdir(folder)
     for target, name in ((0, os.devnull), (1, log.with_suffix(".out")), (2, log.with_suffix(".err"))):
         os.dup2(os.open(name, os.O_RDWR | os.O_CREAT, 0o666), target)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _TOLD)
     if memory is not None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         bound = pages * resource.getpagesize() + memory

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from tests.campaign.children import Ended
 from tests.campaign.runs import RUNS, Run, drawn, seconds_of, unlike
-from tests.campaign.trials import Count, Part
+from tests.campaign.trials import Count, Part, contents
 
 _SIGNALS = {signal.SIGKILL: 0.6, signal.SIGTERM: 0.2, signal.SIGINT: 0.2}
 _SHARES = {"extract": 0.3, "ablate": 0.2, "entanglement": 0.2, "pairs": 0.1, "tables": 0.1, "study": 0.1}
@@ -31,6 +32,7 @@ def trial(rng: np.random.Generator, folder: Path, prepared: Path) -> Count:
     count = Count()
     for _ in range(int(rng.integers(1, 6))):
         number = list(_SIGNALS)[rng.choice(len(_SIGNALS), p=list(_SIGNALS.values()))]
+        before = contents(folder)
         child = run.begin(folder, is_fresh=is_fresh)
         time.sleep(float(rng.uniform(0, length)))
         was_running = child.signal(number, group=run.name != "study" or bool(rng.random() < 0.5))
@@ -39,24 +41,33 @@ def trial(rng: np.random.Generator, folder: Path, prepared: Path) -> Count:
             break
         count.tried += 1
         what = f"{run.name}{' (new interpreter)' if is_fresh else ''}, {signal.Signals(number).name}"
-        count.failures += [f"{what}: {problem}" for problem in _after_kill(run, number, ended, folder, prepared)]
+        count.failures += [f"{what}: {problem}" for problem in _told(run, number, ended, folder, prepared, before)]
+        count.failures += [f"{what}: {problem}" for problem in _not_whole(run, folder, prepared)]
     count.failures += [f"{run.name}, in the end: {problem}" for problem in _finished(run, folder, prepared)]
     count.tried = max(1, count.tried)
     return count
 
 
-def _after_kill(run: Run, number: int, ended: Ended, folder: Path, prepared: Path) -> list[str]:
-    """What does not hold after one kill."""
-    problems = []
-    if number != signal.SIGKILL and ended.code and (ended.code != 128 + number or not ended.is_told):
-        problems.append(f"not told in one line and by exit {128 + number}: {ended.story}")
-    there = [name for name in unlike(run, folder, prepared) if (folder / run.outcome / name).exists()]
-    changed = [name for name in there if name != "checksums.json"]  # which grows
+def _told(run: Run, number: int, ended: Ended, folder: Path, prepared: Path, before: Mapping[str, bytes]) -> Iterator[str]:
+    """What does not hold of how a signal is answered."""
+    if number == signal.SIGKILL or ended.code == 0 or (ended.code == 128 + number and ended.is_told):
+        return
+    is_silent = ended.code == -number and "Traceback" not in ended.error
+    if is_silent and (contents(folder) == before or not unlike(run, folder, prepared)):
+        return  # before the program had begun, or when all was done
+    yield f"not told in one line and by exit {128 + number}: {ended.story}"
+
+
+def _not_whole(run: Run, folder: Path, prepared: Path) -> Iterator[str]:
+    """What has its final name after a kill, and is not as it will be."""
+    changed = unlike(run, folder, prepared)
+    if not run.writes_store:
+        there = [name for name in changed if (folder / run.outcome / name).exists()]
+        changed = [name for name in there if name != "checksums.json" and ".partial" not in name]  # that one grows
     if run.name == "study":  # its stores have their names only when whole; what else is there is known by its step
         changed = [name for name in changed if "/store.zarr/" in name]
-    elif run.writes_store and (folder / run.outcome).exists():
-        changed = unlike(run, folder, prepared)
-    return problems + ([f"not whole under its name: {', '.join(changed[:3])}"] if changed else [])
+    if changed and (folder / run.outcome).exists():
+        yield f"not whole under its name: {', '.join(changed[:3])}"
 
 
 def _finished(run: Run, folder: Path, prepared: Path) -> list[str]:

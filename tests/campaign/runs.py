@@ -115,7 +115,7 @@ RUNS = {
     )
 }  # fmt: skip
 _VARYING = tuple(map(re.compile, (
-    r"^steps(-copy)?\.json$", r"^report/", r"lock", r"\.partial", r"^ablations/a/(design\.toml|store\.zarr/(ledger/)?zarr\.json)$",
+    r"^steps(-copy)?\.json$", r"^report/", r"lock", r"^ablations/a/(design\.toml|store\.zarr/(ledger/)?zarr\.json)$",
 )))  # fmt: skip
 """Names of files that hold times, or the absolute path of the run."""
 _BASE = (
@@ -182,7 +182,7 @@ def unlike(run: Run, folder: Path, prepared: Path) -> list[str]:
 
 
 def _comparable(run: Run, outcome: Path) -> Iterator[tuple[str, bytes]]:
-    """Files whose bytes follow from the command alone: no locks, no times, no paths, no leftovers of what was broken off."""
+    """Files whose bytes follow from the command alone: no locks, no times, no paths."""
     for name, raw in contents(outcome).items():
         if not any(pattern.search(name) for pattern in _VARYING):
             yield name, raw
