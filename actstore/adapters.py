@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from actstore import bounds
 from actstore.errors import ModelError
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Adapter:
         return dict(sorted(found.items()))
 
 
-_LLAMA_SITE = "model.layers.{layer}.mlp.gate_proj"
+_LLAMA_SITE = bounds.EXAMPLE_SITE
 ADAPTERS: dict[str, Adapter] = {
     "gpt_neox": Adapter("gpt_neox", "gpt_neox.layers.{layer}.mlp.dense_h_to_4h", "gpt_neox.layers.{layer}.mlp.act"),
     "gpt2": Adapter("gpt2", "transformer.h.{layer}.mlp.c_fc", "transformer.h.{layer}.mlp.act"),
@@ -112,14 +113,13 @@ def adapter_for(model: PreTrainedModel, site: str | None = None) -> Adapter:
 
     Raises
     ------
-    ModelError
-        If the family is not known and no site is given.
+    ModelError, SettingError
+        If the family is not known and no site is given, or the site has no `{layer}`.
     """
     family = model.config.model_type
     own = ADAPTERS.get(family)
     if site is not None and (own is None or site != own.site):
-        if "{layer}" not in site:
-            raise ModelError(f"--site {site!r} needs {{layer}} where the block's number stands, e.g. {_LLAMA_SITE!r}")
+        bounds.check_site(site)
         return Adapter(family, site)
     if own is None:
         raise ModelError(

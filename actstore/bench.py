@@ -40,16 +40,11 @@ class TaskReadout:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, names: Sequence[str], folder: str, limit: int, seed: int) -> None:
-        try:
-            from lm_eval.tasks import TaskManager, get_task_dict
-        except ImportError:
-            raise ActstoreError("tasks need lm-evaluation-harness: pip install 'actstore[bench]'") from None
+        manager = task_manager(names, folder)
+        from lm_eval.tasks import get_task_dict
+
         self._tokenizer, self._limit = tokenizer, limit or None
         with _quiet():
-            manager = TaskManager(include_path=folder or None)
-            unknown = [name for name in names if name not in manager.all_tasks]
-            if unknown:
-                raise UnknownNameError("task", unknown[0], manager.all_tasks)
             try:
                 self._tasks = get_task_dict(list(names), manager)
             except Exception as error:  # a data set fails to load in its own way
@@ -80,6 +75,26 @@ class TaskReadout:
                     if place is not None and np.isscalar(sample[metric]):
                         scores[place] = float(sample[metric])
         return {"task_score": scores}
+
+
+def task_manager(names: Sequence[str], folder: str) -> Any:
+    """The harness's list of tasks, with those of a folder, which has all that are named.
+
+    Raises
+    ------
+    UnknownNameError, ActstoreError
+        If it has not, or the harness is not installed.
+    """
+    try:
+        from lm_eval.tasks import TaskManager
+    except ImportError:
+        raise ActstoreError("tasks need lm-evaluation-harness: pip install 'actstore[bench]'") from None
+    with _quiet():
+        manager = TaskManager(include_path=folder or None)
+    unknown = next((name for name in names if name not in manager.all_tasks), None)
+    if unknown is not None:
+        raise UnknownNameError("task", unknown, manager.all_tasks)
+    return manager
 
 
 def _handed(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Any:

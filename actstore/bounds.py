@@ -7,6 +7,7 @@ Imports nothing but the errors. How long the hub is waited for is in `hub.py`.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection
 
 from actstore.errors import SettingError, UnknownNameError
@@ -59,6 +60,10 @@ LARGEST_STEP = 2**63 - 1
 """Training steps."""
 COMPUTE_DTYPES = ("float32", "bfloat16", "float16")
 """Names of the dtypes of a model's arithmetic."""
+DEVICE = re.compile(r"(cpu|cuda|mps|xpu)(:[0-9]{1,4})?")
+"""Names of devices that hold values; whether this machine has one is asked when it is used."""
+EXAMPLE_SITE = "model.layers.{layer}.mlp.gate_proj"
+"""A pattern of modules, as messages show it."""
 DOCUMENTS = ("file", "article", "paragraph", "line")
 """What a document of plain text may be."""
 STORED_DTYPES = ("float16", "float32")
@@ -125,6 +130,32 @@ def check_choice(key: str, value: str, choices: Collection[str]) -> None:
     """
     if value not in choices:
         raise SettingError(key, str(UnknownNameError(key, value, choices)))
+
+
+def check_device(device: str) -> None:
+    """Refuse what names no device.
+
+    Raises
+    ------
+    SettingError
+        If it does not.
+    """
+    if DEVICE.fullmatch(device) is None:
+        raise SettingError("device", f"device must be cpu, cuda, cuda:1, mps or xpu, got {device!r}")
+
+
+def check_site(site: str) -> None:
+    """Refuse a pattern of modules that does not say where the block's number stands.
+
+    Raises
+    ------
+    SettingError
+        If it does not.
+    """
+    if "{layer}" not in site:
+        raise SettingError(
+            "site", f"site must have {{layer}} where the block's number stands, e.g. {EXAMPLE_SITE}; got {site!r}"
+        )
 
 
 def check_some(key: str, values: Collection[object]) -> None:

@@ -189,6 +189,9 @@ class Design:
 
     def __post_init__(self) -> None:
         bounds.check_choice("compute_dtype", self.compute_dtype, bounds.COMPUTE_DTYPES)
+        bounds.check_device(self.device)
+        if self.site is not None:
+            bounds.check_site(self.site)
         bounds.check_some("interventions", self.interventions)
 
 

@@ -99,6 +99,9 @@ class ExtractConfig:
         bounds.check_choice("compute_dtype", self.compute_dtype, bounds.COMPUTE_DTYPES)
         bounds.check_choice("dtype", self.dtype, bounds.STORED_DTYPES)
         bounds.check_choice("documents", self.documents, bounds.DOCUMENTS)
+        bounds.check_device(self.device)
+        if self.site is not None:
+            bounds.check_site(self.site)
         if self.tokens is not None:
             bounds.check("tokens", self.tokens, 1, bounds.MOST_TOKENS)
 
@@ -219,8 +222,7 @@ def prepare(config: ExtractConfig, *, strict: bool = False, allow_v0: bool = Fal
 def check_device(device: str) -> None:
     """Refuse a device that torch does not see."""
     try:
-        if torch.empty(0, device=device).is_meta:
-            raise ModelError("device 'meta' holds no values; choose cpu or cuda")
+        torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ModelError(f"device {device!r} cannot be used: {first_line(error)}") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -22,6 +23,9 @@ except ImportError:  # Windows
 MARKER = ".actstore"
 """In a folder that this package made, and may remove."""
 _SYNCS = 16
+_SHOWN = 200
+"""Characters of a path that a message repeats."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NAME = re.compile(r"\w[\w.-]{0,99}")
 
 
@@ -193,8 +197,11 @@ def disk_errors(path: Path, verb: str = "write") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise StoreError(f"cannot {verb} {path}: {reason}{_room(path)}; make space or choose another path") from error
+        reason, shown = error.strerror or str(error), str(path)
+        if len(shown) > _SHOWN:
+            shown = f"{shown[:_SHOWN]}…"
+        mend = f"{_room(path)}; make space or choose another path" if error.errno in _FULL else "; choose another path"
+        raise StoreError(f"cannot {verb} {shown}: {reason}{mend}") from error
 
 
 def _room(path: Path) -> str:

@@ -1,9 +1,11 @@
 """Whether what a study or design names is there: known before anything is computed, with no download.
 
-Owns these checks. Imports neither torch nor transformers.
+Owns these checks. Imports neither torch nor transformers, unless spaCy or tasks are named.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from actstore import models
 from actstore.corpus import BUILTIN, WIKITEXT, locate
@@ -49,6 +51,36 @@ def check_corpus(name: str) -> None:
         locate(name)
 
 
+def check_tagger(pipeline: str | None) -> None:
+    """Refuse a spaCy pipeline that is not installed.
+
+    Raises
+    ------
+    CorpusError
+        If it is named and not there.
+    """
+    if pipeline:
+        from actstore.tagging import Tagger
+
+        Tagger(pipeline)
+
+
+def check_tasks(names: Sequence[str], folder: str) -> None:
+    """Refuse tasks that lm-evaluation-harness does not know; their data are not fetched.
+
+    Raises
+    ------
+    ActstoreError, UnknownNameError
+        If one is unknown, its folder is missing, or the harness is not installed.
+    """
+    if folder and existing(folder) is None:
+        raise ActstoreError(f"there is no task folder {folder}; name the folder of the tasks' .yaml files")
+    if names:
+        from actstore.bench import task_manager
+
+        task_manager(names, folder)
+
+
 def check_design(design: Design) -> None:
     """Refuse a design that names a model, text, minimal pairs or task folder that is not there.
 
@@ -63,8 +95,7 @@ def check_design(design: Design) -> None:
     check_model(design.model)
     check_checkpoints(design.model, design.checkpoints)
     check_corpus(design.text.corpus)
+    check_tagger(design.text.spacy)
     for source in design.readouts.pairs:
         locate_pairs(source)
-    folder = design.readouts.task_folder
-    if folder and existing(folder) is None:
-        raise ActstoreError(f"there is no task folder {folder}; name the folder of the tasks' .yaml files")
+    check_tasks(design.readouts.tasks, design.readouts.task_folder)

@@ -101,6 +101,10 @@ def fit_surprisal_model(
     if not terms:
         raise FitError("a mixed model needs a random factor; name a column, such as document")
     design = read_design(table, formula, also=list(terms))
+    if design.response_name in terms:
+        raise FitError(
+            f"{design.response_name} is the response: a random factor is a column that groups rows, such as document"
+        )
     used = table.iloc[design.rows]
     groupings = tuple(_grouping(used[name], list(slopes), design) for name, slopes in terms.items())
     _check_groupings(groupings, len(used))

@@ -18,7 +18,8 @@ import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from actstore.errors import StoreError, run_reporting
+from actstore.errors import run_reporting
+from actstore.files import disk_errors
 from reports.browser import browser_data
 from reports.export import export_figures, export_tables, results_json
 from reports.methods import limits, methods, provenance
@@ -62,7 +63,7 @@ def build(study: Study, folder: Path, out: Path) -> Path:
     results = load_results(study, folder)
     found, missing = sections(results)
     origin = provenance(results, folder)
-    try:
+    with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         images = export_figures(found, out)
         export_tables(results, out)
@@ -70,8 +71,6 @@ def build(study: Study, folder: Path, out: Path) -> Path:
         partial = out / "index.html.partial"
         partial.write_text(render(results, found, missing, images, origin), encoding="utf-8")
         return partial.replace(out / "index.html")
-    except OSError as error:
-        raise StoreError(f"cannot write the report to {out}: {error.strerror}; make space or choose another folder") from None
 
 
 def render(

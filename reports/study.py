@@ -13,7 +13,7 @@ from actstore import bounds
 from actstore.design import CohortSpec, Design, Readouts, Text, conditions
 from actstore.errors import ActstoreError
 from actstore.files import checked_name
-from actstore.preflight import check_checkpoints, check_corpus, check_design, check_model
+from actstore.preflight import check_checkpoints, check_corpus, check_design, check_model, check_tagger
 from actstore.settings import build, located, read_toml, tables
 from reports.names import model_names
 
@@ -138,6 +138,9 @@ class Study:
         bounds.check("seed", self.seed, 0, bounds.LARGEST_SEED)
         bounds.check_choice("compute_dtype", self.compute_dtype, bounds.COMPUTE_DTYPES)
         bounds.check_choice("documents", self.documents, bounds.DOCUMENTS)
+        bounds.check_device(self.device)
+        if self.site:
+            bounds.check_site(self.site)
 
     @property
     def has_training(self) -> bool:
@@ -208,6 +211,8 @@ def _ablation(table: Any, study: Study, given: dict[str, Any], path: Path) -> Ab
             f"{located(path, 'site')}: {where} is at the site {design.site}, the study at {study.site or 'the one of the family'}; "
             "name the site once, for the whole study"
         )
+    if not design.cohorts:
+        raise ActstoreError(f"{path}: {where} edits nothing: add [[ablations.cohorts]]")
     made = AblationStudy(name, design, surprisal)
     try:
         made.n_conditions()  # names of rules and interventions are checked before hours of work
@@ -255,6 +260,7 @@ def check_study(study: Study) -> None:
         check_model(model)
     check_checkpoints(study.models[0], study.checkpoints)
     check_corpus(study.corpus)
+    check_tagger(study.spacy)
     for ablation in study.ablations:
         try:
             check_design(ablation.design)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 
@@ -58,7 +57,7 @@ def test_models_lists_the_suite(capsys):
         (["--model", "pico-neox", "--corpus", ""], "unknown corpus ''"),
         (["--model", ""], "unknown model ''"),
         (["--model", "pico-neox", "--corpus", "x" * 300], "unknown corpus 'xxx"),
-        (["--model", "pico-neox", "--device", "meta"], "device 'meta' holds no values"),
+        (["--model", "pico-neox", "--device", "meta"], "device must be cpu, cuda, cuda:1, mps or xpu, got 'meta'"),
         (["--model", "pico-neox", "--discard-downloads", "--scheduler", "local"], "does not go with --scheduler"),
         (["--model", "{empty}"], "is neither a model folder nor a .gguf file"),
     ],
@@ -110,20 +109,6 @@ def test_wrong_values_are_refused_by_the_parser(arguments, capsys):
         main([*EXTRACT, "x.zarr", *arguments])
     assert caught.value.code == 2
     assert arguments[0] in capsys.readouterr().err
-
-
-def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
-    """A file-size limit stands in for a full disk: both are an OSError in mid-write."""
-    done = subprocess.run(
-        [sys.executable, "-m", "actstore.cli", *EXTRACT, str(tmp_path / "s.zarr"), "--tokens", "4000"],
-        capture_output=True, text=True, check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20)),
-    )  # fmt: skip
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.count("\n") == 1
-    assert "cannot write" in done.stderr
-    assert "make space" in done.stderr
-    assert not list(tmp_path.iterdir())
 
 
 def test_help_shows_examples(capsys):

@@ -93,6 +93,17 @@ def test_nothing_is_extracted_from_other_weights(tmp_path, state, capfd):
     assert not list(tmp_path.glob("s.zarr*"))
 
 
+def test_weights_that_are_a_folder_are_one_line(tmp_path, state, capfd):
+    place = write_folder(tmp_path / "model", config_of(2), state)
+    (weights,) = place.glob("*.safetensors")
+    weights.unlink()
+    weights.mkdir()
+    assert main(["extract", "--quiet", "--model", str(place), "--tokens", "400", "--store", str(tmp_path / "s.zarr")]) == 2
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1
+    assert f"cannot load {place}" in error
+
+
 HARMLESS = {
     "gpt_neox": ["gpt_neox.layers.0.attention." + name for name in ("bias", "masked_bias", "rotary_emb.inv_freq")],
     "gpt2": ["transformer.h.1.attn.bias", "transformer.h.1.attn.masked_bias"],

@@ -13,7 +13,7 @@ from actstore.ablate import ablate, applied
 from actstore.adapters import adapter_for, nonlinearity
 from actstore.cli import main
 from actstore.design import Design, Readouts, Text
-from actstore.errors import ModelError
+from actstore.errors import ActstoreError, ModelError
 from actstore.extract import ExtractConfig, extract
 from actstore.interventions import intervention
 from actstore.plan import plan
@@ -187,12 +187,12 @@ def test_layers_of_two_kinds_are_taken_apart(folder, tmp_path):
             "model.layers.{layer}.mlp.up_prj",
             r"no module matches .*did you mean 'model\.layers\.\{layer\}\.mlp\.up_proj'",
         ),
-        ("llama", "model.layers.0.mlp.up_proj", r"needs \{layer\}"),
+        ("llama", "model.layers.0.mlp.up_proj", r"must have \{layer\}"),
         ("llama", "model.rotary_emb{layer}", "no module matches"),
     ],
 )
 def test_a_site_that_is_none_is_one_line(family, site, reason, folder, tmp_path):
-    with pytest.raises(ModelError, match=reason):
+    with pytest.raises(ActstoreError, match=reason):
         extract(config_of(folder(family), site), tmp_path / "s.zarr", QUIET)
     assert not list(tmp_path.iterdir())
 

@@ -78,3 +78,11 @@ def test_what_cannot_be_read_is_one_line(tmp_path):
     for place in ("nowhere", "empty", "text"):
         with pytest.raises(SelectionError, match="cannot read the statistics"):
             Statistics(str(tmp_path / place))
+
+
+def test_what_is_no_file_of_statistics_is_told_apart(run_folder):
+    with pytest.raises(SelectionError, match=r"is a results folder; name the statistics in it, .*entanglement\.zarr"):
+        Statistics(str(run_folder / "analysis"))
+    for store, command in (("store.zarr", "extract"), ("ablation.zarr", "ablate")):
+        with pytest.raises(SelectionError, match=f"is a store of `actstore {command}`"):
+            Statistics(str(run_folder / store))

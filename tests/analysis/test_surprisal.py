@@ -158,6 +158,7 @@ def test_singular_and_few_levels_cannot_be_overlooked():
         ({}, "delta ~ condition +* upos", None, "cannot read the formula"),
         ({}, "delta ~ np.nosuch(position)", None, "cannot evaluate the formula"),
         ({}, None, (), "needs a random factor"),
+        ({}, None, ("delta",), "delta is the response"),
     ],
 )  # fmt: skip
 def test_tables_that_cannot_carry_the_model_are_refused(change, formula, random, said):

@@ -92,7 +92,10 @@ seeds = 3
 def test_files_beside_the_study_are_found(tmp_path):
     (tmp_path / "c.txt").write_text("x")
     study = load_study(
-        write(tmp_path, 'name = "s"\nmodels = ["m"]\ncorpus = "c.txt"\n[[ablations]]\nname = "a"\ntext.corpus = "c.txt"\n')
+        write(
+            tmp_path,
+            'name = "s"\nmodels = ["m"]\ncorpus = "c.txt"\n[[ablations]]\nname = "a"\ntext.corpus = "c.txt"\n[[ablations.cohorts]]\n',
+        )
     )
     assert study.corpus == study.ablations[0].design.text.corpus == str((tmp_path / "c.txt").resolve())
 
@@ -137,6 +140,8 @@ ABLATION = '[[ablations]]\nname = "a"\n[[ablations.cohorts]]\n'
     [
         ('models = ["pico-neox", "pico-nexo"]', "unknown model 'pico-nexo': did you mean 'pico-neox'"),
         ('models = ["{folder}"]', "holds neither a config.json nor step*/ folders"),
+        ('models = ["pico-neox"]\ncheckpoints = "5000"', "5000"),
+        ('models = ["./models/mine"]', "no such file or folder"),
         ('models = ["pico-neox"]\ncorpus = "bultin"', "unknown corpus 'bultin': did you mean 'builtin'"),
         ('models = ["pico-neox"]\ncorpus = "none.txt"', "corpus none.txt: no such file"),
         ('models = ["pico-neox"]\n[text]\ncorpus = "none.conllu"\n' + ABLATION, "'a': corpus none.conllu: no such file"),
@@ -145,6 +150,9 @@ ABLATION = '[[ablations]]\nname = "a"\n[[ablations.cohorts]]\n'
             "'a': minimal pairs none.jsonl: no such file",
         ),
         ('models = ["pico-neox"]\n[readouts]\ntask_folder = "none"\n' + ABLATION, "'a': there is no task folder none"),
+        ('models = ["pico-neox"]\n[readouts]\ntasks = ["lambda_opneai"]\n' + ABLATION, "'a': unknown task 'lambda_opneai'"),
+        ('models = ["pico-neox"]\nspacy = "no_pipeline"', "download no_pipeline)"),
+        ('models = ["pico-neox"]\n[text]\nspacy = "no_pipeline"\n' + ABLATION, "download no_pipeline)"),
         (
             'models = ["pico-neox"]\n' + ABLATION + 'rule = "file"\nselection = "none.json"\n',
             "cannot read the selection none.json",
@@ -165,6 +173,9 @@ def test_what_shipped_studies_name_is_there_without_torch_or_a_download(file, tm
     code = f"""{NO_TORCH}
 import socket
 socket.socket.connect = None
+from actstore import preflight
+preflight.check_tagger.__code__ = (lambda pipeline: None).__code__  # spaCy's pipelines and the harness bring torch
+preflight.check_tasks.__code__ = (lambda names, folder: None).__code__
 from reports.__main__ import main
 assert main([{str(file)!r}, "--runs", {str(tmp_path)!r}, "--dry-run"]) == 0
 assert "torch" not in sys.modules and "transformers" not in sys.modules
@@ -200,7 +211,10 @@ assert "torch" not in sys.modules and "transformers" not in sys.modules
         ),
         (GOOD + '[[ablations]]\nname = "a"\nsite = "l.{layer}.b"', "the study at the one of the family"),
         (GOOD + '[[ablations]]\nname = "a"\nsurprisal = 1', "line 5: surprisal must be true or false"),
-        (GOOD + '[[ablations]]\nname = "a"\n[[ablations]]\nname = "a"', "two ablations have one name"),
+        (GOOD + ABLATION + ABLATION, "two ablations have one name"),
+        (GOOD + '[[ablations]]\nname = "a"', r"\[\[ablations\]\] 'a' edits nothing: add \[\[ablations.cohorts\]\]"),
+        (GOOD + 'device = "gpu"', "line 3: device must be cpu, cuda, cuda:1, mps or xpu, got 'gpu'"),
+        (GOOD + 'site = "model.layers.0.mlp"', r"line 3: site must have \{layer\} where"),
         (
             GOOD + '[[ablations]]\nname = "a"\n[[ablations.cohorts]]\nrule = "tpo"',
             "'a': unknown rule of a cohort 'tpo': did you mean 'top'",
