@@ -302,9 +302,9 @@ def _patiently(call: Callable[[], _Result], what: str) -> _Result:
 
     wait = _FIRST_WAIT
     for attempt in range(1, _ATTEMPTS + 1):
-        hub_watch.watch(get_session())
         try:
-            return call()
+            with hub_watch.watched(get_session()):
+                return call()
         except Exception as error:  # the client lets its transport's own exceptions through
             pause = _pause(error, wait)
             if pause is None or attempt == _ATTEMPTS:

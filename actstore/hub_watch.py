@@ -8,7 +8,10 @@ what to do then.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
 
 import httpx2
 
@@ -17,6 +20,8 @@ SLOWEST_RATE = 1000.0
 PATIENCE = 30.0
 """Seconds for which a body may drip before its request is ended."""
 _BUSY = (408, 429)
+_LOCK = Lock()
+_Hook = Callable[..., Any]
 
 
 class BusyError(OSError):
@@ -38,17 +43,31 @@ class DripError(OSError):
     """The hub sends so little that nothing would ever be whole."""
 
 
-def watch(client: httpx2.Client) -> None:
-    """Let every answer to a client be watched from now on."""
-    hooks = client.event_hooks["response"]
-    if _watched not in hooks:
-        hooks.append(_watched)
+@contextmanager
+def watched(client: httpx2.Client) -> Iterator[None]:
+    """Watch every answer to a client meanwhile; afterwards it is as it was, as it belongs to the whole process."""
+    _set_hooks(client, lambda hooks: [*hooks, _watch])
+    try:
+        yield
+    finally:
+        _set_hooks(client, _without_one)
 
 
-def _watched(response: httpx2.Response) -> None:
+def _set_hooks(client: httpx2.Client, change: Callable[[list[_Hook]], list[_Hook]]) -> None:
+    with _LOCK:  # other threads go through the lists meanwhile: a new one takes their place
+        hooks = client.event_hooks
+        client.event_hooks = {**hooks, "response": change(hooks["response"])}
+
+
+def _without_one(hooks: list[_Hook]) -> list[_Hook]:
+    place = hooks.index(_watch)
+    return hooks[:place] + hooks[place + 1 :]
+
+
+def _watch(response: httpx2.Response) -> None:
     if response.status_code in _BUSY:
         raise BusyError(response.status_code, response.headers.get("Retry-After", ""))
-    if isinstance(response.stream, httpx2.SyncByteStream):
+    if isinstance(response.stream, httpx2.SyncByteStream) and not isinstance(response.stream, _WatchedBody):
         response.stream = _WatchedBody(response.stream)
 
 

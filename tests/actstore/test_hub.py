@@ -211,6 +211,17 @@ def test_a_body_that_drips_once_is_overcome(server, monkeypatch, neox_source):
     assert weights_of(source, 64) == weights_of(neox_source, 64)
 
 
+def test_the_client_that_others_share_is_left_as_it_was(server):
+    """Other code of the process uses it too, and waits for a busy hub in its own way."""
+    hooks = list(huggingface_hub.get_session().event_hooks["response"])
+    resolved("64").checkpoints[64].fetch()
+    assert huggingface_hub.get_session().event_hooks["response"] == hooks
+    server.fail(weights_path(64), "404", times=None)
+    with pytest.raises(ModelError):
+        models.resolve("tiny/none")
+    assert huggingface_hub.get_session().event_hooks["response"] == hooks
+
+
 def test_what_never_comes_is_named_after_a_bounded_number_of_attempts(server, monkeypatch):
     monkeypatch.setattr(huggingface_hub.file_download.time, "sleep", lambda _: None)
     server.fail(weights_path(64), "503", times=None)
