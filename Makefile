@@ -17,7 +17,7 @@ report: $(VENV)/.installed
 	$(BIN)/python -m reports $(STUDY)
 
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
