@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from actstore import layout
-from actstore.errors import StoreError
+from actstore.errors import ActstoreError, StoreError
 from actstore.extract import ExtractConfig, extract
+from actstore.schema import Selection
 from actstore.store import open_store, verify
 from analysis.results import load_dataset, load_table
 from tests.helpers import QUIET
@@ -36,9 +37,7 @@ KINDS = ("store.zarr", "ablation.zarr", "analysis")
 
 def files_of(path: Path) -> list[Path]:
     """Every file, but of the many of one array two."""
-    files = (
-        file for file in sorted(path.rglob("*")) if file.is_file() and file.parent.name != "selections" and file.name != ".lock"
-    )
+    files = (file for file in sorted(path.rglob("*")) if file.is_file() and file.name != ".lock")
     by_array: dict[object, list[Path]] = {}
     for file in files:
         name = file.relative_to(path).as_posix()
@@ -54,6 +53,8 @@ def read(path: Path, kind: str, file: Path) -> None:
         load_table(path / "neurons.csv")
     elif file.parent == path:
         load_table(file)
+    elif file.parent.name == "selections":
+        Selection.load(file)
     else:
         load_dataset(path, file.relative_to(path).parts[0].removesuffix(".zarr"))
 
@@ -77,7 +78,7 @@ def unnoticed(path: Path, kind: str, file: Path) -> list[str]:
     try:
         read(path, kind, file)
         ways.append("reading")
-    except StoreError:
+    except ActstoreError:
         pass
     return ways
 
