@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from actstore.checked import checked_store
 from actstore.errors import StoreError
-from actstore.ledger import Contents
-from actstore.schema import CHECKPOINT, Selection
+from actstore.store.checked import checked_store
+from actstore.store.ledger import Contents
+from actstore.store.schema import CHECKPOINT, Selection
 
 IDENTITY = ("model", "site", "corpus_fingerprint")
 """Attributes that stores have and results keep."""

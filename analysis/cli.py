@@ -8,13 +8,13 @@ from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 
 from actstore import bounds
-from actstore.arguments import fraction, place, whole
-from actstore.selection import RULES
-from analysis.grammar import MARGIN
+from actstore.cli.arguments import fraction, place, whole
+from actstore.selection.choosing import RULES
+from analysis.ablation.minimal_pairs import MARGIN
 from analysis.kernels.parallel import one_thread_a_product
+from analysis.pairs.similarity import N_NEIGHBOURS, N_TOKENS
 from analysis.results import writing
-from analysis.similarity import N_NEIGHBOURS, N_TOKENS
-from analysis.surprisal import N_REPLICATES, RANDOM
+from analysis.surprisal.models import N_REPLICATES, RANDOM
 
 _SEED = whole("seed", 0, bounds.LARGEST_SEED)
 _EPILOG = """examples:

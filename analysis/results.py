@@ -19,11 +19,11 @@ import xarray as xr
 from zarr.errors import ZarrUserWarning
 from zarr.storage import LocalStore
 
-from actstore import manifest
-from actstore.checked import checked_store, compressors, every_chunk, seal_group
 from actstore.errors import StoreError
 from actstore.files import alone, claim, disk_errors, existing, refuse_foreign, remove, sync_below, sync_path
-from actstore.ledger import Contents, has_ledger
+from actstore.store import manifest
+from actstore.store.checked import checked_store, compressors, every_chunk, seal_group
+from actstore.store.ledger import Contents, has_ledger
 from analysis.csv_text import defused, restored
 
 ENTANGLEMENT, PAIRS, DIFFERENTIATION = "entanglement", "pairs", "differentiation"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from actstore import manifest
 from actstore.errors import StoreError
-from actstore.schema import BASELINE, Selection
-from actstore.store import open_store
+from actstore.store import manifest
+from actstore.store.schema import BASELINE, Selection
+from actstore.store.writer import open_store
 from analysis.belonging import Origin, check_belonging, origin_of, origin_of_results, origin_of_selection
 from analysis.results import ENTANGLEMENT, load_table
 from reports.names import model_names

@@ -64,7 +64,7 @@ def test_reports_never_import_models(file):
     names = imports_of(file)
     assert not {name for name in names if name.split(".")[0] in ("torch", "transformers")}
     rooms = {".".join(name.split(".")[:2]) for name in names if name.startswith("actstore")}
-    assert rooms <= TORCH_FREE | {"actstore.builtin", "actstore.design", "actstore.preflight"}
+    assert rooms <= TORCH_FREE | {"actstore.builtin", "actstore.ablation.design", "actstore.ablation.preflight"}
 
 
 def test_analysis_runs_without_torch(run_folder, tmp_path):
@@ -85,7 +85,7 @@ assert "torch" not in sys.modules and "transformers" not in sys.modules
 
 
 def test_importing_actstore_loads_no_torch():
-    code = "import sys, actstore, actstore.cli; assert 'torch' not in sys.modules"
+    code = "import sys, actstore, actstore.cli.main; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actstore import layout
 from actstore.errors import StoreError
-from actstore.extract import ExtractConfig, extract
-from actstore.store import open_store, verify
+from actstore.extraction.run import ExtractConfig, extract
+from actstore.store import layout
+from actstore.store.writer import open_store, verify
 from analysis.results import load_dataset, load_table
 from tests.helpers import QUIET
 

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-import actstore.cli
+import actstore.cli.main
 import analysis
 import analysis.cli
 import reports.__main__
-from actstore.design import conditions, load_design
+from actstore.ablation.design import conditions, load_design
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PARSERS = {
-    ("actstore",): actstore.cli._parser,
-    ("python", "-m", "actstore.cli"): actstore.cli._parser,
+    ("actstore",): actstore.cli.main._parser,
+    ("python", "-m", "actstore.cli.main"): actstore.cli.main._parser,
     ("python", "-m", "analysis"): analysis.cli.parser,
     ("python", "-m", "reports"): reports.__main__._parser,
 }

@@ -7,10 +7,10 @@ import argparse
 import pandas as pd
 import xarray as xr
 
-from analysis.ablation import ablation_tables
+from analysis.ablation.overlap import text_overlap
+from analysis.ablation.tables import ablation_tables
 from analysis.belonging import check_belonging, origin_of
 from analysis.commands.shared import OF_AN_ABLATION, check_folder, opened, save_tables
-from analysis.overlap import text_overlap
 
 
 def run(options: argparse.Namespace) -> None:

@@ -9,10 +9,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from actstore import models
-from actstore.adapters import ADAPTERS
-from actstore.extract import ExtractConfig, extract
-from actstore.store import open_store
+from actstore.extraction.run import ExtractConfig, extract
+from actstore.model import sources
+from actstore.model.families import ADAPTERS
+from actstore.store.writer import open_store
 from tests.helpers import FAMILIES, QUIET, tiny_model
 from tests.model_files import N_TOKENS, save
 
@@ -90,7 +90,7 @@ def test_windows_in_a_batch_are_those_run_alone(family, folder, tmp_path):
 def test_the_attention_is_the_fast_one_where_the_family_has_it(folder):
     kinds = {}
     for family in (*FAMILIES, *UNLISTED):
-        loaded = models.load(models.resolve(str(folder(family))), models.MAIN, torch.float32)
+        loaded = sources.load(sources.resolve(str(folder(family))), sources.MAIN, torch.float32)
         kinds[family] = loaded.config._attn_implementation
     slow = {family for family, kind in kinds.items() if kind == "eager"}
     assert slow == {"gemma2", "bloom"}

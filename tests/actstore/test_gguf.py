@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from actstore import models
 from actstore.errors import ModelError
-from actstore.extract import ExtractConfig, Outcome, extract
-from actstore.store import open_store
+from actstore.extraction.run import ExtractConfig, Outcome, extract
+from actstore.model import sources
+from actstore.store.writer import open_store
 from tests.helpers import GATED, QUIET, tiny_model
 from tests.model_files import N_TOKENS, write_gguf
 
@@ -25,7 +25,7 @@ def path(tmp_path_factory, original):
 
 
 def test_the_file_gives_the_same_weights(path, original):
-    loaded = models.load(models.resolve(str(path)), models.MAIN, torch.float32)
+    loaded = sources.load(sources.resolve(str(path)), sources.MAIN, torch.float32)
     ids = torch.arange(1, 30)[None]
     with torch.inference_mode():
         torch.testing.assert_close(loaded(input_ids=ids).logits, original(input_ids=ids).logits)
@@ -45,4 +45,4 @@ def test_it_is_extracted_like_any_model(path, original, tmp_path):
 def test_a_damaged_file_is_one_line(tmp_path):
     (tmp_path / "bad.gguf").write_bytes(b"GGUF" + bytes(100))
     with pytest.raises(ModelError, match=r"cannot load the configuration of bad: "):
-        models.outline(models.resolve(str(tmp_path / "bad.gguf")))
+        sources.outline(sources.resolve(str(tmp_path / "bad.gguf")))

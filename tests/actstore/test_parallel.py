@@ -12,20 +12,20 @@ from typing import Any
 
 import pytest
 
-from actstore import cluster as cluster_module
-from actstore import extract as extract_module
-from actstore import layout
-from actstore.block import BlockRunner
-from actstore.cli import main
+from actstore.cli.main import main
 from actstore.errors import ActstoreError
-from actstore.extract import ExtractConfig, Outcome, RunOptions, _share, extract
-from actstore.store import partial_path, verify
+from actstore.extraction import dask_cluster as cluster_module
+from actstore.extraction import run as extract_module
+from actstore.extraction.block import BlockRunner
+from actstore.extraction.run import ExtractConfig, Outcome, RunOptions, _share, extract
+from actstore.store import layout
+from actstore.store.writer import partial_path, verify
 from tests.actstore.test_resume import contents
 from tests.helpers import QUIET
 
 CONFIG = ExtractConfig("pico-neox", "16,64,4000", tokens=1000)
 COMMAND = [
-    sys.executable, "-m", "actstore.cli", "extract", "--quiet", "--model", "pico-neox", "--checkpoints", "16,64,4000",
+    sys.executable, "-m", "actstore.cli.main", "extract", "--quiet", "--model", "pico-neox", "--checkpoints", "16,64,4000",
     "--tokens", "9000", "--store",
 ]  # fmt: skip
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}

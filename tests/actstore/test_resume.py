@@ -17,15 +17,16 @@ from functools import partial
 import numpy as np
 import pytest
 
-from actstore import block, layout
-from actstore.block import BlockRunner
 from actstore.builtin import MODELS_FOLDER
-from actstore.cli import main
+from actstore.cli.main import main
 from actstore.errors import StoreError
-from actstore.extract import ExtractConfig, Outcome, RunOptions, extract
+from actstore.extraction import block
+from actstore.extraction.block import BlockRunner
+from actstore.extraction.run import ExtractConfig, Outcome, RunOptions, extract
 from actstore.files import claim
-from actstore.ledger import Ledger, Seal, checksum
-from actstore.store import StoreWriter, open_store, partial_path, verify
+from actstore.store import layout
+from actstore.store.ledger import Ledger, Seal, checksum
+from actstore.store.writer import StoreWriter, open_store, partial_path, verify
 from tests.helpers import QUIET
 
 CONFIG = ExtractConfig("pico-neox", "16,64,4000", tokens=1000)
@@ -183,7 +184,7 @@ def test_a_killed_process_loses_nothing_sealed(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "actstore.cli",
+        "actstore.cli.main",
         "extract",
         "--quiet",
         "--model",
@@ -213,7 +214,7 @@ def test_a_killed_process_loses_nothing_sealed(tmp_path):
 def test_ctrl_c_ends_with_130_and_one_line(tmp_path):
     path = tmp_path / "s.zarr"
     process = subprocess.Popen(
-        [sys.executable, "-m", "actstore.cli", "extract", "--quiet", "--model", "pico-neox", "--checkpoints", "all", "--store", str(path)],
+        [sys.executable, "-m", "actstore.cli.main", "extract", "--quiet", "--model", "pico-neox", "--checkpoints", "all", "--store", str(path)],
         stderr=subprocess.PIPE, text=True,
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it, and so would this
     )  # fmt: skip
@@ -234,7 +235,7 @@ def test_the_same_command_succeeds_once_there_is_space(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "actstore.cli",
+        "actstore.cli.main",
         "extract",
         "--quiet",
         "--model",

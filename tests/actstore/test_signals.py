@@ -12,7 +12,7 @@ import pytest
 
 COMMANDS = {
     "actstore": [
-        "actstore.cli",
+        "actstore.cli.main",
         "extract",
         "--model",
         "pico-neox",

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import statsmodels.formula.api as smf
 
-from analysis.mixed_model import FitWarning
-from analysis.surprisal import fit_surprisal_model
+from analysis.surprisal.mixed_model import FitWarning
+from analysis.surprisal.models import fit_surprisal_model
 from tests.reference.designs import DESIGNS, digest
 
 REFERENCE = json.loads((Path(__file__).parent.parent / "reference" / "lme4.json").read_text())

@@ -16,7 +16,6 @@ from typing import Any, Final
 import tomli_w
 from hypothesis import strategies as st
 
-from actstore import selection_record
 from tests.campaign.runs import DESIGN, STUDY
 
 FIFO: Final = b"<a pipe that nobody writes to>"
@@ -253,7 +252,7 @@ def _with_checksum(record: Any) -> Any:
     if not isinstance(record, dict):
         return record
     fields = {key: value for key, value in record.items() if key != "checksum"}
-    return {**fields, "checksum": selection_record._checksum(fields)}
+    return {**fields, "checksum": record._checksum(fields)}
 
 
 def selections(prepared: Path) -> st.SearchStrategy[Example]:
