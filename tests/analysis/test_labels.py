@@ -9,7 +9,7 @@ from actstore.errors import UnknownNameError
 from actstore.store.writer import open_store
 from analysis import labels
 from analysis.labels import at_checkpoint, each_layer, text_tokens
-from tests.analysis.test_differentiation import made, selection
+from tests.analysis.pairs.test_differentiation import made, selection
 
 
 class Recorder(xr.backends.BackendArray):

@@ -7,7 +7,7 @@ import pytest
 from actstore.ablation.design import CohortSpec, Design, Text, conditions, load_design
 from actstore.errors import ActstoreError, SelectionError, UnknownNameError
 
-DESIGNS = Path(__file__).parent.parent.parent / "designs"
+DESIGNS = Path(__file__).parent.parent.parent.parent / "designs"
 
 
 def labels(*specs, n_layers=8, interventions=("negative-zero",)):

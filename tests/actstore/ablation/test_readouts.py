@@ -10,7 +10,7 @@ from actstore.model import scoring
 from actstore.text.corpus import read_corpus
 from actstore.text.minimal_pairs import MinimalPair
 from actstore.text.tokens import tokenize_corpus
-from tests.actstore.test_scoring import reference
+from tests.actstore.model.test_scoring import reference
 
 PAIRS = [
     MinimalPair("The boy sleeps.", "The boy sleep.", "x", "a", "made"),

@@ -27,7 +27,7 @@ TEXT_LINES = st.lists(
     st.sampled_from([" = A = ", " = = B = = ", "a b", " = C =", " =  = ", "é漢", " = ", "a = "]) | BLANKS, max_size=12
 )
 WHOLE = st.builds(lambda lines, end: "\n".join(lines) + end, TEXT_LINES, st.sampled_from(["", "\n", "\n\n"]))
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = Path(__file__).parents[4] / "shared" / "data"
 
 
 @st.composite

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis import find_pairs, neuron_atlas
-from tests.analysis.test_differentiation import N_TOKENS, made, selection
+from tests.analysis.pairs.test_differentiation import N_TOKENS, made, selection
 
 FEATURES = ("upos", "deprel", "word", "position", "depth")
 

@@ -7,7 +7,7 @@ import pytest
 
 import analysis
 from actstore.errors import StoreError
-from tests.analysis.test_ablation import made
+from tests.analysis.ablation.test_tables import made
 
 
 @pytest.fixture
