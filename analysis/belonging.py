@@ -13,9 +13,10 @@ import numpy as np
 import xarray as xr
 
 from actstore.errors import StoreError
+from actstore.selection.selection import Selection
 from actstore.store.checked import checked_store
 from actstore.store.ledger import Contents
-from actstore.store.schema import CHECKPOINT, Selection
+from actstore.store.schema import CHECKPOINT
 
 IDENTITY = ("model", "site", "corpus_fingerprint")
 """Attributes that stores have and results keep."""

@@ -20,7 +20,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import analysis
-from actstore.store.schema import Selection
+from actstore.selection.selection import Selection
 from analysis.kernels.ranks import explained, spearman
 from analysis.surprisal.mixed_model import FitWarning
 from benchmarks.planted import ACCURACY, CHANGE, item_store, layer_store, text_store, word_table

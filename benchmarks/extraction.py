@@ -25,9 +25,10 @@ from actstore.extraction.run import ExtractConfig, Job, prepare, write_axes, wri
 from actstore.model import scoring
 from actstore.store.layout import Layout
 from actstore.store.ledger import Seal
+from actstore.store.opening import open_store
 from actstore.store.schema import CHECKPOINT
 from actstore.store.shards import ShardWriter
-from actstore.store.writer import StoreWriter, open_store
+from actstore.store.writer import StoreWriter
 from benchmarks.memory import peak, reset_peak
 from benchmarks.sizes import parsed
 

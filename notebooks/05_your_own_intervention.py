@@ -16,7 +16,7 @@ import analysis
 from actstore.ablation.run import applied
 from actstore.model import scoring, sources
 from actstore.model.interventions import Intervention, intervention
-from actstore.store.writer import open_store
+from actstore.store.opening import open_store
 from reports.style import COLORS, CYCLE, printable, styled
 
 # Made as under "By hand" in the README: actstore ablate designs/dissociation.toml --store runs/dissociation.zarr

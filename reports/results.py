@@ -12,9 +12,10 @@ from pathlib import Path
 import pandas as pd
 
 from actstore.errors import StoreError
+from actstore.selection.selection import Selection
 from actstore.store import manifest
-from actstore.store.schema import BASELINE, Selection
-from actstore.store.writer import open_store
+from actstore.store.opening import open_store
+from actstore.store.schema import BASELINE
 from analysis.belonging import Origin, check_belonging, origin_of, origin_of_results, origin_of_selection
 from analysis.results import ENTANGLEMENT, load_table
 from reports.names import model_names

@@ -16,7 +16,7 @@ from actstore.ablation.run import ablate
 from actstore.extraction.run import ExtractConfig, extract
 from actstore.hub import repositories
 from actstore.model import sources
-from actstore.store.writer import open_store
+from actstore.store.opening import open_store
 from analysis.__main__ import main as analysis_main
 from tests.helpers import QUIET
 from tests.hub_server import HubServer

@@ -14,7 +14,8 @@ import pytest
 from actstore.errors import StoreError
 from actstore.extraction.run import ExtractConfig, extract
 from actstore.store import layout
-from actstore.store.writer import open_store, verify
+from actstore.store.opening import open_store
+from actstore.verification import verify
 from analysis.results import load_dataset, load_table
 from tests.helpers import QUIET
 

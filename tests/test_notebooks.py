@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from actstore.cli.main import main as actstore_main
-from actstore.store.schema import Selection
-from actstore.store.writer import open_store
+from actstore.selection.selection import Selection
+from actstore.store.opening import open_store
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))

@@ -21,9 +21,10 @@ from actstore.errors import SelectionError, UnknownNameError
 from actstore.model.interventions import intervention
 from actstore.selection.choosing import RULES
 from actstore.selection.record import SCOPES
+from actstore.selection.selection import Selection
 from actstore.selection.statistics import SAME
 from actstore.settings import build, read_toml, tables
-from actstore.store.schema import BASELINE, Selection
+from actstore.store.schema import BASELINE
 
 TOP, PERPLEXITY_MATCHED, FILE = "top", "perplexity-matched", "file"
 _RULES = (*RULES, PERPLEXITY_MATCHED, FILE)

@@ -33,9 +33,10 @@ from actstore.model.hooks import edit
 from actstore.model.interventions import Intervention, intervention
 from actstore.model.sites import refuse_idle
 from actstore.selection.choosing import select
+from actstore.selection.selection import Selection
 from actstore.selection.statistics import SAME, Statistics
 from actstore.store.ledger import Seal
-from actstore.store.schema import BASELINE, CONDITION, LAYER, NEURON, Selection
+from actstore.store.schema import BASELINE, CONDITION, LAYER, NEURON
 from actstore.store.writer import StoreWriter, is_complete
 from actstore.text.minimal_pairs import read_pairs
 

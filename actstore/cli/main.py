@@ -342,7 +342,7 @@ def _models(options: argparse.Namespace) -> None:
 
 
 def _info(options: argparse.Namespace) -> None:
-    from actstore.store.writer import open_store
+    from actstore.store.opening import open_store
 
     dataset = open_store(options.store)
     arrays = {
@@ -364,7 +364,7 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    from actstore.store.writer import verify
+    from actstore.verification import verify
 
     wrong = verify(options.store)
     if wrong:

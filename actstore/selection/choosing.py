@@ -1,6 +1,6 @@
 """Choosing neurons by a statistic, and controls without them: drawn at random, or matched to them.
 
-Owns the rules of choice; the file format is `actstore.store.schema.Selection`.
+Owns the rules of choice; the file format is `actstore.selection.selection.Selection`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from scipy.spatial import KDTree
 
 from actstore.errors import SelectionError, UnknownNameError
 from actstore.selection.record import SCOPES, check_share
-from actstore.store.schema import CHECKPOINT, LAYER, NEURON, Selection
+from actstore.selection.selection import Selection
+from actstore.store.schema import CHECKPOINT, LAYER, NEURON
 
 RULES = ("top", "bottom", "random", "matched")
 

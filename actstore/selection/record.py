@@ -1,6 +1,6 @@
 """The record of a selection: what each of its fields may hold, and the JSON file it is kept in.
 
-Owns the checks of `actstore.store.schema.Selection`, the file's format and its checksum.
+Owns the checks of `actstore.selection.selection.Selection`, the file's format and its checksum.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def checked(fields: Mapping[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     fields : mapping
-        Every field of `actstore.store.schema.Selection` by name.
+        Every field of `actstore.selection.selection.Selection` by name.
 
     Raises
     ------

@@ -16,8 +16,8 @@ from actstore.errors import SelectionError, StoreError, UnknownNameError
 from actstore.files import existing
 from actstore.store.checked import checked_store
 from actstore.store.ledger import Contents, checksum
+from actstore.store.opening import kind_of
 from actstore.store.schema import CHECKPOINT, LAYER, NEURON
-from actstore.store.writer import kind_of
 
 SAME, LAST = "same", "last"
 """The checkpoint that is ablated, and the last one of the statistics."""

@@ -10,10 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from actstore.store.schema import CHECKPOINT, FIELDS, HIDDEN, LAYER, NEURON, TOKEN
+
+if TYPE_CHECKING:
+    import zarr
 
 _CHUNK_NEURONS = 64
 _SHARD_TOKENS = 8192
@@ -180,3 +184,12 @@ class Layout:
     def bytes_per_token(self) -> int:
         """Activations of one token at one checkpoint."""
         return len(self.layers) * (self.n_neurons + self.n_hidden) * np.dtype(self.dtype).itemsize
+
+
+def layouts_of(group: zarr.Group) -> dict[str, ArrayLayout]:
+    """The layout of every sharded array of a store, by its name."""
+    arrays: dict[str, Any] = {name: array for name, array in group.arrays() if array.shards is not None}
+    return {
+        name: ArrayLayout(name, array.shape, array.shards[2 if array.ndim == 4 else 1], array.dtype)
+        for name, array in arrays.items()
+    }

@@ -1,4 +1,4 @@
-"""Zarr stores on disk: creating, filling, sealing, verifying and opening them.
+"""Writing Zarr stores: creating, filling and sealing them, and giving them their final name.
 
 Owns the files. A store is written under `NAME.partial` and gets its final name only when it is
 whole. What is there before the first block (labels, metadata) is prepared beside it, and every
@@ -8,7 +8,6 @@ file of that is known by its checksum from then on. Imports neither torch nor tr
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,32 +18,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
 import zarr
 from zarr.codecs import Crc32cCodec
 from zarr.errors import ZarrUserWarning
 
-from actstore.errors import ActstoreError, StoreError, StoreExistsError
-from actstore.files import claim, disk_errors, existing, lock, remove, sync_path, sync_paths, write_synced
+from actstore.errors import StoreError, StoreExistsError
+from actstore.files import claim, disk_errors, lock, remove, sync_path, sync_paths, write_synced
 from actstore.signals import begin_work
-from actstore.store.checked import checked_store, compressors, damaged_files, every_chunk
-from actstore.store.layout import ArrayLayout
-from actstore.store.ledger import Contents, Ledger, Seal, digests_below, file_digest, has_ledger
-from actstore.store.manifest import MANIFEST, damaged
-from actstore.store.reader import with_fast_reading
-from actstore.store.schema import CHECKPOINT, CONDITION, FIELDS, SCHEMA_VERSION, Selection
+from actstore.store.checked import compressors, every_chunk
+from actstore.store.configuration import CONFIGURATION, PathLike, differences, normal, partial_path, read_configuration
+from actstore.store.layout import ArrayLayout, layouts_of
+from actstore.store.ledger import Contents, Ledger, Seal, digests_below, file_digest
+from actstore.store.schema import CHECKPOINT, CONDITION, FIELDS, SCHEMA_VERSION
 from actstore.store.shards import problem, tail_problem
 
-_CONFIG = "configuration"
 _IDENTITY = ("model", "site")
 """Attributes of a store that each of its arrays carries, so that statistics and selections made from it name them."""
-PathLike = str | os.PathLike[str]
-
-
-def partial_path(path: PathLike) -> Path:
-    """The folder of a store that is not whole yet: its data, its ledger and a lock."""
-    path = Path(path)
-    return Path(f"{path if path.name else path.absolute()}.partial")
 
 
 def is_complete(path: PathLike, configuration: Mapping[str, Any]) -> bool:
@@ -64,33 +53,12 @@ def is_complete(path: PathLike, configuration: Mapping[str, Any]) -> bool:
         raise StoreError(
             f"{path} exists and is no store of actstore, or its metadata (zarr.json) are damaged; choose another --store or move it away"
         )
-    differences = _differences(stored, _normal(configuration))
-    if differences:
+    changed = differences(stored, normal(configuration))
+    if changed:
         raise StoreError(
-            f"{path} exists with another configuration ({'; '.join(differences)}); choose another path or remove it first"
+            f"{path} exists with another configuration ({'; '.join(changed)}); choose another path or remove it first"
         )
     return True
-
-
-def _normal(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """As it reads back from JSON."""
-    return dict(json.loads(json.dumps(configuration)))
-
-
-def _differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    keys = sorted({*stored, *wanted})
-    return [
-        f"{key}: stored {stored.get(key)!r}, asked {wanted.get(key)!r}" for key in keys if stored.get(key) != wanted.get(key)
-    ]
-
-
-def read_configuration(path: PathLike) -> dict[str, Any] | None:
-    """The configuration a store was made with, None if it is no store."""
-    try:
-        attrs = json.loads((Path(path) / "zarr.json").read_text())["attributes"]
-        return dict(attrs[_CONFIG])
-    except (OSError, ValueError, KeyError):
-        return None
 
 
 @dataclass(frozen=True)
@@ -169,14 +137,14 @@ class StoreWriter:
         if self.path.exists():
             remove(self.partial)
             raise StoreExistsError(f"{self.path} is already there; run the same command again to see what it is")
-        self._attrs = {"schema_version": SCHEMA_VERSION, **attrs, _CONFIG: _normal(configuration)}
+        self._attrs = {"schema_version": SCHEMA_VERSION, **attrs, CONFIGURATION: normal(configuration)}
         self._axes = axes
         if self.resumable and ((self.shared and self._prepared) or self.ledger.seals()):
-            stored = self._prepared.get(_CONFIG) or read_configuration(self.workspace.data) or {}
-            differences = _differences(stored, _normal(configuration))
-            if differences:
+            stored = self._prepared.get(CONFIGURATION) or read_configuration(self.workspace.data) or {}
+            changed = differences(stored, normal(configuration))
+            if changed:
                 raise StoreError(
-                    f"{self.partial} is unfinished with another configuration ({'; '.join(differences)}); "
+                    f"{self.partial} is unfinished with another configuration ({'; '.join(changed)}); "
                     "finish it with its own command, remove it, or choose another path"
                 )
             self._mend()
@@ -204,14 +172,14 @@ class StoreWriter:
         sync_paths(self._folders_of(absent))
         shutil.rmtree(folder)
         self.__dict__.pop("_prepared", None)
-        write_synced(self.partial / "ready", json.dumps({_CONFIG: self._attrs[_CONFIG], "files": checksums}))
+        write_synced(self.partial / "ready", json.dumps({CONFIGURATION: self._attrs[CONFIGURATION], "files": checksums}))
 
     @cached_property
     def _prepared(self) -> dict[str, Any]:
         """The configuration, and the checksums of the files, that `_prepare` left; empty if that is not known."""
         try:
             prepared = dict(json.loads((self.partial / "ready").read_text(encoding="utf-8")))
-            return prepared if {_CONFIG, "files"} <= prepared.keys() else {}
+            return prepared if {CONFIGURATION, "files"} <= prepared.keys() else {}
         except (OSError, ValueError, TypeError):
             return {}
 
@@ -303,7 +271,7 @@ class StoreWriter:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ZarrUserWarning)  # consolidated metadata is not in the v3 specification yet
             zarr.consolidate_metadata(self.workspace.data, zarr_format=3)
-        sharded = _sharded(self.group)
+        sharded = layouts_of(self.group)
         seals = {place: seal for place, seal in self.ledger.seals().items() if seal.checksums.keys() & sharded.keys()}
         files = digests_below(self.workspace.data, [f"{name}/c" for name in sharded])
         sync_paths({self.workspace.data / name for name in files} | self._folders_of(files))
@@ -361,154 +329,3 @@ class StoreWriter:
                 compressors=Crc32cCodec(), fill_value=np.nan, dimension_names=spec.dims,
                 attributes=self._attributes(layout.name, attrs),
             )  # fmt: skip
-
-
-def verify(path: PathLike) -> list[str]:
-    """Recompute every checksum of a store, of a dataset of analysis results, or of a whole folder of these; what is wrong.
-
-    Every byte of every file is read, and files that do not belong in a store are named.
-
-    Returns
-    -------
-    list of str
-        One line a damaged, missing or added shard or file; empty for a sound store.
-
-    Raises
-    ------
-    StoreError
-        If there is no store, or it has no ledger.
-    """
-    root = Path(path)
-    if not has_ledger(root):
-        if existing(str(root / MANIFEST)):
-            return _damaged_results(root)
-        if read_configuration(root) is None:
-            open_store(root)  # says why there is none
-        raise StoreError(f"{path} has no ledger, so there is nothing to verify it by")
-    try:
-        contents = Contents.of(root)
-    except StoreError as error:
-        return [str(error)]
-    assert contents is not None
-    with disk_errors(root, "read"):
-        return damaged_files(root, contents) + (_damaged_shards(root, contents) if contents.seals else [])
-
-
-def _damaged_results(folder: Path) -> list[str]:
-    """What is wrong with the tables, the datasets and the selections of a results folder."""
-    groups = (path for path in sorted(folder.glob("*.zarr")) if has_ledger(path))
-    selections = (what for path in sorted((folder / "selections").glob("*.json")) if (what := _damaged_selection(path)))
-    return damaged(folder) + [f"{group.name}: {what}" for group in groups for what in verify(group)] + list(selections)
-
-
-def _damaged_selection(path: Path) -> str:
-    """What is wrong with a selection; empty if nothing is."""
-    try:
-        Selection.load(path)
-    except ActstoreError as error:
-        return str(error)
-    return ""
-
-
-def _damaged_shards(root: Path, contents: Contents) -> list[str]:
-    """What is wrong with the files that the seals cover."""
-    try:
-        group = zarr.open_group(root, mode="r")
-        layouts = _sharded(group)
-        steps = [int(step) for step in np.asarray(group[CHECKPOINT])]
-    except Exception as error:  # damaged metadata fail in any way; the file itself is named before
-        return [f"the shards cannot be checked, because the metadata cannot be read ({error})"]
-    wrong, known = [], set()
-    for (step, start), seal in contents.seals.items():
-        for name, checksum in seal.checksums.items():
-            if name not in layouts or step not in steps:
-                wrong.append(f"{name} of checkpoint {step}, tokens from {start}: the metadata do not name it")
-                continue
-            layout = layouts[name]
-            shard = start // layout.shard_tokens
-            key = layout.key(steps.index(step), shard)
-            known.add(key)
-            if what := problem(layout, root / key, step, shard, checksum):
-                wrong.append(f"{name} of checkpoint {step}, tokens {start} to {seal.stop - 1}: {what}")
-    n_tokens = len(steps) * layouts["surprisal"].shape[1] if "surprisal" in layouts else 0
-    missing = n_tokens - sum(seal.stop - seal.start for seal in contents.seals.values())
-    wrong += [f"{missing:,} tokens are in no sealed block"] if missing else []
-    files = (file for name in layouts for file in (root / name / "c").rglob("*") if file.is_file())
-    added = sorted({file.relative_to(root).as_posix() for file in files} - known)
-    return wrong + [f"{name}: the file is no part of what was sealed" for name in added]
-
-
-def _sharded(group: zarr.Group) -> dict[str, ArrayLayout]:
-    return {name: _layout_of(group, name) for name, array in group.arrays() if array.shards is not None}
-
-
-def _layout_of(group: zarr.Group, name: str) -> ArrayLayout:
-    array: Any = group[name]
-    return ArrayLayout(name, array.shape, array.shards[2 if array.ndim == 4 else 1], array.dtype)
-
-
-def open_store(path: PathLike) -> xr.Dataset:
-    """A store as a lazy, labelled Dataset; what is read of it is held against its ledger.
-
-    A store without a ledger, such as one that xarray wrote again, is read by Zarr alone.
-
-    Raises
-    ------
-    StoreError
-        If there is none, another version of this package wrote it, or its metadata are damaged.
-        Reading values raises it where these are damaged or missing.
-    """
-    path = Path(path)
-    contents = Contents.of(path)
-    if contents is None and read_configuration(path) is None:
-        raise StoreError(_no_store(path))
-    checked = checked_store(path, contents)
-    try:
-        dataset = xr.open_zarr(checked, chunks=None)  # lazy without a task graph: a store may have millions of chunks
-        if "schema_version" not in dataset.attrs:
-            raise StoreError(f"{path} is {kind_of(dataset)}, not a store; name one of `actstore extract` or `actstore ablate`")
-        _check_version(path, dataset.attrs)
-        if contents is not None and contents.seals:
-            layouts = _sharded(zarr.open_group(checked, mode="r"))
-            dataset = with_fast_reading(dataset, path, layouts, contents.seals)
-        # Plain Python strings: pandas and older numpy functions do not take numpy's new string dtype.
-        strings = {name: coord.astype(object).load() for name, coord in dataset.coords.items() if coord.dtype.kind == "T"}
-    except StoreError:
-        raise
-    except Exception as error:  # a decoder fails in its own way
-        raise StoreError(f"the labels of {path} are damaged ({error}); see `actstore verify`, and make it again") from error
-    labelled: xr.Dataset = dataset.assign_coords(strings)
-    return labelled
-
-
-def _no_store(path: Path) -> str:
-    if existing(str(partial_path(path))):
-        return f"{path} is not finished ({partial_path(path)} is); run its command again"
-    if existing(str(path / "zarr.json")):
-        return f"{path} is no store of actstore, or its metadata (zarr.json) are damaged; make it again by its own command"
-    if existing(str(path / "entanglement.zarr")):
-        return f"{path} is a results folder of `python -m analysis`, not a store; name one of `actstore extract` or `actstore ablate`"
-    return f"no store at {path}; make one with `actstore extract` or `actstore ablate`"
-
-
-def kind_of(dataset: xr.Dataset) -> str:
-    """What a dataset is, in words, with the command that makes such a one."""
-    if "is_edited" in dataset.variables:
-        return "a store of `actstore ablate`"
-    if "preactivation" in dataset.variables:
-        return "a store of `actstore extract`"
-    if "wasserstein_distance" in dataset.variables:
-        return "statistics of `python -m analysis entanglement`"
-    return "results of `python -m analysis`" if "schema_version" not in dataset.attrs else "an incomplete store"
-
-
-def _check_version(path: Path, attrs: Mapping[str, Any]) -> None:
-    version = attrs.get("schema_version")
-    if version == SCHEMA_VERSION:
-        return
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise StoreError(f"{path} has schema version {version}, this package reads {SCHEMA_VERSION}; upgrade actstore")
-    raise StoreError(
-        f"{path} has schema version {version}, this package reads {SCHEMA_VERSION}; "
-        "make it again with `actstore extract` or `actstore ablate`"
-    )

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pandas as pd
 
 from actstore.selection.choosing import select
-from actstore.store.schema import CHECKPOINT, NOT_A_DUPLICATE, Selection
+from actstore.selection.selection import Selection
+from actstore.store.schema import CHECKPOINT, NOT_A_DUPLICATE
 from analysis.commands.shared import load_statistics, provenance, save_tables, selected
 from analysis.labels import at_checkpoint
 from analysis.training.dynamics import cohort_overlap, cohort_trajectory, emergence, weight_dissimilarity

@@ -14,7 +14,8 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from actstore.store.schema import LAYER, NEURON, TOKEN, Selection
+from actstore.selection.selection import Selection
+from actstore.store.schema import LAYER, NEURON, TOKEN
 from analysis.kernels.information import Information, clusters_on_a_line, information
 from analysis.kernels.multiplicity import benjamini_hochberg
 from analysis.kernels.transport import wasserstein_to_normal

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from actstore.store.schema import CHECKPOINT, LAYER, NEURON, TOKEN, Selection
+from actstore.selection.selection import Selection
+from actstore.store.schema import CHECKPOINT, LAYER, NEURON, TOKEN
 from analysis.labels import at_checkpoint, each_layer, text_tokens
 
 _STORY = ("wasserstein_distance", "negative_wasserstein_frac", "skewness", "excess_kurtosis", "negative_frac")

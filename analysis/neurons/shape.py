@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from actstore.store.schema import CHECKPOINT, LAYER, NEURON, Selection
+from actstore.selection.selection import Selection
+from actstore.store.schema import CHECKPOINT, LAYER, NEURON
 from analysis.labels import text_tokens
 from analysis.neurons.distribution import entanglement, shape_statistics, wasserstein_distance
 from analysis.neurons.mapping_difficulty import N_PAIRS, mapping_difficulty

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from actstore.errors import SelectionError
-from actstore.store.schema import LAYER, NEURON, PAIR, TOKEN, Selection
+from actstore.selection.selection import Selection
+from actstore.store.schema import LAYER, NEURON, PAIR, TOKEN
 from analysis.kernels.multiplicity import benjamini_hochberg
 from analysis.kernels.pair_cohorts import PoolSigns, cohort_signs
 from analysis.kernels.pairs import SIGNS, furthest_pairs, n_negative, predicted_fractions, sign_fractions

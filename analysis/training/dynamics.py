@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from actstore.errors import SelectionError, StoreError, UnknownNameError
-from actstore.store.schema import CHECKPOINT, HIDDEN, LAYER, NEURON, NOT_A_DUPLICATE, Selection
+from actstore.selection.selection import Selection
+from actstore.store.schema import CHECKPOINT, HIDDEN, LAYER, NEURON, NOT_A_DUPLICATE
 from analysis.kernels.clusters import LEAST_CLUSTERS
 from analysis.kernels.ranks import ranked
 from analysis.kernels.resampling import mean_replicates

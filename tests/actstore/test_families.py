@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 from actstore.extraction.run import ExtractConfig, extract
 from actstore.model import sources
 from actstore.model.families import ADAPTERS
-from actstore.store.writer import open_store
+from actstore.store.opening import open_store
 from tests.helpers import FAMILIES, QUIET, tiny_model
 from tests.model_files import N_TOKENS, save
 

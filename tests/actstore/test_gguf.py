@@ -9,7 +9,7 @@ import torch
 from actstore.errors import ModelError
 from actstore.extraction.run import ExtractConfig, Outcome, extract
 from actstore.model import sources
-from actstore.store.writer import open_store
+from actstore.store.opening import open_store
 from tests.helpers import GATED, QUIET, tiny_model
 from tests.model_files import N_TOKENS, write_gguf
 

@@ -19,7 +19,8 @@ from actstore.extraction import run as extract_module
 from actstore.extraction.block import BlockRunner
 from actstore.extraction.run import ExtractConfig, Outcome, RunOptions, _share, extract
 from actstore.store import layout
-from actstore.store.writer import partial_path, verify
+from actstore.store.configuration import partial_path
+from actstore.verification import verify
 from tests.actstore.test_resume import contents
 from tests.helpers import QUIET
 

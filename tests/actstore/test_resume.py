@@ -25,8 +25,11 @@ from actstore.extraction.block import BlockRunner
 from actstore.extraction.run import ExtractConfig, Outcome, RunOptions, extract
 from actstore.files import claim
 from actstore.store import layout
+from actstore.store.configuration import partial_path
 from actstore.store.ledger import Ledger, Seal, checksum
-from actstore.store.writer import StoreWriter, open_store, partial_path, verify
+from actstore.store.opening import open_store
+from actstore.store.writer import StoreWriter
+from actstore.verification import verify
 from tests.helpers import QUIET
 
 CONFIG = ExtractConfig("pico-neox", "16,64,4000", tokens=1000)

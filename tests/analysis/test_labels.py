@@ -6,7 +6,7 @@ import xarray as xr
 
 import analysis
 from actstore.errors import UnknownNameError
-from actstore.store.writer import open_store
+from actstore.store.opening import open_store
 from analysis import labels
 from analysis.labels import at_checkpoint, each_layer, text_tokens
 from tests.analysis.pairs.test_differentiation import made, selection

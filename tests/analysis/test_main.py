@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from actstore.extraction.run import ExtractConfig, extract
-from actstore.store.schema import Selection
+from actstore.selection.selection import Selection
 from analysis.__main__ import main
 from analysis.results import DIFFERENTIATION, ENTANGLEMENT, PAIRS, load_dataset, load_table, save_dataset
 from tests.conftest import CHECKPOINTS

@@ -169,8 +169,8 @@ class _Readers:
         self._sound = {name: read() for name, read in self._ways().items()}
 
     def _ways(self) -> dict[str, Callable[[], object]]:
-        from actstore.store.schema import Selection
-        from actstore.store.writer import open_store
+        from actstore.selection.selection import Selection
+        from actstore.store.opening import open_store
         from analysis.results import load_dataset, load_table
 
         if self._path.suffix == ".zarr":
@@ -206,7 +206,7 @@ class _Readers:
 
 
 def _is_noticed(path: Path) -> bool:
-    from actstore.store.writer import verify
+    from actstore.verification import verify
 
     with suppress(ActstoreError):
         return bool(verify(path))

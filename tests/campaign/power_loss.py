@@ -19,7 +19,7 @@ import numpy as np
 
 from actstore.errors import ActstoreError
 from actstore.store.ledger import Ledger
-from actstore.store.writer import open_store
+from actstore.store.opening import open_store
 from analysis.results import load_dataset, load_table
 from tests.campaign import flips
 from tests.campaign.children import fork_steps, main_of, start, step_of, value_of

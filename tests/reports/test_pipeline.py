@@ -13,8 +13,8 @@ from actstore.builtin import MODELS_FOLDER
 from actstore.cli.main import main as actstore_main
 from actstore.errors import ActstoreError, StoreError
 from actstore.files import alone
-from actstore.store.schema import Selection
-from actstore.store.writer import open_store
+from actstore.selection.selection import Selection
+from actstore.store.opening import open_store
 from reports import pipeline
 from reports.pipeline import Step, keys_of, run, steps_of
 from reports.study import AblationStudy, Study, load_study

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from actstore.errors import ActstoreError
-from actstore.store.schema import Selection
+from actstore.selection.selection import Selection
 from reports.__main__ import main
 from reports.pipeline import steps_of
 from reports.study import load_study

@@ -20,8 +20,10 @@ from actstore.extraction.run import Outcome
 from actstore.model import scoring, sources
 from actstore.model.interventions import intervention
 from actstore.selection.choosing import select
-from actstore.store.schema import Selection
-from actstore.store.writer import open_store, partial_path, verify
+from actstore.selection.selection import Selection
+from actstore.store.configuration import partial_path
+from actstore.store.opening import open_store
+from actstore.verification import verify
 from analysis.results import load_dataset, save_dataset
 from tests.actstore.test_resume import contents
 

@@ -12,8 +12,8 @@ from actstore.extraction import block
 from actstore.extraction.run import ExtractConfig, Outcome, choose_layers, extract
 from actstore.model import sources
 from actstore.store import layout
+from actstore.store.opening import open_store
 from actstore.store.schema import TOKEN_COORDS
-from actstore.store.writer import open_store
 from tests.helpers import QUIET
 
 

@@ -18,7 +18,8 @@ from actstore.extraction.run import ExtractConfig, extract
 from actstore.model.families import adapter_for, nonlinearity
 from actstore.model.interventions import intervention
 from actstore.model.sites import Site, by_token, measure
-from actstore.store.writer import open_store, verify
+from actstore.store.opening import open_store
+from actstore.verification import verify
 from analysis.__main__ import main as analysis_main
 from analysis.results import load_table
 from tests.helpers import FAMILIES, GATED, QUIET, tiny_model

@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from actstore.errors import SelectionError, UnknownNameError
 from actstore.selection.choosing import select
-from actstore.store.schema import Selection
+from actstore.selection.selection import Selection
 
 
 def statistic(values, name="wasserstein_distance", layers=None):

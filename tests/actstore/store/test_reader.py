@@ -15,7 +15,8 @@ from zarr.codecs import ZstdCodec
 from actstore.errors import StoreError
 from actstore.extraction.run import ExtractConfig, extract
 from actstore.store import layout, reader
-from actstore.store.writer import open_store, verify
+from actstore.store.opening import open_store
+from actstore.verification import verify
 from tests.helpers import QUIET
 
 

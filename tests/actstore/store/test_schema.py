@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from actstore.errors import ActstoreError, SelectionError
-from actstore.store.schema import FIELDS, Selection
+from actstore.selection.selection import Selection
+from actstore.store.schema import FIELDS
 
 GIVEN = Selection({0: (1, 3), 1: (0,)}, "top", "wasserstein_distance", 0.5, "m", "site", "abc", 7, n_neurons_per_layer=4)
 

@@ -7,10 +7,12 @@ import pytest
 import xarray as xr
 
 from actstore.errors import StoreError
+from actstore.store.configuration import partial_path
 from actstore.store.layout import ArrayLayout
 from actstore.store.ledger import Seal
+from actstore.store.opening import open_store
 from actstore.store.shards import ShardWriter
-from actstore.store.writer import StoreWriter, is_complete, open_store, partial_path
+from actstore.store.writer import StoreWriter, is_complete
 
 CONFIG = {"model": "m", "tokens": 10}
 

@@ -9,7 +9,7 @@ import analysis
 from actstore.ablation.design import CohortSpec, Design, Readouts, Text
 from actstore.ablation.matching import allowed_difference
 from actstore.ablation.run import ablate
-from actstore.store.writer import open_store
+from actstore.store.opening import open_store
 from analysis.ablation.tables import ablation_tables
 from analysis.results import load_table, save_table
 from tests.analysis.helpers import HEAD, pair_store

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import analysis
-from actstore.store.schema import Selection
+from actstore.selection.selection import Selection
 from analysis.results import ENTANGLEMENT, load_dataset
 
 

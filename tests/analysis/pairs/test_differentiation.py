@@ -6,7 +6,7 @@ import xarray as xr
 from scipy.stats import t
 
 from actstore.errors import SelectionError
-from actstore.store.schema import Selection
+from actstore.selection.selection import Selection
 from analysis import cohort_table, find_pairs, most_differentiated, pair_differentiation, pair_labels
 from analysis.pairs.similarity import NO_PAIR
 

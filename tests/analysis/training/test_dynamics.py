@@ -8,7 +8,7 @@ from scipy.stats import t
 from xarray.core.indexing import IndexingSupport, LazilyIndexedArray, explicit_indexing_adapter
 
 from actstore.errors import SelectionError, StoreError, UnknownNameError
-from actstore.store.schema import Selection
+from actstore.selection.selection import Selection
 from analysis import cohort_overlap, cohort_trajectory, emergence, weight_dissimilarity
 from analysis.results import ENTANGLEMENT, load_dataset
 

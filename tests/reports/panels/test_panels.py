@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from actstore.ablation.design import CohortSpec, Design
-from actstore.store.schema import Selection
+from actstore.selection.selection import Selection
 from reports.basis import few_clusters
 from reports.methods import limits, methods
 from reports.panels import ablation, grammar, pairs, sections, surprisal, training
