@@ -68,6 +68,11 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def printable(text: str) -> str:
+    """A text in which what a terminal would act on, or break a line at, is written out."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
 def run_reporting(action: Callable[[], object], program: str) -> int:
     """Call `action` and return the exit code: 0, 2 on a mendable problem, 130 on Ctrl-C, 143 on SIGTERM."""
     try:
@@ -83,7 +88,7 @@ def run_reporting(action: Callable[[], object], program: str) -> int:
         print(f"{program}: this needs {error.name}, which is not installed; pip install torch transformers", file=sys.stderr)
         return 2
     except ActstoreError as error:
-        print(f"{program}: {error}", file=sys.stderr)
+        print(f"{program}: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)

@@ -134,6 +134,7 @@ def remove(folder: Path) -> None:
     for path in folder.iterdir():
         if path.name != MARKER:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    sync_path(folder)  # else power loss may keep something else and take the marker
     shutil.rmtree(folder)
 
 

@@ -21,6 +21,7 @@ from zarr.storage import LocalStore
 
 from actstore.errors import StoreError
 from actstore.files import alone, claim, disk_errors, existing, refuse_foreign, remove, sync_below, sync_path
+from actstore.selection.selection import Selection
 from actstore.store import manifest
 from actstore.store.checked import checked_store, compressors, every_chunk, seal_group
 from actstore.store.ledger import Contents, has_ledger
@@ -59,9 +60,9 @@ def save_table(table: pd.DataFrame, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         defused(table).to_csv(partial, index=False, float_format="%.10g", compression=_GZIP if path.suffix == ".gz" else None)
         sync_path(partial)
-        manifest.forget(path)
+        manifest.forget(path.parent, path.name)
         partial.replace(path)
-        manifest.record(path)
+        manifest.record(path.parent, path.name)
 
 
 def load_table(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -79,6 +80,16 @@ def load_table(path: str | os.PathLike[str]) -> pd.DataFrame:
         raise StoreError(f"cannot read {path}: {error.strerror or error}; run `python -m analysis` first") from None
     except ValueError as error:
         raise StoreError(f"{path} is not a table: {error}") from None
+
+
+def save_selection(selection: Selection, folder: Path, name: str) -> Path:
+    """Write `selections/NAME.json` into a results folder."""
+    key = f"selections/{name}.json"
+    with disk_errors(folder / key):
+        manifest.forget(folder, key)
+        path = selection.save(folder / key)
+        manifest.record(folder, key)
+    return path
 
 
 def save_dataset(data: xr.Dataset, folder: Path, name: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 import xarray as xr
 from huggingface_hub import constants
+from hypothesis import settings
 
 from actstore.ablation.design import FILE, CohortSpec, Design, Readouts, Text
 from actstore.ablation.run import ablate
@@ -22,6 +23,8 @@ from tests.helpers import QUIET
 from tests.hub_server import HubServer
 
 mpl.use("Agg")
+settings.register_profile("untimed", deadline=None)  # machines are shared
+settings.load_profile("untimed")
 
 CHECKPOINTS = "0,1,64,4000"
 

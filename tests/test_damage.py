@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actstore.errors import StoreError
+from actstore.errors import ActstoreError, StoreError
 from actstore.extraction.run import ExtractConfig, extract
+from actstore.selection.selection import Selection
 from actstore.store import layout
 from actstore.store.opening import open_store
 from actstore.verification import verify
@@ -37,9 +38,7 @@ KINDS = ("store.zarr", "ablation.zarr", "analysis")
 
 def files_of(path: Path) -> list[Path]:
     """Every file, but of the many of one array two."""
-    files = (
-        file for file in sorted(path.rglob("*")) if file.is_file() and file.parent.name != "selections" and file.name != ".lock"
-    )
+    files = (file for file in sorted(path.rglob("*")) if file.is_file() and file.name != ".lock")
     by_array: dict[object, list[Path]] = {}
     for file in files:
         name = file.relative_to(path).as_posix()
@@ -55,6 +54,8 @@ def read(path: Path, kind: str, file: Path) -> None:
         load_table(path / "neurons.csv")
     elif file.parent == path:
         load_table(file)
+    elif file.parent.name == "selections":
+        Selection.load(file)
     else:
         load_dataset(path, file.relative_to(path).parts[0].removesuffix(".zarr"))
 
@@ -78,7 +79,7 @@ def unnoticed(path: Path, kind: str, file: Path) -> list[str]:
     try:
         read(path, kind, file)
         ways.append("reading")
-    except StoreError:
+    except ActstoreError:
         pass
     return ways
 

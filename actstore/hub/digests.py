@@ -39,6 +39,8 @@ def is_sound(path: Path, digest: str = "") -> bool:
     """
     content = path.resolve()
     digest = digest or content.name
+    if not content.exists():  # a name whose content is gone
+        return False
     if not _DIGEST.fullmatch(digest):
         return True
     state = content.stat()

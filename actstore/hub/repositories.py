@@ -134,9 +134,8 @@ class HubCheckpoint:
         """The snapshot in the cache, which need not be the whole revision; its configuration and files of these names are compared."""
 
         def compared(folder: Path) -> dict[Path, str]:
-            files = [path for path in folder.iterdir() if path.exists()]
-            used = [path for path in files if path.name in _SMALL or any(pattern.fullmatch(path.name) for pattern in patterns)]
-            return dict.fromkeys(used, "")
+            files = [path for path in folder.iterdir() if path.name in _SMALL or any(p.fullmatch(path.name) for p in patterns)]
+            return dict.fromkeys(files, "")
 
         return _sound(lambda: self._snapshot(_SMALL[:1]), compared, self.label)
 
@@ -268,7 +267,7 @@ def _cached_refs(repo: str) -> dict[str, str]:
     from huggingface_hub import constants
 
     folder = Path(constants.HF_HUB_CACHE, "models--" + repo.replace("/", "--"), "refs")
-    commits = {path.name: path.read_text().strip() for path in folder.glob("*") if path.is_file()}
+    commits = {path.name: path.read_text(errors="replace").strip() for path in folder.glob("*") if path.is_file()}
     if not commits:
         raise ModelError(f"{repo} is not in the cache and HF_HUB_OFFLINE is set; unset it, or name a local folder")
     return commits

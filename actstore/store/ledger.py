@@ -19,7 +19,7 @@ import google_crc32c
 import numpy as np
 
 from actstore.errors import StoreError
-from actstore.files import make_folder, write_synced
+from actstore.files import make_folder, sync_path, write_synced
 
 LEDGER = "ledger"
 _PIECE = 2**23
@@ -88,7 +88,9 @@ class Ledger:
     def add(self, seal: Seal) -> None:
         """Record a block whose values are on disk; on return the record is, too."""
         make_folder(self.folder)
-        write_synced(self.folder / f"{seal.checkpoint}-{seal.start}.json", json.dumps(asdict(seal)))
+        fields = asdict(seal)
+        text = json.dumps({**fields, "digest": digest(json.dumps(fields).encode())})
+        write_synced(self.folder / f"{seal.checkpoint}-{seal.start}.json", text)
 
     def drop(self, seal: Seal) -> None:
         """Forget a block whose values are gone."""
@@ -115,9 +117,11 @@ class Ledger:
 
 
 def _read(path: Path) -> Seal | None:
-    """A seal, None where a power loss cut it short: its block is not sealed."""
-    with contextlib.suppress(ValueError, TypeError, FileNotFoundError):
-        return Seal(**json.loads(path.read_text()))
+    """A seal, None where it was cut short or damaged: its block is not sealed."""
+    with contextlib.suppress(ValueError, TypeError, AttributeError, KeyError, FileNotFoundError):
+        fields = json.loads(path.read_text())
+        if fields.pop("digest") == digest(json.dumps(fields).encode()):
+            return Seal(**fields)
     return None
 
 
@@ -154,9 +158,10 @@ class Contents:
         return json.dumps({"attributes": attributes, "zarr_format": 3, "node_type": "group"}, indent=1) + "\n"
 
     def keep(self, root: Path) -> None:
-        """Write it into a group."""
+        """Write it into a group, to last."""
         (root / LEDGER).mkdir(exist_ok=True)
         write_synced(root / LEDGER / "zarr.json", self._text)
+        sync_path(root)
 
     @classmethod
     def of(cls, root: Path) -> Contents | None:

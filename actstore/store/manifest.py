@@ -16,16 +16,16 @@ from actstore.store.ledger import digest, file_digest
 MANIFEST = "checksums.json"
 
 
-def record(path: Path) -> None:
-    """Take a file's checksum into its folder's list."""
-    _write(path.parent, {**_read(path.parent), path.name: file_digest(path)})
+def record(folder: Path, name: str) -> None:
+    """Take the checksum of a file in a folder, or below it, into the folder's list."""
+    _write(folder, {**_read(folder), name: file_digest(folder / name)})
 
 
-def forget(path: Path) -> None:
+def forget(folder: Path, name: str) -> None:
     """Take a file that is about to be written anew off the list."""
-    files = _read(path.parent)
-    if files.pop(path.name, None) is not None:
-        _write(path.parent, files)
+    files = _read(folder)
+    if files.pop(name, None) is not None:
+        _write(folder, files)
 
 
 def check(path: Path) -> None:

@@ -276,7 +276,6 @@ class StoreWriter:
         files = digests_below(self.workspace.data, [f"{name}/c" for name in sharded])
         sync_paths({self.workspace.data / name for name in files} | self._folders_of(files))
         Contents(seals, files).keep(self.workspace.data)
-        sync_path(self.workspace.data)
 
     def _attributes(self, name: str, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Of an array: what the schema says of it, and whose it is where it is more than a label."""

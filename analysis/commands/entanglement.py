@@ -12,7 +12,7 @@ from analysis.commands.shared import check_folder, opened, provenance, save_tabl
 from analysis.labels import at_checkpoint
 from analysis.neurons.shape import histogram, neuron_statistics, neuron_table
 from analysis.pairs.explanation import explained_by_shape, rank_correlations
-from analysis.results import ENTANGLEMENT, save_dataset
+from analysis.results import ENTANGLEMENT, save_dataset, save_selection
 from analysis.training.dynamics import cohort_trajectory
 
 
@@ -24,10 +24,10 @@ def run(options: argparse.Namespace) -> None:
     save_dataset(found, options.out, ENTANGLEMENT)
     last = at_checkpoint(found)
     chosen = select(last["wasserstein_distance"], options.fraction, provenance=provenance(found))
-    chosen.save(options.out / "selections" / "top.json")
+    save_selection(chosen, options.out, "top")
     for seed in range(options.random_seeds):
         control = select(last["wasserstein_distance"], options.fraction, "random", seed=seed, provenance=provenance(found))
-        control.save(options.out / "selections" / f"random-{seed}.json")
+        save_selection(control, options.out, f"random-{seed}")
     neurons = neuron_table(last, chosen)
     best = neurons.iloc[int(np.nanargmax(neurons["wasserstein_distance"].to_numpy()))]
     save_tables(options.out, {

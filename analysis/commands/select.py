@@ -11,6 +11,7 @@ from actstore.selection.choosing import select
 from actstore.store.schema import LAYER, NEURON
 from analysis.commands.shared import load_statistics, provenance
 from analysis.labels import at_checkpoint
+from analysis.results import save_selection
 
 _MATCH = ("std", "mean", "negative_frac")
 
@@ -31,5 +32,5 @@ def run(options: argparse.Namespace) -> None:
         match=[statistic(name) for name in options.match or (_MATCH if options.rule == "matched" else ())],
         provenance=provenance(found),
     )  # fmt: skip
-    path = chosen.save(options.out or options.results / "selections" / f"{chosen.label}.json")
+    path = chosen.save(options.out) if options.out else save_selection(chosen, options.results, chosen.label)
     print(f"{path}: {chosen.n_neurons} neurons")

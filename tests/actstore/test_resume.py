@@ -381,6 +381,19 @@ def test_a_seal_whose_file_is_gone_is_dropped(tmp_path, monkeypatch):
     assert (16, 235) not in kept
 
 
+@pytest.mark.parametrize("field", ["stop", "weights_fingerprint", "checksums", "digest"])
+def test_a_damaged_seal_costs_its_block_and_nothing_else(tmp_path, monkeypatch, field):
+    path = tmp_path / "s.zarr"
+    extract(CONFIG, tmp_path / "whole.zarr", QUIET)
+    interrupted_after(2, monkeypatch, path)
+    file = min((partial_path(path) / "ledger").glob("*.json"))
+    text = file.read_text()
+    place = text.index(f'"{field}": ') + len(field) + 6
+    file.write_text(text[:place] + chr(ord(text[place]) ^ 1) + text[place + 1 :])
+    assert extract(CONFIG, path, QUIET) is Outcome.WRITTEN
+    assert contents(path) == contents(tmp_path / "whole.zarr")
+
+
 def test_checksum_is_of_values_in_order():
     values = np.arange(12, dtype=np.float16).reshape(3, 4)
     assert checksum(values) == checksum(values.copy(order="F"))

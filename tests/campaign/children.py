@@ -36,16 +36,17 @@ _OWN = ("actstore", "analysis: ", "reports: ", "python -m ")
 """Beginnings of the programs' own lines."""
 _PROGRESS = re.compile(r"\d+%\|")
 SHARD_TOKENS = 64
+USUAL_SHARD_TOKENS = 8192
 TIMEOUT = 120.0
 _TOLD = {signal.SIGINT, signal.SIGTERM}
 
 
-def small_shards() -> None:
+def small_shards(n_tokens: int = SHARD_TOKENS) -> None:
     """Several blocks in a small store."""
     from actstore.extraction import block
     from actstore.store import layout
 
-    layout._SHARD_TOKENS, block._MAX_PIECE_TOKENS = SHARD_TOKENS, SHARD_TOKENS
+    layout._SHARD_TOKENS, block._MAX_PIECE_TOKENS = n_tokens, n_tokens
 
 
 _ENVIRONMENT = {
@@ -189,11 +190,12 @@ def main_of(program: str) -> Callable[[Sequence[str]], int]:
     return entry
 
 
-def command(program: str, arguments: Sequence[str], folder: Path, **bounds: Any) -> Child:
+def command(program: str, arguments: Sequence[str], folder: Path, shard: int = SHARD_TOKENS, **bounds: Any) -> Child:
     """One of the programs in a child."""
 
     def action() -> int:
         fork_steps()
+        small_shards(shard)
         return main_of(program)(list(arguments))
 
     return start(action, folder, **bounds)

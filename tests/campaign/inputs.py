@@ -16,12 +16,12 @@ from hypothesis import seed as seeded
 
 from actstore.builtin import MODELS_FOLDER
 from tests.campaign import grammars
-from tests.campaign.children import command, main_of, start
+from tests.campaign.children import USUAL_SHARD_TOKENS, command, main_of, start
 from tests.campaign.runs import must
 from tests.campaign.trials import Count, Part, contents
 
 _BATCH = 20
-_SECONDS = 60.0
+_SECONDS = 240.0
 _MEMORY = 3 * 2**30
 
 
@@ -91,7 +91,7 @@ def _harmed(example: grammars.Example, room: Path, prepared: Path) -> list[str]:
         else:
             path.write_bytes(content)
     before = contents(outside)
-    ended = command(example.program, example.arguments, work, memory=_MEMORY).wait(_SECONDS)
+    ended = command(example.program, example.arguments, work, USUAL_SHARD_TOKENS, memory=_MEMORY).wait(_SECONDS)
     problems = [] if ended.is_clean and not ended.timed_out else [ended.story]
     if contents(outside) != before or sorted(path.name for path in room.iterdir()) != ["outside", "work"]:
         problems.append("it wrote outside its folder, or ran code")

@@ -298,7 +298,7 @@ def test_selections_that_do_not_fit(tmp_path, change, said):
         ({"cohorts": (CohortSpec(interventions=("negativ-zero",)),)}, "did you mean 'negative-zero'"),
         ({"readouts": Readouts(pairs=("nowhere",))}, "unknown minimal pairs"),
         ({"text": Text(window=999)}, "exceeds the context"),
-        ({"device": "tpu9"}, "cannot be used"),
+        ({"device": "cuda:999"}, "cannot be used"),
     ],
 )
 def test_designs_are_checked_before_anything_runs(design, tmp_path, monkeypatch, change, said):

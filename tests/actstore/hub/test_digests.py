@@ -93,3 +93,9 @@ def test_dropping_removes_content_and_name(cached, tmp_path):
     path = cached(DIGESTS[0])
     drop(path)
     assert not [file for file in tmp_path.rglob("*") if file.is_file() or file.is_symlink()]
+
+
+def test_a_name_whose_content_is_gone_is_damaged(cached):
+    path = cached("e69de29bb2d1d6434b8b29ae775ad8c2e48c5391", b"")
+    path.resolve().unlink()
+    assert not is_sound(path)

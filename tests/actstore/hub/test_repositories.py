@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import huggingface_hub
 import numpy as np
@@ -326,6 +327,25 @@ def test_offline_uses_the_cache_alone(server, monkeypatch):
     assert len(server.requests) == n_requests
     with pytest.raises(ModelError, match="not in the cache"):
         sources.resolve("tiny/other")
+
+
+def test_offline_what_is_damaged_in_the_cache_is_one_line(server, monkeypatch, tmp_path, capsys):
+    """A name whose content is gone, and a list of revisions that is no text."""
+    arguments = ["extract", "--quiet", "--model", REPO, "--layers", "0", "--tokens", "120", "--store", str(tmp_path / "s.zarr")]
+    assert main(arguments) == 0
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    (generation,) = Path(constants.HF_HUB_CACHE).glob("models--tiny--suite/snapshots/*/generation_config.json")
+    kept = generation.resolve().read_bytes()
+    generation.resolve().unlink()
+    capsys.readouterr()
+    assert main([*arguments[:-1], str(tmp_path / "t.zarr")]) == 2
+    assert "generation_config.json of tiny/suite at main is damaged in the cache" in capsys.readouterr().err
+    generation.resolve().write_bytes(kept)
+    (Path(constants.HF_HUB_CACHE) / "models--tiny--suite" / "refs" / "main").write_bytes(b"\xff\xfe")
+    assert main([*arguments[:-1], str(tmp_path / "t.zarr")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "tiny/suite" in error
 
 
 def test_an_unreachable_hub_is_one_line(server, monkeypatch, tmp_path, capsys):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from actstore.errors import ModelError
+from actstore.errors import ModelError, SettingError
 from actstore.model.families import ADAPTERS, adapter_for, nonlinearity
 from actstore.model.scoring import hidden_states, pad
 from actstore.model.sites import incoming_weights
@@ -46,7 +46,7 @@ def test_unknown_family_lists_the_known_and_the_way_out():
     with pytest.raises(ModelError, match=r"gpt_neox.*--site"):
         adapter_for(model)
     assert adapter_for(model, "transformer.h.{layer}.mlp.c_fc").modules(model)
-    with pytest.raises(ModelError, match=r"\{layer\}"):
+    with pytest.raises(SettingError, match=r"\{layer\}"):
         adapter_for(model, "transformer.h.0.mlp.c_fc")
     with pytest.raises(ModelError, match="no module matches"):
         adapter_for(model, "nowhere.{layer}").modules(model)
