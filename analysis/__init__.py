@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from analysis.neurons.profiles import neuron_histograms as neuron_histograms
     from analysis.neurons.profiles import neuron_story as neuron_story
     from analysis.neurons.profiles import pairs_in_context as pairs_in_context
-    from analysis.neurons.shape import histogram as histogram
-    from analysis.neurons.shape import neuron_statistics as neuron_statistics
-    from analysis.neurons.shape import neuron_table as neuron_table
+    from analysis.neurons.statistics import histogram as histogram
+    from analysis.neurons.statistics import neuron_statistics as neuron_statistics
+    from analysis.neurons.statistics import neuron_table as neuron_table
     from analysis.pairs.differentiation import cohort_table as cohort_table
     from analysis.pairs.differentiation import most_differentiated as most_differentiated
     from analysis.pairs.differentiation import pair_differentiation as pair_differentiation
@@ -66,7 +66,7 @@ _PUBLIC = {
     "analysis.ablation.minimal_pairs": "pair_accuracy pair_clusters pair_margins paired_tests",
     "analysis.neurons.mapping_difficulty": "mapping_difficulty",
     "analysis.surprisal.mixed_model": "MixedModel",
-    "analysis.neurons.shape": "histogram neuron_statistics neuron_table",
+    "analysis.neurons.statistics": "histogram neuron_statistics neuron_table",
     "analysis.ablation.overlap": "text_overlap",
     "analysis.neurons.profiles": "neuron_histograms neuron_story pairs_in_context",
     "analysis.pairs.similarity": "find_pairs",

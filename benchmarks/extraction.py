@@ -21,7 +21,8 @@ import torch
 from numcodecs import Blosc, Zstd
 
 from actstore.extraction.block import BlockRunner, piece_tokens, pieces
-from actstore.extraction.run import ExtractConfig, Job, prepare, write_axes, write_checkpoint_axis
+from actstore.extraction.job import ExtractConfig, Job, prepare
+from actstore.extraction.run import write_axes, write_checkpoint_axis
 from actstore.model import scoring
 from actstore.store.layout import Layout
 from actstore.store.ledger import Seal

@@ -18,7 +18,7 @@ import torch
 
 from actstore.ablation.readouts import PairReadout
 from actstore.ablation.run import applied
-from actstore.extraction.run import COMPUTE_DTYPES
+from actstore.extraction.job import COMPUTE_DTYPES
 from actstore.model import prefixes, scoring, sources
 from actstore.model.interventions import intervention
 from actstore.text.minimal_pairs import read_pairs

@@ -14,7 +14,8 @@ from hypothesis import settings
 
 from actstore.ablation.design import FILE, CohortSpec, Design, Readouts, Text
 from actstore.ablation.run import ablate
-from actstore.extraction.run import ExtractConfig, extract
+from actstore.extraction.job import ExtractConfig
+from actstore.extraction.run import extract
 from actstore.hub import repositories
 from actstore.model import sources
 from actstore.store.opening import open_store

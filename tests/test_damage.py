@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from actstore.errors import ActstoreError, StoreError
-from actstore.extraction.run import ExtractConfig, extract
+from actstore.extraction.job import ExtractConfig
+from actstore.extraction.run import extract
 from actstore.selection.selection import Selection
 from actstore.store import layout
 from actstore.store.opening import open_store

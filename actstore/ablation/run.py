@@ -26,7 +26,8 @@ from actstore.ablation.matching import Match, match_perplexity
 from actstore.ablation.readouts import ChoiceReadout, PairReadout, Readout, TextReadout
 from actstore.builtin.probes import PROBES
 from actstore.errors import ActstoreError, ModelError, SelectionError, StoreError, StoreExistsError
-from actstore.extraction.run import ExtractConfig, Job, Outcome, prepare, write_checkpoint_axis
+from actstore.extraction.job import ExtractConfig, Job, prepare
+from actstore.extraction.run import Outcome, write_checkpoint_axis
 from actstore.model import scoring, sources
 from actstore.model.families import adapter_for
 from actstore.model.hooks import edit

@@ -23,7 +23,7 @@ from actstore.errors import ActstoreError, StoreError, UnknownNameError, run_rep
 
 if TYPE_CHECKING:
     from actstore.ablation.design import Design
-    from actstore.extraction.run import ExtractConfig
+    from actstore.extraction.job import ExtractConfig
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 _EPILOG = """examples:
@@ -217,7 +217,7 @@ def _add_alone(parser: argparse.ArgumentParser) -> None:
 
 
 def _extract_config(options: argparse.Namespace) -> ExtractConfig:
-    from actstore.extraction.run import ExtractConfig
+    from actstore.extraction.job import ExtractConfig
 
     return ExtractConfig(**{field.name: getattr(options, field.name) for field in fields(ExtractConfig)})
 

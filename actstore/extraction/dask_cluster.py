@@ -12,15 +12,13 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actstore.errors import ActstoreError, ModelError, first_line
 from actstore.extraction.block import Block, BlockRunner
+from actstore.extraction.job import Job
 from actstore.files import disk_errors
 from actstore.store.writer import Workspace
-
-if TYPE_CHECKING:
-    from actstore.extraction.run import Job
 
 _WAIT_SECONDS = 60
 _loaded: dict[tuple[Path, int], Any] = {}

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from actstore.errors import ActstoreError, CorpusError
 from actstore.extraction.block import piece_tokens
-from actstore.extraction.run import COMPUTE_DTYPES, ExtractConfig, check_device, check_window, layout_of, read_tokens
+from actstore.extraction.job import COMPUTE_DTYPES, ExtractConfig, check_device, check_window, layout_of, read_tokens
 from actstore.files import disk_errors
 from actstore.model import sources
 from actstore.model.families import adapter_for

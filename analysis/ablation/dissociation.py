@@ -14,8 +14,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from actstore.store.schema import CHECKPOINT, CONDITION, ITEM, OPTION, SAMPLE
-from analysis.ablation.conditions import Cell, comparison, contrasts
 from analysis.ablation.minimal_pairs import MARGIN, pair_clusters, pair_margins
+from analysis.conditions import Cell, comparison, contrasts
 from analysis.kernels.clusters import Clusters, Estimate, rare_changes
 from analysis.kernels.multiplicity import adjusted
 

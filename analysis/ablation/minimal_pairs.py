@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 
 from actstore.errors import UnknownNameError
 from actstore.store.schema import CHECKPOINT, CONDITION, PAIR
-from analysis.ablation.conditions import Cell, bounds, cells, comparison, contrasts, counted
+from analysis.conditions import Cell, bounds, cells, comparison, contrasts, counted
 from analysis.kernels.clusters import Clusters
 from analysis.kernels.multiplicity import adjusted
 from analysis.kernels.paired import least_p_value, sign_flip_test

@@ -13,9 +13,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from actstore.store.schema import CHECKPOINT, CONDITION, LAYER, NEURON, OPTION
-from analysis.ablation.conditions import bounds, cells, counted
 from analysis.ablation.dissociation import dissociation
 from analysis.ablation.minimal_pairs import MARGIN, pair_accuracy, paired_tests
+from analysis.conditions import bounds, cells, counted
 from analysis.kernels.clusters import Clusters
 from analysis.surprisal.words import word_table
 

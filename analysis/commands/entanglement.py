@@ -10,7 +10,7 @@ from actstore.selection.choosing import select
 from actstore.store.schema import CHECKPOINT, LAYER
 from analysis.commands.shared import check_folder, opened, provenance, save_tables
 from analysis.labels import at_checkpoint
-from analysis.neurons.shape import histogram, neuron_statistics, neuron_table
+from analysis.neurons.statistics import histogram, neuron_statistics, neuron_table
 from analysis.pairs.explanation import explained_by_shape, rank_correlations
 from analysis.results import ENTANGLEMENT, save_dataset, save_selection
 from analysis.training.dynamics import cohort_trajectory

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from actstore.errors import StoreError
 from actstore.store.schema import CHECKPOINT, NO_WORD, NOT_A_DUPLICATE
-from analysis.ablation.conditions import cells
+from analysis.conditions import cells
 
 SCAFFOLDING = ("DET", "ADP", "AUX", "PART", "PRON", "CCONJ", "SCONJ", "PUNCT")
 CONTENT = ("NOUN", "PROPN", "VERB", "ADJ", "ADV", "NUM")

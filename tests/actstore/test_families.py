@@ -9,7 +9,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from actstore.extraction.run import ExtractConfig, extract
+from actstore.extraction.job import ExtractConfig
+from actstore.extraction.run import extract
 from actstore.model import sources
 from actstore.model.families import ADAPTERS
 from actstore.store.opening import open_store

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from actstore.errors import ModelError
-from actstore.extraction.run import ExtractConfig, Outcome, extract
+from actstore.extraction.job import ExtractConfig
+from actstore.extraction.run import Outcome, extract
 from actstore.model import sources
 from actstore.store.opening import open_store
 from tests.helpers import GATED, QUIET, tiny_model

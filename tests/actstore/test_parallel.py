@@ -17,7 +17,8 @@ from actstore.errors import ActstoreError
 from actstore.extraction import dask_cluster as cluster_module
 from actstore.extraction import run as extract_module
 from actstore.extraction.block import BlockRunner
-from actstore.extraction.run import ExtractConfig, Outcome, RunOptions, _share, extract
+from actstore.extraction.job import ExtractConfig
+from actstore.extraction.run import Outcome, RunOptions, _share, extract
 from actstore.store import layout
 from actstore.store.configuration import partial_path
 from actstore.verification import verify

@@ -22,7 +22,8 @@ from actstore.cli.main import main
 from actstore.errors import StoreError
 from actstore.extraction import block
 from actstore.extraction.block import BlockRunner
-from actstore.extraction.run import ExtractConfig, Outcome, RunOptions, extract
+from actstore.extraction.job import ExtractConfig
+from actstore.extraction.run import Outcome, RunOptions, extract
 from actstore.files import claim
 from actstore.store import layout
 from actstore.store.configuration import partial_path

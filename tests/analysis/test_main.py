@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from actstore.extraction.run import ExtractConfig, extract
+from actstore.extraction.job import ExtractConfig
+from actstore.extraction.run import extract
 from actstore.selection.selection import Selection
 from analysis.__main__ import main
 from analysis.results import DIFFERENTIATION, ENTANGLEMENT, PAIRS, load_dataset, load_table, save_dataset

@@ -7,7 +7,7 @@ import xarray as xr
 from actstore.errors import StoreError
 from analysis import wasserstein_distance
 from analysis.__main__ import main
-from analysis.neurons.shape import histogram, neuron_statistics
+from analysis.neurons.statistics import histogram, neuron_statistics
 from analysis.results import ENTANGLEMENT, PAIRS, load_dataset, load_table, save_dataset, writing
 
 

@@ -6,8 +6,9 @@ import pytest
 
 from actstore.cli.main import main
 from actstore.errors import ActstoreError, CorpusError
+from actstore.extraction.job import ExtractConfig
 from actstore.extraction.plan import plan
-from actstore.extraction.run import ExtractConfig, extract
+from actstore.extraction.run import extract
 from actstore.model import sources
 from actstore.store import layout
 from tests.helpers import QUIET

@@ -9,7 +9,8 @@ import xarray as xr
 
 from actstore.errors import ActstoreError, CorpusError, ModelError
 from actstore.extraction import block
-from actstore.extraction.run import ExtractConfig, Outcome, choose_layers, extract
+from actstore.extraction.job import ExtractConfig, choose_layers
+from actstore.extraction.run import Outcome, extract
 from actstore.model import sources
 from actstore.store import layout
 from actstore.store.opening import open_store

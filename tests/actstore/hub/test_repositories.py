@@ -16,7 +16,8 @@ from huggingface_hub import constants
 
 from actstore.cli.main import main
 from actstore.errors import ModelError, UnknownNameError
-from actstore.extraction.run import ExtractConfig, Outcome, RunOptions, extract
+from actstore.extraction.job import ExtractConfig
+from actstore.extraction.run import Outcome, RunOptions, extract
 from actstore.hub import repositories as hub_module
 from actstore.hub import watch
 from actstore.model import sources

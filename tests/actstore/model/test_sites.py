@@ -13,8 +13,9 @@ from actstore.ablation.design import Design, Readouts, Text
 from actstore.ablation.run import ablate, applied
 from actstore.cli.main import main
 from actstore.errors import ActstoreError, ModelError
+from actstore.extraction.job import ExtractConfig
 from actstore.extraction.plan import plan
-from actstore.extraction.run import ExtractConfig, extract
+from actstore.extraction.run import extract
 from actstore.model.families import adapter_for, nonlinearity
 from actstore.model.interventions import intervention
 from actstore.model.sites import Site, by_token, measure

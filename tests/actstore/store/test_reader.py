@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from zarr.codecs import ZstdCodec
 
 from actstore.errors import StoreError
-from actstore.extraction.run import ExtractConfig, extract
+from actstore.extraction.job import ExtractConfig
+from actstore.extraction.run import extract
 from actstore.store import layout, reader
 from actstore.store.opening import open_store
 from actstore.verification import verify

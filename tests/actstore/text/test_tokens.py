@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from actstore.ablation.design import Text
 from actstore.errors import CorpusError, SettingError
-from actstore.extraction.run import ExtractConfig
+from actstore.extraction.job import ExtractConfig
 from actstore.model import sources
 from actstore.store.schema import NO_WORD
 from actstore.text.corpus import read_corpus

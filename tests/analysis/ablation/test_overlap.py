@@ -7,7 +7,8 @@ import pytest
 from actstore.ablation.design import Design, Readouts, Text
 from actstore.ablation.run import ablate
 from actstore.errors import StoreError
-from actstore.extraction.run import ExtractConfig, extract
+from actstore.extraction.job import ExtractConfig
+from actstore.extraction.run import extract
 from actstore.store.opening import open_store
 from analysis.ablation.overlap import text_overlap
 from tests.helpers import QUIET
