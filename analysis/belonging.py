@@ -80,7 +80,7 @@ def origin_of_results(folder: Path, name: str) -> Origin | None:
     except StoreError:
         raise
     except Exception as error:  # a decoder fails in its own way
-        raise StoreError(f"cannot read {path} ({error}); compute it again with `python -m analysis`") from None
+        raise StoreError(f"cannot read {path} ({error}); compute it again") from None
 
 
 def origin_of_selection(selection: Selection, path: Path) -> Origin:

@@ -113,7 +113,7 @@ def _check_origins(folder: Path, models: dict[str, Run], ablations: dict[str, Ru
 
 def _run(place: Path, model: str) -> Run:
     if not (place / "analysis").is_dir():
-        raise StoreError(f"no results in {place / 'analysis'}; run the study first (`python -m reports STUDY`)")
+        raise StoreError(f"no results in {place / 'analysis'}; run the study first (`actstore report STUDY`)")
     if wrong := manifest.damaged(place / "analysis"):
         raise StoreError(f"{place / 'analysis'} is damaged: {'; '.join(wrong[:3])}. Remove the folder and run the study again")
     files = sorted((place / "analysis").glob("*.csv"))

@@ -49,7 +49,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, extract_config: Extract
     )  # fmt: skip
     ablate(design, folder / "ablation.zarr", progress=False)
     ablation = str(folder / "ablation.zarr")
-    assert analysis_main(["ablation", "--store", ablation, "--extraction", store, "--out", results]) == 0
+    assert analysis_main(["tables", "--store", ablation, "--extraction", store, "--out", results]) == 0
     return folder
 
 

@@ -76,7 +76,7 @@ assert analysis.__main__.main(["entanglement", "--store", {str(run_folder / "sto
 for command in ("pairs", "atlas", "dynamics"):
     options = ["--pair-tokens", "600"] if command == "pairs" else []
     assert analysis.__main__.main([command, "--store", {str(run_folder / "store.zarr")!r}, "--results", str(results), *options]) == 0
-assert analysis.__main__.main(["ablation", "--store", {str(run_folder / "ablation.zarr")!r}, "--out", str(results)]) == 0
+assert analysis.__main__.main(["tables", "--store", {str(run_folder / "ablation.zarr")!r}, "--out", str(results)]) == 0
 assert analysis.__main__.main(["surprisal", "--store", {str(run_folder / "ablation.zarr")!r}, "--out", str(results), "--replicates", "50"]) == 0
 assert "torch" not in sys.modules and "transformers" not in sys.modules
 """

@@ -168,7 +168,7 @@ class Design:
     model, checkpoints : str
         As in `actstore extract`.
     statistics : str
-        `entanglement.zarr` of `python -m analysis entanglement`: what cohorts are chosen by.
+        `entanglement.zarr` of `actstore entanglement`: what cohorts are chosen by.
     interventions : tuple of str
     device, compute_dtype : str
     site : str, optional

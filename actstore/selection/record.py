@@ -22,7 +22,7 @@ from actstore.errors import SelectionError, SettingError, UnknownNameError
 from actstore.files import disk_errors, make_folder, write_synced
 
 SCOPES = ("layer", "all")
-_MAKER = "`python -m analysis select`"
+_MAKER = "`actstore select`"
 FORMAT = "actstore-selection-2"
 _WITHOUT_SITE = "actstore-selection-1"
 _LAYER = re.compile(r"0|-?[1-9][0-9]*")
@@ -144,10 +144,10 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     if stated == _WITHOUT_SITE:
         raise SelectionError(
             f"{path} is of an older form ({_WITHOUT_SITE}) that does not say at which site the neurons are; "
-            "choose them again with `python -m analysis select`"
+            "choose them again with `actstore select`"
         )
     if stated != FORMAT:
-        raise SelectionError(f"{path} is not a selection file (format {FORMAT}); make one with `python -m analysis select`")
+        raise SelectionError(f"{path} is not a selection file (format {FORMAT}); make one with `actstore select`")
     kept = record.pop("checksum", None)
     if kept is not None and kept != _checksum(record):
         raise SelectionError(
@@ -160,7 +160,7 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise UnknownNameError("key of a selection", unknown, [*_FIELDS, "checksum"], str(path))
     missing = [name for name in _REQUIRED if name not in fields]
     if missing:
-        raise SelectionError(f"{path} lacks {', '.join(missing)}; choose again with `python -m analysis select`")
+        raise SelectionError(f"{path} lacks {', '.join(missing)}; choose again with `actstore select`")
     if isinstance(fields["neurons"], dict):
         fields["neurons"] = {_layer(key, path): chosen for key, chosen in fields["neurons"].items()}
     return fields

@@ -104,4 +104,4 @@ class Selection:
         try:
             return cls(**fields)
         except ActstoreError as error:
-            raise SelectionError(f"{path}: {error}; mend the file, or choose again with `python -m analysis select`") from None
+            raise SelectionError(f"{path}: {error}; mend the file, or choose again with `actstore select`") from None

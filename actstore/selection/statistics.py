@@ -23,7 +23,7 @@ SAME, LAST = "same", "last"
 """The checkpoint that is ablated, and the last one of the statistics."""
 _DIMS = (CHECKPOINT, LAYER, NEURON)
 _NAME = "entanglement.zarr"
-_MAKER = "`python -m analysis entanglement`"
+_MAKER = "`actstore entanglement`"
 _MEND = f"make them again by {_MAKER}"
 
 
@@ -83,7 +83,7 @@ def statistics_in(data: xr.Dataset) -> dict[str, xr.DataArray]:
 
 
 class Statistics:
-    """What neurons are chosen by: a file of `python -m analysis entanglement`, or none.
+    """What neurons are chosen by: a file of `actstore entanglement`, or none.
 
     Parameters
     ----------
@@ -112,9 +112,7 @@ class Statistics:
         except (StoreError, SelectionError):
             raise
         except Exception as error:  # a decoder fails in its own way
-            raise SelectionError(
-                f"cannot read the statistics {path} ({error}); make them by `python -m analysis entanglement`"
-            ) from None
+            raise SelectionError(f"cannot read the statistics {path} ({error}); make them by `actstore entanglement`") from None
         check_statistics(data, path)
         self.data = data
 
@@ -126,9 +124,7 @@ class Statistics:
     def at(self, name: str, cohort_step: str, step: int) -> xr.DataArray:
         """One statistic (layer, neuron) of the checkpoint that a cohort is chosen at."""
         if self.data is None:
-            raise SelectionError(
-                f"choosing neurons by {name} needs statistics; name those of `python -m analysis entanglement`"
-            )
+            raise SelectionError(f"choosing neurons by {name} needs statistics; name those of `actstore entanglement`")
         ranked = statistics_in(self.data)
         if name not in ranked:
             raise UnknownNameError(f"statistic in {self._path}", name, ranked)

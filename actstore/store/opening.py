@@ -62,7 +62,7 @@ def _no_store(path: Path) -> str:
     if existing(str(path / "zarr.json")):
         return f"{path} is no store of actstore, or its metadata (zarr.json) are damaged; make it again by its own command"
     if existing(str(path / "entanglement.zarr")):
-        return f"{path} is a results folder of `python -m analysis`, not a store; name one of `actstore extract` or `actstore ablate`"
+        return f"{path} is a results folder, not a store; name one of `actstore extract` or `actstore ablate`"
     return f"no store at {path}; make one with `actstore extract` or `actstore ablate`"
 
 
@@ -73,8 +73,8 @@ def kind_of(dataset: xr.Dataset) -> str:
     if "preactivation" in dataset.variables:
         return "a store of `actstore extract`"
     if "wasserstein_distance" in dataset.variables:
-        return "statistics of `python -m analysis entanglement`"
-    return "results of `python -m analysis`" if "schema_version" not in dataset.attrs else "an incomplete store"
+        return "statistics of `actstore entanglement`"
+    return "results of the analysis" if "schema_version" not in dataset.attrs else "an incomplete store"
 
 
 def _check_version(path: Path, attrs: Mapping[str, Any]) -> None:

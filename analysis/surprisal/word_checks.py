@@ -39,7 +39,7 @@ def check_words(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """
 
     def refuse(reason: str) -> StoreError:
-        return StoreError(f"{path} is no table of words: {reason}; write it again by `python -m analysis surprisal --store`")
+        return StoreError(f"{path} is no table of words: {reason}; write it again by `actstore surprisal --store`")
 
     missing = [name for name in (*_TEXTS, *_OPTIONAL_TEXTS, *_LEAST, *_NUMBERS) if name not in table]
     if missing:

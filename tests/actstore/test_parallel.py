@@ -27,7 +27,7 @@ from tests.helpers import QUIET
 
 CONFIG = ExtractConfig("pico-neox", "16,64,4000", tokens=1000)
 COMMAND = [
-    sys.executable, "-m", "actstore.cli.main", "extract", "--quiet", "--model", "pico-neox", "--checkpoints", "16,64,4000",
+    sys.executable, "-m", "actstore", "extract", "--quiet", "--model", "pico-neox", "--checkpoints", "16,64,4000",
     "--tokens", "9000", "--store",
 ]  # fmt: skip
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}

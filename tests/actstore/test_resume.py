@@ -188,7 +188,7 @@ def test_a_killed_process_loses_nothing_sealed(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "actstore.cli.main",
+        "actstore",
         "extract",
         "--quiet",
         "--model",
@@ -218,7 +218,7 @@ def test_a_killed_process_loses_nothing_sealed(tmp_path):
 def test_ctrl_c_ends_with_130_and_one_line(tmp_path):
     path = tmp_path / "s.zarr"
     process = subprocess.Popen(
-        [sys.executable, "-m", "actstore.cli.main", "extract", "--quiet", "--model", "pico-neox", "--checkpoints", "all", "--store", str(path)],
+        [sys.executable, "-m", "actstore", "extract", "--quiet", "--model", "pico-neox", "--checkpoints", "all", "--store", str(path)],
         stderr=subprocess.PIPE, text=True,
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it, and so would this
     )  # fmt: skip
@@ -239,7 +239,7 @@ def test_the_same_command_succeeds_once_there_is_space(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "actstore.cli.main",
+        "actstore",
         "extract",
         "--quiet",
         "--model",

@@ -12,7 +12,7 @@ import pytest
 
 COMMANDS = {
     "actstore": [
-        "actstore.cli.main",
+        "actstore",
         "extract",
         "--model",
         "pico-neox",

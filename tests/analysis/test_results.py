@@ -66,9 +66,9 @@ def test_a_folder_of_the_user_s_is_not_replaced(tmp_path):
 
 
 def test_missing_files_say_what_to_run(tmp_path):
-    with pytest.raises(StoreError, match="python -m analysis entanglement"):
+    with pytest.raises(StoreError, match="actstore entanglement"):
         load_dataset(tmp_path, ENTANGLEMENT)
-    with pytest.raises(StoreError, match="python -m analysis pairs"):
+    with pytest.raises(StoreError, match="actstore pairs"):
         load_dataset(tmp_path, PAIRS)
     with pytest.raises(StoreError, match=r"t\.csv"):
         load_table(tmp_path / "t.csv")

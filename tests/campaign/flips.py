@@ -35,7 +35,7 @@ def prepare(prepared: Path) -> None:
     shutil.copytree(prepared / "base", prepared / "sound", symlinks=True)
 
     def tables() -> int:
-        return main_of("analysis")(["ablation", "--store", "in/ablation.zarr", "--out", "results"])
+        return main_of("analysis")(["tables", "--store", "in/ablation.zarr", "--out", "results"])
 
     must(start(tables, prepared / "sound"))
     (prepared / "hub").mkdir()

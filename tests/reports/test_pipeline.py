@@ -247,7 +247,7 @@ def test_two_models_of_one_base_name_share_nothing(tmp_path):
     assert statistics in [str(path.resolve()) for step in steps if step.name == entanglement for path in step.outputs]
     stores = []
     for step in [step for step in steps if step.name.startswith("extract")]:
-        assert actstore_main([*step.command[step.command.index("actstore.cli.main") + 1 :], "--quiet"]) == 0
+        assert actstore_main([*step.command[step.command.index("actstore") + 1 :], "--quiet"]) == 0
         stores.append(open_store(step.outputs[0]))
     assert [store.attrs["family"] for store in stores] == ["gpt_neox", "llama"]
 

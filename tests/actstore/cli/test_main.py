@@ -120,7 +120,7 @@ def test_help_shows_examples(capsys):
 
 
 def test_a_reader_that_stops_early_is_no_error():
-    command = f"{sys.executable} -m actstore.cli.main models | head -n 1"
+    command = f"{sys.executable} -m actstore models | head -n 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.stdout.startswith("name")
     assert done.stderr == ""
