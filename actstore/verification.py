@@ -25,6 +25,10 @@ def verify(path: PathLike) -> list[str]:
 
     Every byte of every file is read, and files that do not belong in a store are named.
 
+    Parameters
+    ----------
+    path : path
+
     Returns
     -------
     list of str

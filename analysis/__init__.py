@@ -5,8 +5,9 @@
 ['MixedModel', 'class_separation', 'cohort_overlap']
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from actstore.lazy import homes, loader
 
 if TYPE_CHECKING:
     from actstore.selection.choosing import select as select
@@ -74,17 +75,9 @@ _PUBLIC = {
     "analysis.transport.classes": "class_separation distribution_distance sliced_distance",
     "analysis.surprisal.words": "surprisal_table word_table",
 }
-_HOMES = {name: module for module, names in _PUBLIC.items() for name in names.split()}
+_HOMES = homes(_PUBLIC)
 __all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    """A public name, its module loaded when it is first asked for."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'analysis' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = loader(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

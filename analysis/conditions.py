@@ -14,8 +14,8 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from actstore.ablation.matching import allowed_difference
 from actstore.errors import StoreError
+from actstore.selection.matching import allowed_difference
 from actstore.store.schema import BASELINE, CHECKPOINT, LAYER, NEURON
 from analysis.kernels.clusters import Clusters, Estimate
 

@@ -13,10 +13,8 @@ import numpy as np
 import torch
 
 import analysis
-from actstore.ablation.run import applied
+from actstore import Intervention, applied, intervention, open_store
 from actstore.model import scoring, sources
-from actstore.model.interventions import Intervention, intervention
-from actstore.store.opening import open_store
 from reports.style import COLORS, CYCLE, printable, styled
 
 # Made as under "By hand" in the README: actstore ablate designs/dissociation.toml --store runs/dissociation.zarr

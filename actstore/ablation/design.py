@@ -253,6 +253,11 @@ class Condition:
 def load_design(path: str | os.PathLike[str]) -> Design:
     """Read a design; paths in it are relative to its folder.
 
+    Parameters
+    ----------
+    path : path
+        A TOML file with the keys of `Design`.
+
     Raises
     ------
     ActstoreError

@@ -22,7 +22,6 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from actstore.ablation.design import Cohort, Condition, Design, conditions
-from actstore.ablation.matching import Match, match_perplexity
 from actstore.ablation.readouts import ChoiceReadout, PairReadout, Readout, TextReadout
 from actstore.builtin.probes import PROBES
 from actstore.errors import ActstoreError, ModelError, SelectionError, StoreError, StoreExistsError
@@ -34,6 +33,7 @@ from actstore.model.hooks import edit
 from actstore.model.interventions import Intervention, intervention
 from actstore.model.sites import refuse_idle
 from actstore.selection.choosing import select
+from actstore.selection.matching import Match, match_perplexity
 from actstore.selection.selection import Selection
 from actstore.selection.statistics import SAME, Statistics
 from actstore.store.ledger import Seal

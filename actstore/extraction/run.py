@@ -69,6 +69,13 @@ def extract(config: ExtractConfig, store: Path, options: RunOptions | None = Non
     An interrupted run continues with its first unsealed block; the result is the same store, bit
     for bit, whoever computed it. As one of several workers it is whole when the last of them ends.
 
+    Parameters
+    ----------
+    config : ExtractConfig
+    store : Path
+        Where the store is to be.
+    options : RunOptions, optional
+
     Raises
     ------
     ActstoreError

@@ -96,7 +96,12 @@ INTERVENTIONS: dict[str, Intervention] = {
 
 
 def intervention(name: str) -> Intervention:
-    """The intervention of that name; `scale:0.5` halves.
+    """The intervention of that name.
+
+    Parameters
+    ----------
+    name : str
+        Such as `negative-zero`, or `scale:0.5`, which halves.
 
     Raises
     ------

@@ -27,6 +27,16 @@ def open_store(path: PathLike) -> xr.Dataset:
 
     A store without a ledger, such as one that xarray wrote again, is read by Zarr alone.
 
+    Parameters
+    ----------
+    path : path
+        A finished store of `actstore extract` or `actstore ablate`.
+
+    Returns
+    -------
+    Dataset
+        With the dims, dtypes and units that `actstore.store.schema` names.
+
     Raises
     ------
     StoreError

@@ -7,8 +7,8 @@ import pytest
 
 import analysis
 from actstore.ablation.design import CohortSpec, Design, Readouts, Text
-from actstore.ablation.matching import allowed_difference
 from actstore.ablation.run import ablate
+from actstore.selection.matching import allowed_difference
 from actstore.store.opening import open_store
 from analysis.ablation.tables import ablation_tables
 from analysis.results import load_table, save_table

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actstore.ablation.matching import allowed_difference, match_perplexity
 from actstore.errors import ActstoreError
+from actstore.selection.matching import allowed_difference, match_perplexity
 
 
 @given(st.integers(1, 3000), st.floats(0.001, 0.5), st.integers(1, 3000))
