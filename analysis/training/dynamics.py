@@ -131,7 +131,7 @@ def emergence(
     Examples
     --------
     >>> import numpy as np, xarray as xr
-    >>> from actstore.store.schema import Selection
+    >>> from actstore import Selection
     >>> cohort = Selection({0: (0, 1)}, "top", "wasserstein_distance", 0.5, "m", "site", "", 7, 4)
     >>> statistic = xr.DataArray(
     ...     np.repeat([0.0, 0.1, 0.8, 1.0], 4).reshape(4, 1, 4),
@@ -257,7 +257,7 @@ def weight_dissimilarity(neuron_weight: xr.DataArray, selection: Selection, *, r
     Examples
     --------
     >>> import xarray as xr
-    >>> from actstore.store.schema import Selection
+    >>> from actstore import Selection
     >>> cohort = Selection({0: (0,)}, "top", "wasserstein_distance", 0.5, "m", "site", "", 8, 2)
     >>> weight = xr.DataArray(
     ...     [[[[1.0, 1.0], [0.0, 1.0]]], [[[0.0, 2.0], [1.0, 2.0]]]],

@@ -8,6 +8,7 @@ import pytest
 
 from actstore.errors import StoreError
 from actstore.selection.selection import Selection
+from analysis.results import save_selection
 from reports.results import Results, Run, load_results
 from reports.study import Study, load_study
 
@@ -30,10 +31,10 @@ def test_what_steps_of_other_models_left_is_refused(study_file, study_folder, tm
     top = analysis["pico-neox"] / "selections" / "top.json"
     load_results(study, tmp_path / "runs")
     kept = Selection.load(top)
-    shutil.copy(analysis["pico-opt"] / "selections" / "top.json", top)
+    save_selection(Selection.load(analysis["pico-opt"] / "selections" / "top.json"), analysis["pico-neox"], "top")
     with pytest.raises(StoreError, match=r"top\.json is of the model pico-opt, .* of pico-neox"):
         load_results(study, tmp_path / "runs")
-    kept.save(top)
+    save_selection(kept, analysis["pico-neox"], "top")
     relu = tmp_path / "runs" / "ablations" / "relu" / "store.zarr"
     shutil.rmtree(relu)
     shutil.copytree(tmp_path / "runs" / "ablations" / "all-in-one" / "store.zarr", relu)

@@ -14,7 +14,7 @@ from analysis.surprisal.mixed_model import FitWarning
 from analysis.surprisal.models import fit_surprisal_model
 from tests.reference.designs import DESIGNS, digest
 
-REFERENCE = json.loads((Path(__file__).parent.parent / "reference" / "lme4.json").read_text())
+REFERENCE = json.loads((Path(__file__).parent.parent.parent / "reference" / "lme4.json").read_text())
 
 
 def fitted(name: str):
