@@ -25,7 +25,7 @@ from actstore.store.configuration import partial_path
 from actstore.store.opening import open_store
 from actstore.verification import verify
 from analysis.results import load_dataset, save_dataset
-from tests.actstore.test_resume import contents
+from tests.actstore.extraction.test_resume import contents
 
 EVERY = {layer: tuple(range(512)) for layer in range(4)}
 SHORT = Text(corpus="builtin", tokens=300)

@@ -22,7 +22,7 @@ from actstore.extraction.run import Outcome, RunOptions, _share, extract
 from actstore.store import layout
 from actstore.store.configuration import partial_path
 from actstore.verification import verify
-from tests.actstore.test_resume import contents
+from tests.actstore.extraction.test_resume import contents
 from tests.helpers import QUIET
 
 CONFIG = ExtractConfig("pico-neox", "16,64,4000", tokens=1000)
