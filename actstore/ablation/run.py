@@ -24,9 +24,9 @@ from transformers import PreTrainedModel
 from actstore.ablation.design import Cohort, Condition, Design, conditions
 from actstore.ablation.readouts import ChoiceReadout, PairReadout, Readout, TextReadout
 from actstore.builtin.probes import PROBES
-from actstore.errors import ActstoreError, ModelError, SelectionError, StoreError, StoreExistsError
+from actstore.errors import ActstoreError, ModelError, SelectionError
 from actstore.extraction.job import ExtractConfig, Job, prepare
-from actstore.extraction.run import Outcome, write_checkpoint_axis
+from actstore.extraction.run import write_checkpoint_axis
 from actstore.model import scoring, sources
 from actstore.model.families import adapter_for
 from actstore.model.hooks import edit
@@ -37,8 +37,9 @@ from actstore.selection.matching import Match, match_perplexity
 from actstore.selection.selection import Selection
 from actstore.selection.statistics import SAME, Statistics
 from actstore.store.ledger import Seal
+from actstore.store.resumable import Outcome, Resumable, share
 from actstore.store.schema import BASELINE, CONDITION, LAYER, NEURON
-from actstore.store.writer import StoreWriter, is_complete
+from actstore.store.writer import StoreWriter
 from actstore.text.minimal_pairs import read_pairs
 
 Neurons = Mapping[int, Sequence[int]]
@@ -96,12 +97,17 @@ def applied(
 
 @dataclass(frozen=True)
 class Cell:
-    """A condition at a checkpoint, with their places on the store's dims."""
+    """A condition at a checkpoint, with their places on the store's dims: `index` is the checkpoint's."""
 
-    checkpoint: int
+    index: int
     condition: int
     step: int
     state: Condition
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Of its seal."""
+        return self.step, self.condition
 
 
 @dataclass(frozen=True)
@@ -169,22 +175,14 @@ def ablate(design: Design, store: Path, *, worker: tuple[int, int] | None = None
         If a name, selection or text does not fit the model, or the store cannot be written.
     """
     run = concrete(design)
-    if is_complete(store, run.configuration):
-        return Outcome.ALREADY_COMPLETE
-    try:
-        writer = StoreWriter(
-            store, run.configuration, run.attrs, lambda made: _write_axes(made, run), shared=worker is not None
-        )
-    except StoreExistsError:  # another worker was the last, just now
-        if is_complete(store, run.configuration):
-            return Outcome.ALREADY_COMPLETE
-        raise
-    with writer:
-        _compute(run, writer, worker, progress)
-        whole = writer.finish(lambda: not missing_cells(run, writer), lambda: write_checkpoint_axis(writer, run.job))
-        if not whole and worker is None:
-            raise StoreError(f"files of {writer.partial} were lost while it was written; run the same command again")
-    return Outcome.WRITTEN if whole else Outcome.SHARE_DONE
+    steps = Resumable(
+        run.configuration,
+        run.attrs,
+        run.cells,
+        lambda writer: _write_axes(writer, run),
+        lambda writer: write_checkpoint_axis(writer, run.job),
+    )
+    return steps.run(store, lambda writer: _compute(run, steps, writer, worker, progress), is_shared=worker is not None)
 
 
 def concrete(design: Design) -> Run:
@@ -348,39 +346,22 @@ def _write_axes(writer: StoreWriter, run: Run) -> None:
             writer.allot(name, (*head, *shape))
 
 
-def _compute(run: Run, writer: StoreWriter, worker: tuple[int, int] | None, progress: bool) -> None:
+def _compute(run: Run, steps: Resumable[Cell], writer: StoreWriter, worker: tuple[int, int] | None, progress: bool) -> None:
     """Every cell of this process's share that is not sealed yet."""
-    number, of = worker or (1, 1)
-    share = run.cells[(number - 1) * len(run.cells) // of : number * len(run.cells) // of]
-    missing = set(missing_cells(run, writer))
-    to_do = [cell for cell in share if (cell.step, cell.condition) in missing]
-    with tqdm(total=len(share), initial=len(share) - len(to_do), unit="cell", desc=run.job.source.name,
-              disable=not progress) as bar:  # fmt: skip
-        for step, cells in itertools.groupby(to_do, key=lambda cell: cell.step):
+    cells = share(steps.tasks, worker)
+    missing = steps.missing(writer, cells)
+    n_done = len(cells) - len(missing)
+    with tqdm(total=len(cells), initial=n_done, unit="cell", desc=run.job.source.name, disable=not progress) as bar:
+        for step, of_step in itertools.groupby(missing, key=lambda cell: cell.step):
             model, _, fingerprint = run.job.load(step)
             writer.ledger.refuse_other_weights(step, fingerprint)
             state = _State(run, model, step, fingerprint)
-            for cell in cells:
+            for cell in of_step:
                 bar.set_postfix(checkpoint=step, condition=cell.state.label)
-                place = (cell.checkpoint, cell.condition)
-                files = writer.fill(place, state.read(cell.state))
+                files = writer.fill((cell.index, cell.condition), state.read(cell.state))
                 writer.ledger.add(Seal(step, cell.condition, cell.condition + 1, fingerprint, files))
                 bar.update()
             del model, state  # before the next one is loaded
-
-
-def missing_cells(run: Run, writer: StoreWriter) -> list[tuple[int, int]]:
-    """(training step, condition) of the cells still to be computed; the seal of one whose files are gone or damaged is dropped."""
-    seals = writer.ledger.seals()
-    missing = []
-    for cell in run.cells:
-        seal = seals.get((cell.step, cell.condition))
-        if seal is not None and writer.holds(seal, {}):
-            continue
-        if seal is not None:
-            writer.ledger.drop(seal)
-        missing.append((cell.step, cell.condition))
-    return missing
 
 
 class _State:

@@ -52,6 +52,11 @@ class Block:
     start: int
     stop: int
 
+    @property
+    def key(self) -> tuple[int, int]:
+        """Of its seal."""
+        return self.step, self.start
+
 
 def piece_tokens(layout: Layout, window: int, device: str) -> int:
     """Tokens that pass through the model between two writes: at least one window."""

@@ -7,24 +7,20 @@ pure function of the job; `block.py` computes it.
 from __future__ import annotations
 
 import itertools
-import logging
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from actstore.errors import ActstoreError, StoreError, StoreExistsError
+from actstore.errors import ActstoreError
 from actstore.extraction.block import Block, BlockRunner
 from actstore.extraction.job import ExtractConfig, Job, prepare
+from actstore.store.resumable import Outcome, Resumable, share
 from actstore.store.schema import CHECKPOINT, LAYER, NEURON, NOT_A_DUPLICATE, TOKEN_COORDS
-from actstore.store.writer import StoreWriter, Workspace, is_complete
-
-_log = logging.getLogger("actstore")
+from actstore.store.writer import StoreWriter, Workspace
 
 
 @dataclass(frozen=True)
@@ -55,14 +51,6 @@ class RunOptions:
     allow_v0: bool = False
 
 
-class Outcome(Enum):
-    """How an extraction ended."""
-
-    WRITTEN = "written"
-    ALREADY_COMPLETE = "already complete, nothing to do"
-    SHARE_DONE = "this worker's share is done; the last worker to end completes the store"
-
-
 def extract(config: ExtractConfig, store: Path, options: RunOptions | None = None) -> Outcome:
     """Write the store of a configuration.
 
@@ -86,37 +74,20 @@ def extract(config: ExtractConfig, store: Path, options: RunOptions | None = Non
     if options.discard_downloads and options.scheduler:
         raise ActstoreError("--discard-downloads does not go with --scheduler, whose workers share a cache; use --worker i/n")
     job = prepare(config, strict=options.strict, allow_v0=options.allow_v0)
-    if is_complete(store, job.configuration):
-        return Outcome.ALREADY_COMPLETE
-    try:
-        writer = StoreWriter(
-            store, job.configuration, job.attrs, lambda writer: write_axes(writer, job), shared=options.worker is not None
-        )
-    except StoreExistsError:  # another worker was the last, just now
-        if is_complete(store, job.configuration):
-            return Outcome.ALREADY_COMPLETE
-        raise
-    with writer:
-        _compute(job, writer, options)
-        whole = writer.finish(lambda: not missing_blocks(job, writer, job.blocks), lambda: write_checkpoint_axis(writer, job))
-        if not whole and options.worker is None:
-            raise StoreError(f"files of {writer.partial} were lost while it was written; run the same command again")
-    return Outcome.WRITTEN if whole else Outcome.SHARE_DONE
+    run = resumable(job)
+    return run.run(store, lambda writer: _compute(job, run, writer, options), is_shared=options.worker is not None)
 
 
-def missing_blocks(job: Job, writer: StoreWriter, blocks: Sequence[Block], *, every_byte: bool = False) -> list[Block]:
-    """Which blocks are still to be computed; the seal of one whose files are gone, or damaged, is dropped."""
-    seals = writer.ledger.seals()
-    missing = []
-    for block in blocks:
-        seal = seals.get((block.step, block.start))
-        arrays = job.layout.stored_with(block.shard)
-        if seal is not None and writer.holds(seal, arrays, block.index, every_byte=every_byte):
-            continue
-        if seal is not None:  # a power loss may keep the seal and lose a file
-            writer.ledger.drop(seal)
-        missing.append(block)
-    return missing
+def resumable(job: Job) -> Resumable[Block]:
+    """The run of a job."""
+    return Resumable(
+        job.configuration,
+        job.attrs,
+        job.blocks,
+        lambda writer: write_axes(writer, job),
+        lambda writer: write_checkpoint_axis(writer, job),
+        lambda block: job.layout.stored_with(block.shard),
+    )
 
 
 def write_axes(writer: StoreWriter, job: Job) -> None:
@@ -146,28 +117,25 @@ def write_checkpoint_axis(writer: StoreWriter, job: Job) -> None:
     )
 
 
-def _compute(job: Job, writer: StoreWriter, options: RunOptions) -> None:
+def _compute(job: Job, run: Resumable[Block], writer: StoreWriter, options: RunOptions) -> None:
     """Every block of this process's share that is not sealed yet."""
-    share = _share(job, options.worker, whole_checkpoints=options.discard_downloads)
-    to_do = missing_blocks(job, writer, share, every_byte=True)  # what an earlier run left may have been damaged since
-    total = sum(block.stop - block.start for block in share)
-    left = sum(block.stop - block.start for block in to_do)
-    with tqdm(total=total, initial=total - left, unit="token", unit_scale=True, desc=job.source.name,
-              disable=not options.progress) as bar:  # fmt: skip
+    blocks = share(run.tasks, options.worker, len(job.layout.bounds) if options.discard_downloads else 1)
+    missing = run.missing(writer, blocks, every_byte=True)  # what an earlier run left may have been damaged since
+    n_tokens, n_missing = (sum(block.stop - block.start for block in some) for some in (blocks, missing))
+    with tqdm(
+        total=n_tokens,
+        initial=n_tokens - n_missing,
+        unit="token",
+        unit_scale=True,
+        desc=job.source.name,
+        disable=not options.progress,
+    ) as bar:
         if options.scheduler:
             from actstore.extraction.dask_cluster import run_blocks
 
-            run_blocks(job, to_do, writer.workspace, options.scheduler, bar.update)
+            run_blocks(job, missing, writer.workspace, options.scheduler, bar.update)
         else:
-            _run_blocks(job, to_do, writer.workspace, options.discard_downloads, bar)
-
-
-def _share(job: Job, worker: tuple[int, int] | None, *, whole_checkpoints: bool) -> list[Block]:
-    """Neighbouring blocks, so that a worker loads few checkpoints, or none that another one loads."""
-    number, of = worker or (1, 1)
-    unit = len(job.layout.bounds) if whole_checkpoints else 1
-    n_units = len(job.blocks) // unit
-    return job.blocks[(number - 1) * n_units // of * unit : number * n_units // of * unit]
+            _run_blocks(job, missing, writer.workspace, options.discard_downloads, bar)
 
 
 def _run_blocks(job: Job, blocks: list[Block], workspace: Workspace, discard: bool, bar: Any) -> None:

@@ -16,13 +16,13 @@ from actstore.ablation.design import FILE, CohortSpec, Design, Readouts, Text
 from actstore.ablation.run import ablate, applied
 from actstore.cli.main import main
 from actstore.errors import ActstoreError, SelectionError, StoreError, UnknownNameError
-from actstore.extraction.run import Outcome
 from actstore.model import scoring, sources
 from actstore.model.interventions import intervention
 from actstore.selection.choosing import select
 from actstore.selection.selection import Selection
 from actstore.store.configuration import partial_path
 from actstore.store.opening import open_store
+from actstore.store.resumable import Outcome
 from actstore.verification import verify
 from analysis.results import load_dataset, save_dataset
 from tests.actstore.extraction.test_resume import contents

@@ -7,20 +7,18 @@ import signal
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from actstore.cli.main import main
 from actstore.errors import ActstoreError
 from actstore.extraction import dask_cluster as cluster_module
-from actstore.extraction import run as extract_module
 from actstore.extraction.block import BlockRunner
 from actstore.extraction.job import ExtractConfig
-from actstore.extraction.run import Outcome, RunOptions, _share, extract
-from actstore.store import layout
+from actstore.extraction.run import RunOptions, extract
+from actstore.store import layout, resumable
 from actstore.store.configuration import partial_path
+from actstore.store.resumable import Outcome
 from actstore.verification import verify
 from tests.actstore.extraction.test_resume import contents
 from tests.helpers import QUIET
@@ -39,25 +37,6 @@ def whole(tmp_path, monkeypatch):
     monkeypatch.setattr(layout, "_SHARD_TOKENS", 260)
     extract(CONFIG, tmp_path / "whole.zarr", QUIET)
     return contents(tmp_path / "whole.zarr")
-
-
-@pytest.mark.parametrize("n_blocks", [1, 7, 12])
-@pytest.mark.parametrize("n_workers", [1, 3, 8, 20])
-def test_shares_are_a_partition_in_order(n_blocks, n_workers):
-    job: Any = SimpleNamespace(blocks=list(range(n_blocks)))
-    shares = [_share(job, (i, n_workers), whole_checkpoints=False) for i in range(1, n_workers + 1)]
-    assert [block for share in shares for block in share] == job.blocks
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
-
-
-@pytest.mark.parametrize("n_workers", [1, 2, 5, 9])
-def test_shares_of_whole_checkpoints(n_workers):
-    blocks = [(step, shard) for step in range(5) for shard in range(3)]
-    job: Any = SimpleNamespace(blocks=blocks, layout=SimpleNamespace(bounds=range(3)))
-    shares = [_share(job, (i, n_workers), whole_checkpoints=True) for i in range(1, n_workers + 1)]
-    assert [block for share in shares for block in share] == blocks
-    owners = [{number for number, share in enumerate(shares) if any(b[0] == step for b in share)} for step in range(5)]
-    assert [len(of) for of in owners] == [1] * 5
 
 
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
@@ -98,7 +77,7 @@ def test_a_dask_cluster_gives_the_same_bytes(whole, tmp_path):
     from distributed import Client, LocalCluster
 
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
         Client(cluster),
     ):
         assert extract(CONFIG, path, RunOptions(scheduler=cluster.scheduler_address, progress=False)) is Outcome.WRITTEN
@@ -112,7 +91,7 @@ def test_a_killed_dask_worker_loses_nothing(tmp_path):
 
     subprocess.run([*COMMAND, str(tmp_path / "one.zarr")], check=True, capture_output=True, env=ONE_THREAD)
     path = tmp_path / "s.zarr"
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
         run = subprocess.Popen(
             [*COMMAND, str(path), "--scheduler", cluster.scheduler_address], stdout=subprocess.PIPE, text=True
         )
@@ -141,7 +120,7 @@ def test_the_loss_of_the_only_worker_is_made_up_for_by_the_next_one(tmp_path):
     from distributed import Client, LocalCluster
 
     path = tmp_path / "s.zarr"
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
         run = subprocess.Popen(
             [*COMMAND, str(path), "--scheduler", cluster.scheduler_address], stdout=subprocess.PIPE, text=True
         )
@@ -172,7 +151,7 @@ def test_a_cluster_without_workers(tmp_path, monkeypatch):
 
     monkeypatch.setattr(cluster_module, "_WAIT_SECONDS", 1)
     with (
-        LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster,
         pytest.raises(ActstoreError, match="has had no worker for 1 s; start some"),
     ):
         extract(CONFIG, tmp_path / "s.zarr", RunOptions(scheduler=cluster.scheduler_address, progress=False))
@@ -187,7 +166,7 @@ def test_a_worker_that_starts_as_another_ends(whole, tmp_path, monkeypatch):
     path = tmp_path / "s.zarr"
     extract(CONFIG, path, QUIET)
     answers = iter([False, True])
-    monkeypatch.setattr(extract_module, "is_complete", lambda *_: next(answers))
+    monkeypatch.setattr(resumable, "is_complete", lambda *_: next(answers))
     assert extract(CONFIG, path, RunOptions(worker=(1, 2), progress=False)) is Outcome.ALREADY_COMPLETE
 
 

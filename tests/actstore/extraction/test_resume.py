@@ -23,12 +23,13 @@ from actstore.errors import StoreError
 from actstore.extraction import block
 from actstore.extraction.block import BlockRunner
 from actstore.extraction.job import ExtractConfig
-from actstore.extraction.run import Outcome, RunOptions, extract
+from actstore.extraction.run import RunOptions, extract
 from actstore.files import claim
 from actstore.store import layout
 from actstore.store.configuration import partial_path
 from actstore.store.ledger import Ledger, Seal, checksum
 from actstore.store.opening import open_store
+from actstore.store.resumable import Outcome
 from actstore.store.writer import StoreWriter
 from actstore.verification import verify
 from tests.helpers import QUIET

@@ -10,10 +10,11 @@ import xarray as xr
 from actstore.errors import ActstoreError, CorpusError, ModelError
 from actstore.extraction import block
 from actstore.extraction.job import ExtractConfig, choose_layers
-from actstore.extraction.run import Outcome, extract
+from actstore.extraction.run import extract
 from actstore.model import sources
 from actstore.store import layout
 from actstore.store.opening import open_store
+from actstore.store.resumable import Outcome
 from actstore.store.schema import TOKEN_COORDS
 from tests.helpers import QUIET
 

@@ -17,10 +17,11 @@ from huggingface_hub import constants
 from actstore.cli.main import main
 from actstore.errors import ModelError, UnknownNameError
 from actstore.extraction.job import ExtractConfig
-from actstore.extraction.run import Outcome, RunOptions, extract
+from actstore.extraction.run import RunOptions, extract
 from actstore.hub import repositories as hub_module
 from actstore.hub import watch
 from actstore.model import sources
+from actstore.store.resumable import Outcome
 from tests.helpers import QUIET
 
 REPO = "tiny/suite"

@@ -8,9 +8,10 @@ import torch
 
 from actstore.errors import ModelError
 from actstore.extraction.job import ExtractConfig
-from actstore.extraction.run import Outcome, extract
+from actstore.extraction.run import extract
 from actstore.model import sources
 from actstore.store.opening import open_store
+from actstore.store.resumable import Outcome
 from tests.helpers import GATED, QUIET, tiny_model
 from tests.model_files import N_TOKENS, write_gguf
 
