@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actstore.errors import ModelError, first_line
+from actstore.signals import hidden_signal
 
 if TYPE_CHECKING:
     import torch
@@ -103,6 +104,8 @@ def quietly(what: str) -> Iterator[None]:
     except ModelError:
         raise
     except Exception as error:  # any reader of any format may fail in its own way
+        if (signal := hidden_signal(error)) is not None:
+            raise signal from None
         reason = first_line(error)
         raise ModelError(f"cannot load {what}: {reason}") from error
     finally:
