@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 .DELETE_ON_ERROR:
 
 report: $(VENV)/.installed
-	$(BIN)/python -m reports $(STUDY)
+	$(BIN)/actstore report $(STUDY)
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile

@@ -44,6 +44,14 @@ def answered(program: str) -> Iterator[None]:
                 signal.signal(number, handler)
 
 
+def hidden_signal(error: BaseException) -> BaseException | None:
+    """The signal in whose course another error came up, such as in a library's own clearing away; None if there was none."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, (KeyboardInterrupt, TerminatedError)):
+        cause = cause.__cause__ or cause.__context__
+    return cause
+
+
 def begin_work() -> None:
     """Enter the second phase: signals are exceptions from here on. Elsewhere than in a command it changes nothing."""
     if threading.current_thread() is not threading.main_thread():

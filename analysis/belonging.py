@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from actstore.checked import checked_store
 from actstore.errors import StoreError
-from actstore.ledger import Contents
-from actstore.schema import CHECKPOINT, Selection
+from actstore.selection.selection import Selection
+from actstore.store.checked import checked_store
+from actstore.store.ledger import Contents
+from actstore.store.schema import CHECKPOINT
 
 IDENTITY = ("model", "site", "corpus_fingerprint")
 """Attributes that stores have and results keep."""
@@ -79,7 +80,7 @@ def origin_of_results(folder: Path, name: str) -> Origin | None:
     except StoreError:
         raise
     except Exception as error:  # a decoder fails in its own way
-        raise StoreError(f"cannot read {path} ({error}); compute it again with `python -m analysis`") from None
+        raise StoreError(f"cannot read {path} ({error}); compute it again") from None
 
 
 def origin_of_selection(selection: Selection, path: Path) -> Origin:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from actstore.errors import UnknownNameError
-from actstore.schema import CHECKPOINT, FIELDS, LAYER, TOKEN
+from actstore.store.schema import CHECKPOINT, FIELDS, LAYER, TOKEN
 
 _BLOCK_BYTES = 2**25
 _ALIGNED = 64

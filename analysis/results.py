@@ -19,12 +19,12 @@ import xarray as xr
 from zarr.errors import ZarrUserWarning
 from zarr.storage import LocalStore
 
-from actstore import manifest
-from actstore.checked import checked_store, compressors, every_chunk, seal_group
 from actstore.errors import StoreError
 from actstore.files import alone, claim, disk_errors, existing, refuse_foreign, remove, sync_below, sync_path
-from actstore.ledger import Contents, has_ledger
-from actstore.schema import Selection
+from actstore.selection.selection import Selection
+from actstore.store import manifest
+from actstore.store.checked import checked_store, compressors, every_chunk, seal_group
+from actstore.store.ledger import Contents, has_ledger
 from analysis.csv_text import defused, restored
 
 ENTANGLEMENT, PAIRS, DIFFERENTIATION = "entanglement", "pairs", "differentiation"
@@ -77,7 +77,7 @@ def load_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     try:
         return restored(pd.read_csv(Path(path).absolute(), keep_default_na=False, na_values=[""]))
     except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror or error}; run `python -m analysis` first") from None
+        raise StoreError(f"cannot read {path}: {error.strerror or error}; run the command that writes it") from None
     except ValueError as error:
         raise StoreError(f"{path} is not a table: {error}") from None
 
@@ -128,7 +128,7 @@ def load_dataset(folder: str | os.PathLike[str], name: str) -> xr.Dataset:
     path = Path(folder) / f"{name}.zarr"
     if not path.exists():
         command = "pairs" if name in (PAIRS, DIFFERENTIATION) else "entanglement"
-        raise StoreError(f"no {path.name} in {folder}; run `python -m analysis {command}` first")
+        raise StoreError(f"no {path.name} in {folder}; run `actstore {command}` first")
     try:
         found: xr.Dataset = xr.open_zarr(checked_store(path, Contents.of(path)), chunks=None).load()
     except StoreError:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 
-from actstore.store import open_store
+from actstore.store.opening import open_store
 from analysis import find_pairs, neuron_atlas, neuron_statistics, pair_differentiation, pair_labels, select
 from analysis.kernels.mapping import mapping_difficulty
 from analysis.kernels.parallel import n_processors

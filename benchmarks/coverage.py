@@ -20,9 +20,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import analysis
-from actstore.schema import Selection
+from actstore.selection.selection import Selection
 from analysis.kernels.ranks import explained, spearman
-from analysis.mixed_model import FitWarning
+from analysis.surprisal.mixed_model import FitWarning
 from benchmarks.planted import ACCURACY, CHANGE, item_store, layer_store, text_store, word_table
 from benchmarks.sizes import parsed
 

@@ -20,14 +20,16 @@ import numpy as np
 import torch
 from numcodecs import Blosc, Zstd
 
-from actstore import scoring
-from actstore.block import BlockRunner, piece_tokens, pieces
-from actstore.extract import ExtractConfig, Job, prepare, write_axes, write_checkpoint_axis
-from actstore.layout import Layout
-from actstore.ledger import Seal
-from actstore.schema import CHECKPOINT
-from actstore.shards import ShardWriter
-from actstore.store import StoreWriter, open_store
+from actstore.extraction.block import BlockRunner, piece_tokens, pieces
+from actstore.extraction.job import ExtractConfig, Job, prepare
+from actstore.extraction.run import write_axes, write_checkpoint_axis
+from actstore.model import scoring
+from actstore.store.layout import Layout
+from actstore.store.ledger import Seal
+from actstore.store.opening import open_store
+from actstore.store.schema import CHECKPOINT
+from actstore.store.shards import ShardWriter
+from actstore.store.writer import StoreWriter
 from benchmarks.memory import peak, reset_peak
 from benchmarks.sizes import parsed
 

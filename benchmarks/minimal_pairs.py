@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from actstore import models, prefixes, scoring
-from actstore.ablate import applied
-from actstore.extract import COMPUTE_DTYPES
-from actstore.interventions import intervention
-from actstore.pairs import read_pairs
-from actstore.readouts import PairReadout
+from actstore.ablation.readouts import PairReadout
+from actstore.ablation.run import applied
+from actstore.extraction.job import COMPUTE_DTYPES
+from actstore.model import prefixes, scoring, sources
+from actstore.model.interventions import intervention
+from actstore.text.minimal_pairs import read_pairs
 from benchmarks.memory import peak, reset_peak
 from benchmarks.sizes import parsed
 
@@ -38,10 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=3)
     options = parsed(parser, arguments, per_paradigm=1, rounds=1)
-    source = models.resolve(options.model)
-    step = models.choose_checkpoints(source, "main")[0]
-    model = models.load(source, step, COMPUTE_DTYPES[options.compute_dtype], options.device)
-    tokenizer = models.load_tokenizer(source)
+    source = sources.resolve(options.model)
+    step = sources.choose_checkpoints(source, "main")[0]
+    model = sources.load(source, step, COMPUTE_DTYPES[options.compute_dtype], options.device)
+    tokenizer = sources.load_tokenizer(source)
     pairs = read_pairs(options.pairs, options.per_paradigm)
     sentences = [text for pair in pairs for text in (pair.sentence_good, pair.sentence_bad)]
     sequences = scoring.encode(tokenizer, sentences, scoring.context_length(model))
@@ -110,7 +110,7 @@ def plain(model: Any, sequences: list[np.ndarray], size: int) -> np.ndarray:
 
 def time_switching(model: Any) -> None:
     """Taking one intervention off every layer and putting another on."""
-    from actstore.adapters import adapter_for
+    from actstore.model.families import adapter_for
 
     sites = adapter_for(model).modules(model)
     n_neurons = int(sites[0].get_parameter("weight").numel()) // int(model.config.hidden_size)

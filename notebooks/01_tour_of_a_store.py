@@ -11,7 +11,7 @@ import os
 import matplotlib.pyplot as plt
 
 import analysis
-from actstore.store import open_store
+from actstore import open_store
 from reports.style import COLORS, printable, styled
 
 # Made by: actstore extract --model pico-neox --checkpoints all --tokens 8192 --store runs/store.zarr

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import norm
 
 import analysis
-from actstore.store import open_store
+from actstore import open_store
 from reports.style import COLORS, printable, styled
 
 # Made by: actstore extract --model pico-neox --checkpoints all --tokens 8192 --store runs/store.zarr

@@ -12,7 +12,7 @@ import os
 import matplotlib.pyplot as plt
 
 import analysis
-from actstore.store import open_store
+from actstore import open_store
 from reports.figures.curves import by_layer, training_axis
 from reports.style import layer_color, styled
 

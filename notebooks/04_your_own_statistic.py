@@ -13,7 +13,7 @@ import xarray as xr
 from scipy.stats import rankdata
 
 import analysis
-from actstore.store import open_store
+from actstore import open_store
 from reports.style import layer_color, styled
 
 # Made by: actstore extract --model pico-neox --checkpoints all --tokens 8192 --store runs/store.zarr

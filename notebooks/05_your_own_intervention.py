@@ -13,10 +13,8 @@ import numpy as np
 import torch
 
 import analysis
-from actstore import models, scoring
-from actstore.ablate import applied
-from actstore.interventions import Intervention, intervention
-from actstore.store import open_store
+from actstore import Intervention, applied, intervention, open_store
+from actstore.model import scoring, sources
 from reports.style import COLORS, CYCLE, printable, styled
 
 # Made as under "By hand" in the README: actstore ablate designs/dissociation.toml --store runs/dissociation.zarr
@@ -33,8 +31,8 @@ neurons = {int(layer): np.flatnonzero(edited.sel(layer=layer)).tolist() for laye
 
 # %%
 floor = Intervention("floor", lambda preactivation: preactivation.clamp(min=-0.75))
-source = models.resolve(ablation.attrs["model"])
-model, tokenizer = models.load(source, int(ablation.checkpoint[-1]), torch.float32), models.load_tokenizer(source)
+source = sources.resolve(ablation.attrs["model"])
+model, tokenizer = sources.load(source, int(ablation.checkpoint[-1]), torch.float32), sources.load_tokenizer(source)
 inside = ablation.isel(token=(ablation.sentence >= 0).values)
 sentences = inside.token_text.to_series().groupby(inside.sentence.values).agg("".join)
 texts = [text.strip() for text in sentences.iloc[:30] if 30 < len(text) < 60][:3]  # of the evaluation text

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from actstore.schema import BASELINE
+from actstore.store.schema import BASELINE
 from reports.results import Run
 from reports.sentences import interval
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from actstore.design import PERPLEXITY_MATCHED, CohortSpec
+from actstore.ablation.design import PERPLEXITY_MATCHED, CohortSpec
 from reports.basis import few_clusters
 from reports.claims import text_limits, text_of
 from reports.pipeline import recorded_keys

@@ -92,12 +92,12 @@ def _model_steps(study: Study, model: str, name: str, folder: Path) -> Iterator[
     yield Step(
         f"extract {name}",
         (
-            *_PYTHON, "actstore.cli", "extract", "--model", model, "--checkpoints", checkpoints, "--corpus", study.corpus,
+            *_PYTHON, "actstore", "extract", "--model", model, "--checkpoints", checkpoints, "--corpus", study.corpus,
             "--documents", study.documents, *optional, "--tokens", str(study.tokens) if study.tokens else "all", "--window",
             str(study.window), "--seed", str(study.seed), "--device", study.device, "--compute-dtype", study.compute_dtype,
             "--store", str(store),
         ),
-        ("actstore.extract",),
+        ("actstore.extraction.run",),
         (store,),
         data=(model, study.corpus),
         work=f"{study.tokens or 'all'} tokens × checkpoints {checkpoints}",
@@ -151,8 +151,8 @@ def _ablation_steps(ablation: AblationStudy, model: str, folder: Path) -> Iterat
     folders = filter(None, [design.readouts.task_folder])
     yield Step(
         f"ablate {ablation.name}",
-        (*_PYTHON, "actstore.cli", "ablate", str(place / "design.toml"), "--store", str(store)),
-        ("actstore.ablate",),
+        (*_PYTHON, "actstore", "ablate", str(place / "design.toml"), "--store", str(store)),
+        ("actstore.ablation.run",),
         (store,),
         (f"entanglement {model}",),
         (design.model, design.text.corpus, *design.readouts.pairs, *selections, *folders),
@@ -163,8 +163,8 @@ def _ablation_steps(ablation: AblationStudy, model: str, folder: Path) -> Iterat
     options = ("--store", str(store), "--out", str(results))
     yield Step(
         f"tables of {ablation.name}",
-        (*_PYTHON, "analysis", "ablation", *options, "--extraction", str(model_folder(folder, model) / "store.zarr")),
-        ("analysis.commands.ablation",),
+        (*_PYTHON, "analysis", "tables", *options, "--extraction", str(model_folder(folder, model) / "store.zarr")),
+        ("analysis.commands.tables",),
         _csv(results, ("perplexity", "edited_by_layer", "text_overlap")),
         (f"ablate {ablation.name}",),
     )

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from actstore import manifest
 from actstore.errors import StoreError
-from actstore.schema import BASELINE, Selection
-from actstore.store import open_store
+from actstore.selection.selection import Selection
+from actstore.store import manifest
+from actstore.store.opening import open_store
+from actstore.store.schema import BASELINE
 from analysis.belonging import Origin, check_belonging, origin_of, origin_of_results, origin_of_selection
 from analysis.results import ENTANGLEMENT, load_table
 from reports.names import model_names
@@ -112,7 +113,7 @@ def _check_origins(folder: Path, models: dict[str, Run], ablations: dict[str, Ru
 
 def _run(place: Path, model: str) -> Run:
     if not (place / "analysis").is_dir():
-        raise StoreError(f"no results in {place / 'analysis'}; run the study first (`python -m reports STUDY`)")
+        raise StoreError(f"no results in {place / 'analysis'}; run the study first (`actstore report STUDY`)")
     if wrong := manifest.damaged(place / "analysis"):
         raise StoreError(f"{place / 'analysis'} is damaged: {'; '.join(wrong[:3])}. Remove the folder and run the study again")
     files = sorted((place / "analysis").glob("*.csv"))

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from actstore import bounds
-from actstore.design import CohortSpec, Design, Readouts, Text, conditions
+from actstore.ablation.design import CohortSpec, Design, Readouts, Text, conditions
+from actstore.ablation.preflight import check_checkpoints, check_corpus, check_design, check_model, check_tagger
 from actstore.errors import ActstoreError
 from actstore.files import checked_name
-from actstore.preflight import check_checkpoints, check_corpus, check_design, check_model, check_tagger
 from actstore.settings import build, located, read_toml, tables
 from reports.names import model_names
 

@@ -12,11 +12,13 @@ import xarray as xr
 from huggingface_hub import constants
 from hypothesis import settings
 
-from actstore import hub, models
-from actstore.ablate import ablate
-from actstore.design import FILE, CohortSpec, Design, Readouts, Text
-from actstore.extract import ExtractConfig, extract
-from actstore.store import open_store
+from actstore.ablation.design import FILE, CohortSpec, Design, Readouts, Text
+from actstore.ablation.run import ablate
+from actstore.extraction.job import ExtractConfig
+from actstore.extraction.run import extract
+from actstore.hub import repositories
+from actstore.model import sources
+from actstore.store.opening import open_store
 from analysis.__main__ import main as analysis_main
 from tests.helpers import QUIET
 from tests.hub_server import HubServer
@@ -47,7 +49,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, extract_config: Extract
     )  # fmt: skip
     ablate(design, folder / "ablation.zarr", progress=False)
     ablation = str(folder / "ablation.zarr")
-    assert analysis_main(["ablation", "--store", ablation, "--extraction", store, "--out", results]) == 0
+    assert analysis_main(["tables", "--store", ablation, "--extraction", store, "--out", results]) == 0
     return folder
 
 
@@ -62,19 +64,19 @@ def ablation(run_folder: Path) -> xr.Dataset:
 
 
 @pytest.fixture(scope="session")
-def neox_source() -> models.ModelSource:
-    return models.resolve("pico-neox")
+def neox_source() -> sources.ModelSource:
+    return sources.resolve("pico-neox")
 
 
 @pytest.fixture(scope="session")
 def neox_tokenizer(neox_source):
-    return models.load_tokenizer(neox_source)
+    return sources.load_tokenizer(neox_source)
 
 
 @pytest.fixture(scope="session")
 def neox(neox_source):
     """The last checkpoint; tests must leave it as it is."""
-    return models.load(neox_source, 4000, torch.float32)
+    return sources.load(neox_source, 4000, torch.float32)
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ def hub_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubS
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", running.url + "/{repo_id}/resolve/{revision}/{filename}")
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 2**16)
-        monkeypatch.setattr(hub, "_FIRST_WAIT", 0.01)
-        hub._tree.cache_clear()
+        monkeypatch.setattr(repositories, "_FIRST_WAIT", 0.01)
+        repositories._tree.cache_clear()
         yield running
-    hub._tree.cache_clear()
+    repositories._tree.cache_clear()

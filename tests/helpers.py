@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from actstore.extract import RunOptions
-from actstore.hooks import observe
+from actstore.extraction.run import RunOptions
+from actstore.model.hooks import observe
 
 QUIET = RunOptions(progress=False)
 

@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actstore import layout
 from actstore.errors import ActstoreError, StoreError
-from actstore.extract import ExtractConfig, extract
-from actstore.schema import Selection
-from actstore.store import open_store, verify
+from actstore.extraction.job import ExtractConfig
+from actstore.extraction.run import extract
+from actstore.selection.selection import Selection
+from actstore.store import layout
+from actstore.store.opening import open_store
+from actstore.verification import verify
 from analysis.results import load_dataset, load_table
 from tests.helpers import QUIET
 

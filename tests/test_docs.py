@@ -11,19 +11,19 @@ from pathlib import Path
 
 import pytest
 
-import actstore.cli
+import actstore.cli.main
 import analysis
-import analysis.cli
+import analysis.__main__
 import reports.__main__
-from actstore.design import conditions, load_design
+from actstore.ablation.design import conditions, load_design
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PARSERS = {
-    ("actstore",): actstore.cli._parser,
-    ("python", "-m", "actstore.cli"): actstore.cli._parser,
-    ("python", "-m", "analysis"): analysis.cli.parser,
-    ("python", "-m", "reports"): reports.__main__._parser,
+    ("actstore",): actstore.cli.main.parser,
+    ("python", "-m", "actstore"): actstore.cli.main.parser,
+    ("python", "-m", "analysis"): analysis.__main__.parser,
+    ("python", "-m", "reports"): reports.__main__.parser,
 }
 GIVEN = re.compile(r"_lower$|_upper$|^(mi|explained|p|q)_(deprel|word|position|depth)$")
 VARIABLE = re.compile(r"\$\{\w+\}|\$\w+")
@@ -84,7 +84,7 @@ def test_every_command_parses(page, program, arguments, capsys):
     "$ actstore extract --model pico-neox --store s.zarr --windows 128", "$ actstore extract --mod pico-neox --store s.zarr",
     "$ actstore extrct --model pico-neox --store s.zarr",
     "$ actstore ablate d.toml --store s.zarr --worker 1of8", "$ srun actstore extract --model pico-neox",
-    "$ python -m analysis select --store s.zarr --out selections", "$ X=1 python -m analysis \\\n    entanglement --store s.zarr",
+    "$ actstore select --store s.zarr --out selections", "$ X=1 python -m analysis \\\n    entanglement --store s.zarr",
 ])  # fmt: skip
 def test_a_wrong_command_does_not_parse(line):
     ((program, arguments),) = filter(None, map(arguments_of, command_lines(line)))
@@ -95,7 +95,7 @@ def test_a_wrong_command_does_not_parse(line):
 def test_commands_are_found():
     pages = {name for name, *_ in commands()}
     assert {"README.md", "index.md", "slurm.md", "pythia-one-gpu.md", "laptop.md", "own-statistic.md", "surprisal.md"} <= pages
-    assert {program for _, program, _ in commands()} >= {("actstore",), ("python", "-m", "analysis")}
+    assert {program for _, program, _ in commands()} >= {("actstore",)}
 
 
 def test_make_targets_exist():

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.actstore.test_resume import contents
+from tests.actstore.extraction.test_resume import contents
 
 STUDY = """
 name = "small"

@@ -31,7 +31,7 @@ def run(limit: int, *arguments: str) -> str:
 def test_of_an_extraction(tmp_path):
     run(
         1024 * KIB,
-        "actstore.cli",
+        "actstore",
         "extract",
         "--model",
         "pico-neox",

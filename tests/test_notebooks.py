@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actstore.cli import main as actstore_main
-from actstore.schema import Selection
-from actstore.store import open_store
+from actstore.cli.main import main as actstore_main
+from actstore.selection.selection import Selection
+from actstore.store.opening import open_store
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))

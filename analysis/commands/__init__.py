@@ -1,1 +1,1 @@
-"""What each command of `python -m analysis` computes and writes; the arguments are in `analysis.cli`."""
+"""What each command of the analysis computes and writes; the arguments are in `analysis.cli`."""

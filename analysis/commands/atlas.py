@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from analysis.atlas import neuron_atlas
 from analysis.commands.shared import load_statistics, save_tables, selected
-from analysis.differentiation import most_differentiated
-from analysis.profiles import neuron_histograms, neuron_story, pairs_in_context
+from analysis.neurons.atlas import neuron_atlas
+from analysis.neurons.profiles import neuron_histograms, neuron_story, pairs_in_context
+from analysis.pairs.differentiation import most_differentiated
 from analysis.results import PAIRS, load_dataset
 
 

@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from actstore.schema import CHECKPOINT, NOT_A_DUPLICATE, Selection
-from actstore.selection import select
+from actstore.selection.choosing import select
+from actstore.selection.selection import Selection
+from actstore.store.schema import CHECKPOINT, NOT_A_DUPLICATE
 from analysis.commands.shared import load_statistics, provenance, save_tables, selected
-from analysis.dynamics import cohort_overlap, cohort_trajectory, emergence, weight_dissimilarity
 from analysis.labels import at_checkpoint
+from analysis.training.dynamics import cohort_overlap, cohort_trajectory, emergence, weight_dissimilarity
 
 
 def run(options: argparse.Namespace) -> None:

@@ -6,14 +6,14 @@ import argparse
 
 import numpy as np
 
-from actstore.schema import CHECKPOINT, LAYER
-from actstore.selection import select
+from actstore.selection.choosing import select
+from actstore.store.schema import CHECKPOINT, LAYER
 from analysis.commands.shared import check_folder, opened, provenance, save_tables
-from analysis.dynamics import cohort_trajectory
-from analysis.explanation import explained_by_shape, rank_correlations
 from analysis.labels import at_checkpoint
-from analysis.neurons import histogram, neuron_statistics, neuron_table
+from analysis.neurons.statistics import histogram, neuron_statistics, neuron_table
+from analysis.pairs.explanation import explained_by_shape, rank_correlations
 from analysis.results import ENTANGLEMENT, save_dataset, save_selection
+from analysis.training.dynamics import cohort_trajectory
 
 
 def run(options: argparse.Namespace) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from actstore.schema import LAYER
+from actstore.store.schema import LAYER
 from analysis.belonging import IDENTITY
 from analysis.commands.shared import save_tables, selected
-from analysis.differentiation import cohort_table, pair_differentiation, pair_labels
+from analysis.pairs.differentiation import cohort_table, pair_differentiation, pair_labels
+from analysis.pairs.similarity import find_pairs
 from analysis.results import DIFFERENTIATION, PAIRS, save_dataset
-from analysis.similarity import find_pairs
 
 
 def run(options: argparse.Namespace) -> None:

@@ -7,8 +7,8 @@ import argparse
 import xarray as xr
 
 from actstore.errors import UnknownNameError
-from actstore.schema import LAYER, NEURON
-from actstore.selection import select
+from actstore.selection.choosing import select
+from actstore.store.schema import LAYER, NEURON
 from analysis.commands.shared import load_statistics, provenance
 from analysis.labels import at_checkpoint
 from analysis.results import save_selection

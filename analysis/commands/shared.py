@@ -9,9 +9,10 @@ import pandas as pd
 import xarray as xr
 
 from actstore.errors import SelectionError, StoreError
-from actstore.schema import NEURON, Selection
-from actstore.statistics import check_statistics
-from actstore.store import kind_of, open_store
+from actstore.selection.selection import Selection
+from actstore.selection.statistics import check_statistics
+from actstore.store.opening import kind_of, open_store
+from actstore.store.schema import NEURON
 from analysis.belonging import check_belonging, origin_of, origin_of_results, origin_of_selection
 from analysis.results import ENTANGLEMENT, load_dataset, save_table
 

@@ -9,11 +9,11 @@ import pandas as pd
 
 from actstore.errors import FitError, UnknownNameError
 from analysis.commands.shared import OF_AN_ABLATION, check_folder, opened, save_tables
-from analysis.mixed_model import FitWarning
 from analysis.results import load_table
-from analysis.surprisal import fit_surprisal_model, surprisal_curves, surprisal_effects
-from analysis.word_checks import check_words
-from analysis.words import surprisal_table
+from analysis.surprisal.mixed_model import FitWarning
+from analysis.surprisal.models import fit_surprisal_model, surprisal_curves, surprisal_effects
+from analysis.surprisal.word_checks import check_words
+from analysis.surprisal.words import surprisal_table
 
 
 def run(options: argparse.Namespace) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from analysis.dynamics import ALL_LAYERS
+from analysis.training.dynamics import ALL_LAYERS
 from reports.style import layer_color
 
 _MARKERS = "osD^vP*Xh<>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.dynamics import ALL_LAYERS
+from analysis.training.dynamics import ALL_LAYERS
 from reports.basis import basis
 from reports.figures import neurons as figures
 from reports.panel import Panel, drawn

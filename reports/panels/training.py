@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.dynamics import ALL_LAYERS
+from analysis.training.dynamics import ALL_LAYERS
 from reports.basis import basis
 from reports.figures.curves import by_layer, lines, training_axis
 from reports.panel import Panel, drawn

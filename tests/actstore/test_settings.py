@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actstore.design import CohortSpec, load_design
+from actstore.ablation.design import CohortSpec, load_design
 from actstore.errors import ActstoreError
 from actstore.settings import located, read_toml
 from reports.study import load_study

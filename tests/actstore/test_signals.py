@@ -10,9 +10,11 @@ from functools import partial
 
 import pytest
 
+from actstore.signals import hidden_signal
+
 COMMANDS = {
     "actstore": [
-        "actstore.cli",
+        "actstore",
         "extract",
         "--model",
         "pico-neox",
@@ -33,7 +35,9 @@ COMMANDS = {
 def test_a_signal_while_libraries_are_loaded(tmp_path, program, number, code, said):
     ready = "import sys; sys.path.insert(0, '.'); import {0}; print('up', flush=True); sys.exit({0}.main(sys.argv[1:]))"
     module, *arguments = COMMANDS[program]
-    module = {"analysis": "analysis.__main__", "reports": "reports.__main__"}.get(module, module)
+    module = {"actstore": "actstore.cli.main", "analysis": "analysis.__main__", "reports": "reports.__main__"}.get(
+        module, module
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", ready.format(module), *arguments, str(tmp_path / "out")],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -59,3 +63,18 @@ def test_a_terminated_extraction_says_that_what_is_finished_is_kept(tmp_path):
     _, error = process.communicate(timeout=60)
     assert process.returncode == 143
     assert error == "actstore: terminated; what is finished is kept, and the same command goes on from there\n"
+
+
+def test_a_signal_that_another_error_hides_is_found():
+    """torch's modes fail on their own when a Ctrl-C comes in the midst of them."""
+
+    def cleared_away():
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("trying to pop from empty mode stack")
+
+    with pytest.raises(RuntimeError) as caught:
+        cleared_away()
+    assert isinstance(hidden_signal(caught.value), KeyboardInterrupt)
+    assert hidden_signal(ValueError("x")) is None

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from actstore.errors import StoreError
-from actstore.schema import Selection
+from actstore.selection.selection import Selection
 from analysis.belonging import IDENTITY, check_belonging, origin_of, origin_of_results, origin_of_selection
 from analysis.results import save_dataset
 

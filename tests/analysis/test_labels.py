@@ -6,10 +6,10 @@ import xarray as xr
 
 import analysis
 from actstore.errors import UnknownNameError
-from actstore.store import open_store
+from actstore.store.opening import open_store
 from analysis import labels
 from analysis.labels import at_checkpoint, each_layer, text_tokens
-from tests.analysis.test_differentiation import made, selection
+from tests.analysis.pairs.test_differentiation import made, selection
 
 
 class Recorder(xr.backends.BackendArray):
@@ -75,7 +75,7 @@ def test_text_leaves_the_first_position_out(store):
 def cluster():
     from distributed import Client, LocalCluster
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
         yield client
 
 

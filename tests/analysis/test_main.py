@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from actstore.extract import ExtractConfig, extract
-from actstore.schema import Selection
+from actstore.extraction.job import ExtractConfig
+from actstore.extraction.run import extract
+from actstore.selection.selection import Selection
 from analysis.__main__ import main
 from analysis.results import DIFFERENTIATION, ENTANGLEMENT, PAIRS, load_dataset, load_table, save_dataset
 from tests.conftest import CHECKPOINTS
@@ -115,7 +116,7 @@ def test_select(results, tmp_path, options, count):
         (["pairs", "--store", "{store}", "--pair-tokens", "2"], "are drawn; draw more"),
         (["atlas", "--store", "nowhere.zarr"], "no store at nowhere.zarr"),
         (["atlas", "--store", "{ablation}"], "is a store of `actstore ablate`, not a store of `actstore extract`"),
-        (["pairs", "--store", "{results}"], "is statistics of `python -m analysis entanglement`, not a store"),
+        (["pairs", "--store", "{results}"], "is statistics of `actstore entanglement`, not a store"),
         (["select", "--match", "std"], "takes no covariates"),
         (["select", "--out", "/proc/none/s.json"], "cannot write /proc/none/s.json"),
         (["dynamics", "--store", "{store}", "--selection", "none.json"], "cannot read the selection none.json"),
@@ -223,13 +224,13 @@ def test_wrong_numbers_are_refused_by_the_parser(capsys):
 def test_ablation_tables_and_a_line_of_verdict(run_folder, tmp_path, capsys):
     store = str(run_folder / "ablation.zarr")
     options = ["--score", "critical", "--correction", "bh", "--margin", "0.5"]
-    assert main(["ablation", "--store", store, "--out", str(tmp_path), *options]) == 0
+    assert main(["tables", "--store", store, "--out", str(tmp_path), *options]) == 0
     said = capsys.readouterr().out
     assert "negative-zero of top-0.01 against random-0.01: cost of grammar less cost of the rest" in said
     assert "(bh): no effect beyond" in said
     for name in ("accuracy_by_paradigm", "paired_tests", "dissociation", "edited_by_layer"):
         assert (tmp_path / f"{name}.csv").is_file()
-    assert main(["ablation", "--store", store, "--out", str(tmp_path), "--score", "totl"]) == 2
+    assert main(["tables", "--store", store, "--out", str(tmp_path), "--score", "totl"]) == 2
     assert "did you mean 'total'" in capsys.readouterr().err
 
 
@@ -262,7 +263,7 @@ def test_surprisal_models_from_a_store_and_from_its_table(run_folder, tmp_path, 
 
 
 def test_stores_of_the_other_kind_are_refused(run_folder, tmp_path, capsys):
-    assert main(["ablation", "--store", str(run_folder / "store.zarr"), "--out", str(tmp_path)]) == 2
+    assert main(["tables", "--store", str(run_folder / "store.zarr"), "--out", str(tmp_path)]) == 2
     assert "is a store of `actstore extract`, not a store of `actstore ablate`" in capsys.readouterr().err
     assert main(["entanglement", "--store", str(run_folder / "ablation.zarr"), "--out", str(tmp_path)]) == 2
     assert "is a store of `actstore ablate`, not a store of `actstore extract`" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import xarray as xr
 from actstore.errors import StoreError
 from analysis import wasserstein_distance
 from analysis.__main__ import main
-from analysis.neurons import histogram, neuron_statistics
+from analysis.neurons.statistics import histogram, neuron_statistics
 from analysis.results import ENTANGLEMENT, PAIRS, load_dataset, load_table, save_dataset, writing
 
 
@@ -66,9 +66,9 @@ def test_a_folder_of_the_user_s_is_not_replaced(tmp_path):
 
 
 def test_missing_files_say_what_to_run(tmp_path):
-    with pytest.raises(StoreError, match="python -m analysis entanglement"):
+    with pytest.raises(StoreError, match="actstore entanglement"):
         load_dataset(tmp_path, ENTANGLEMENT)
-    with pytest.raises(StoreError, match="python -m analysis pairs"):
+    with pytest.raises(StoreError, match="actstore pairs"):
         load_dataset(tmp_path, PAIRS)
     with pytest.raises(StoreError, match=r"t\.csv"):
         load_table(tmp_path / "t.csv")

@@ -25,12 +25,12 @@ from typing import Any, NoReturn
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAMS = {
-    "actstore": "actstore.cli", "analysis": "analysis.__main__", "reports": "reports.__main__", "build": "reports.build",
+    "actstore": "actstore.cli.main", "analysis": "analysis.__main__", "reports": "reports.__main__", "build": "reports.build",
 }  # fmt: skip
 _WARM = (
     "torch", "transformers.models.gpt_neox.modeling_gpt_neox", "transformers.models.auto.modeling_auto",
     "transformers.models.auto.tokenization_auto", "matplotlib.pyplot", "formulaic", "statsmodels.api", "zarr", "xarray",
-    "pandas", "scipy.stats", "actstore.ablate", "actstore.store", "actstore.plan", *PROGRAMS.values(),
+    "pandas", "scipy.stats", "actstore.ablation.run", "actstore.store.writer", "actstore.extraction.plan", *PROGRAMS.values(),
 )  # fmt: skip
 _OWN = ("actstore", "analysis: ", "reports: ", "python -m ")
 """Beginnings of the programs' own lines."""
@@ -43,7 +43,8 @@ _TOLD = {signal.SIGINT, signal.SIGTERM}
 
 def small_shards(n_tokens: int = SHARD_TOKENS) -> None:
     """Several blocks in a small store."""
-    from actstore import block, layout
+    from actstore.extraction import block
+    from actstore.store import layout
 
     layout._SHARD_TOKENS, block._MAX_PIECE_TOKENS = n_tokens, n_tokens
 

@@ -35,7 +35,7 @@ def prepare(prepared: Path) -> None:
     shutil.copytree(prepared / "base", prepared / "sound", symlinks=True)
 
     def tables() -> int:
-        return main_of("analysis")(["ablation", "--store", "in/ablation.zarr", "--out", "results"])
+        return main_of("analysis")(["tables", "--store", "in/ablation.zarr", "--out", "results"])
 
     must(start(tables, prepared / "sound"))
     (prepared / "hub").mkdir()
@@ -52,7 +52,7 @@ def prepare(prepared: Path) -> None:
 
 def _broken_off(name: str, n_seals: int) -> int:
     """Run a command until so many blocks are sealed, and die."""
-    from actstore.ledger import Ledger
+    from actstore.store.ledger import Ledger
 
     original, sealed = Ledger.add, []
 
@@ -169,8 +169,8 @@ class _Readers:
         self._sound = {name: read() for name, read in self._ways().items()}
 
     def _ways(self) -> dict[str, Callable[[], object]]:
-        from actstore.schema import Selection
-        from actstore.store import open_store
+        from actstore.selection.selection import Selection
+        from actstore.store.opening import open_store
         from analysis.results import load_dataset, load_table
 
         if self._path.suffix == ".zarr":
@@ -206,7 +206,7 @@ class _Readers:
 
 
 def _is_noticed(path: Path) -> bool:
-    from actstore.store import verify
+    from actstore.verification import verify
 
     with suppress(ActstoreError):
         return bool(verify(path))

@@ -16,7 +16,6 @@ from typing import Any, Final
 import tomli_w
 from hypothesis import strategies as st
 
-from actstore import selection_record
 from tests.campaign.runs import DESIGN, STUDY
 
 FIFO: Final = b"<a pipe that nobody writes to>"
@@ -248,12 +247,12 @@ def pair_files(prepared: Path) -> st.SearchStrategy[Example]:
     )
 
 
-def _with_checksum(record: Any) -> Any:
+def _with_checksum(value: Any) -> Any:
     """As it would have been written: what is wrong is not noticed by its checksum."""
-    if not isinstance(record, dict):
-        return record
-    fields = {key: value for key, value in record.items() if key != "checksum"}
-    return {**fields, "checksum": selection_record._checksum(fields)}
+    if not isinstance(value, dict):
+        return value
+    fields = {key: field for key, field in value.items() if key != "checksum"}
+    return {**fields, "checksum": record._checksum(fields)}
 
 
 def selections(prepared: Path) -> st.SearchStrategy[Example]:
@@ -342,7 +341,7 @@ _COMMANDS: dict[tuple[str, ...], dict[str, str]] = {
     ("analysis", "entanglement"): {"--store": "in/store.zarr", "--out": "out", "--fraction": "0.01", "--random-seeds": "1"},
     ("analysis", "select"): {"--results": "in/results", "--rule": "top", "--fraction": "0.02", "--statistic": "mean", "--scope": "layer", "--seed": "-1",
                              "--checkpoint": "64", "--match": "std", "--out": "s.json"},
-    ("analysis", "ablation"): {"--store": "in/ablation.zarr", "--out": "out", "--score": "total", "--correction": "holm", "--margin": "0.05"},
+    ("analysis", "tables"): {"--store": "in/ablation.zarr", "--out": "out", "--score": "total", "--correction": "holm", "--margin": "0.05"},
     ("analysis", "surprisal"): {"--store": "in/ablation.zarr", "--out": "out", "--replicates": "2", "--seed": "0", "--intervention": "negative-zero",
                                 "--checkpoint": "64", "--formula": "delta ~ 1", "--random": "document"},
     ("reports", "in/study.toml"): {"--runs": "runs", "--dry-run": ""},

@@ -83,7 +83,7 @@ def _keep_reading(run: Run, stop: Path, prepared: Path) -> None:
 
 
 def _read(path: Path) -> object:
-    from actstore.store import open_store
+    from actstore.store.opening import open_store
     from analysis.results import load_dataset, load_table
     from tests.campaign.flips import values_of
 

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from actstore.errors import ActstoreError
-from actstore.ledger import Ledger
-from actstore.store import open_store
+from actstore.store.ledger import Ledger
+from actstore.store.opening import open_store
 from analysis.results import load_dataset, load_table
 from tests.campaign import flips
 from tests.campaign.children import fork_steps, main_of, start, step_of, value_of

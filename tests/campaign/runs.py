@@ -110,7 +110,7 @@ RUNS = {
             ("pairs", "--store", "in/store.zarr", "--results", "out", "--pair-tokens", "96", "--neighbours", "2", "--top", "8"),
             "out", "results",
         ),
-        Run("tables", "analysis", ("ablation", "--store", "in/ablation.zarr", "--out", "out"), "out"),
+        Run("tables", "analysis", ("tables", "--store", "in/ablation.zarr", "--out", "out"), "out"),
         Run("study", "reports", ("study.toml", "--runs", "runs"), "runs/s"),
     )
 }  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 
-from actstore.documents import UNKNOWN_DEPTH, CorpusDocument, CorpusWord
+from actstore.text.documents import UNKNOWN_DEPTH, CorpusDocument, CorpusWord
 
 ARTICLE = re.compile(r"^ = (?!=)[^\n]* = ?$", re.MULTILINE)
 

@@ -18,18 +18,21 @@ def names(module):
 
 
 def test_extraction_depends_on_neither_the_command_line_nor_ablation():
-    assert {"actstore/extract.py", "actstore/block.py", "actstore/__init__.py", "actstore/builtin/grammar.py"} <= names(
-        "actstore.extract"
-    )
-    assert not names("actstore.extract") & {
-        "actstore/cli.py",
-        "actstore/ablate.py",
+    assert {
+        "actstore/extraction/run.py",
+        "actstore/extraction/block.py",
+        "actstore/__init__.py",
+        "actstore/builtin/grammar.py",
+    } <= names("actstore.extraction.run")
+    assert not names("actstore.extraction.run") & {
+        "actstore/cli/main.py",
+        "actstore/ablation/run.py",
         "actstore/builtin/pairs.py",
-        "actstore/plan.py",
+        "actstore/extraction/plan.py",
     }
 
 
-@pytest.mark.parametrize("module", ["actstore.extract", "actstore.ablate", "reports.build"])
+@pytest.mark.parametrize("module", ["actstore.extraction.run", "actstore.ablation.run", "reports.build"])
 def test_all_that_python_loads_is_among_them(module):
     """By a second route: what is in memory after an import."""
     code = f"import sys, {module}; print([m.__file__ for n, m in sys.modules.items() if n.split('.')[0] in ('actstore', 'analysis', 'reports')])"

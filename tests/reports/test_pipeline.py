@@ -8,13 +8,13 @@ from tomllib import loads as load_toml
 
 import pytest
 
+from actstore.ablation.design import CohortSpec, Design, Readouts, load_design
 from actstore.builtin import MODELS_FOLDER
-from actstore.cli import main as actstore_main
-from actstore.design import CohortSpec, Design, Readouts, load_design
+from actstore.cli.main import main as actstore_main
 from actstore.errors import ActstoreError, StoreError
 from actstore.files import alone
-from actstore.schema import Selection
-from actstore.store import open_store
+from actstore.selection.selection import Selection
+from actstore.store.opening import open_store
 from reports import pipeline
 from reports.pipeline import Step, keys_of, run, steps_of
 from reports.study import AblationStudy, Study, load_study
@@ -247,7 +247,7 @@ def test_two_models_of_one_base_name_share_nothing(tmp_path):
     assert statistics in [str(path.resolve()) for step in steps if step.name == entanglement for path in step.outputs]
     stores = []
     for step in [step for step in steps if step.name.startswith("extract")]:
-        assert actstore_main([*step.command[step.command.index("actstore.cli") + 1 :], "--quiet"]) == 0
+        assert actstore_main([*step.command[step.command.index("actstore") + 1 :], "--quiet"]) == 0
         stores.append(open_store(step.outputs[0]))
     assert [store.attrs["family"] for store in stores] == ["gpt_neox", "llama"]
 

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from actstore.errors import StoreError
-from actstore.schema import Selection
+from actstore.selection.selection import Selection
 from analysis.results import save_selection
 from reports.results import Results, Run, load_results
 from reports.study import Study, load_study

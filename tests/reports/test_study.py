@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from actstore.errors import ActstoreError
-from actstore.schema import Selection
+from actstore.selection.selection import Selection
 from reports.__main__ import main
 from reports.pipeline import steps_of
 from reports.study import load_study
@@ -173,7 +173,7 @@ def test_what_shipped_studies_name_is_there_without_torch_or_a_download(file, tm
     code = f"""{NO_TORCH}
 import socket
 socket.socket.connect = None
-from actstore import preflight
+from actstore.ablation import preflight
 preflight.check_tagger.__code__ = (lambda pipeline: None).__code__  # spaCy's pipelines and the harness bring torch
 preflight.check_tasks.__code__ = (lambda names, folder: None).__code__
 from reports.__main__ import main

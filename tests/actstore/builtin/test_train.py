@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from actstore import models
+from actstore.ablation.readouts import ChoiceReadout, PairReadout
 from actstore.builtin import MODELS_FOLDER
 from actstore.builtin.probes import fact_probes, recall_probes
 from actstore.builtin.train import CHECKPOINTS, VOCABULARY_SIZE, configuration, rate, train, train_tokenizer
-from actstore.pairs import read_pairs
-from actstore.readouts import ChoiceReadout, PairReadout
+from actstore.model import sources
+from actstore.text.minimal_pairs import read_pairs
 
 N_PAIRS = 30
 
@@ -41,7 +41,7 @@ def test_last_checkpoint_meets_the_bar(neox, neox_tokenizer):
 
 
 def test_first_checkpoint_is_at_chance(neox_source, neox_tokenizer):
-    untrained = models.load(neox_source, 0, torch.float32)
+    untrained = sources.load(neox_source, 0, torch.float32)
     found = accuracies(untrained, neox_tokenizer)
     assert 0.4 < np.mean(list(found.values())) < 0.6
     assert 0.35 < np.mean([found["simple_agreement"], found["auxiliary_agreement"]]) < 0.65
@@ -50,9 +50,9 @@ def test_first_checkpoint_is_at_chance(neox_source, neox_tokenizer):
 
 @pytest.mark.parametrize("name", ["pico-llama", "pico-opt"])
 def test_the_other_models_know_the_grammar_too(name):
-    source = models.resolve(name)
-    model = models.load(source, models.choose_checkpoints(source, "main")[0], torch.float32)
-    tokenizer = models.load_tokenizer(source)
+    source = sources.resolve(name)
+    model = sources.load(source, sources.choose_checkpoints(source, "main")[0], torch.float32)
+    tokenizer = sources.load_tokenizer(source)
     assert np.mean(list(accuracies(model, tokenizer).values())) >= 0.75
     assert probe_accuracy(model, tokenizer, fact_probes()) >= 0.70
 
@@ -61,12 +61,12 @@ def test_training_again_gives_the_committed_checkpoints(neox_source, neox_tokeni
     """From scratch to step 32; float32 sums differ between machines, so equality is to float16 rounding."""
     compared = 0
     for step, model in train("pico-neox", neox_tokenizer, last_step=32):
-        committed = models.load(neox_source, step, torch.float32).state_dict()
+        committed = sources.load(neox_source, step, torch.float32).state_dict()
         for name, value in model.state_dict().items():
             torch.testing.assert_close(value.detach(), committed[name], rtol=2e-3, atol=3e-4, msg=f"{name} at step {step}")
         compared += 1
     assert compared == 7
-    start = models.load(neox_source, 0, torch.float32).state_dict()
+    start = sources.load(neox_source, 0, torch.float32).state_dict()
     moved = max(float((committed[name] - start[name]).abs().max()) for name in start)
     assert moved > 0.01, "the comparison must be finer than what training changes"
 
@@ -87,7 +87,7 @@ def test_suite_is_small_and_complete():
     files = list(MODELS_FOLDER.rglob("*.safetensors"))
     assert sum(file.stat().st_size for file in files) <= 35e6
     assert len(files) == sum(map(len, CHECKPOINTS.values()))
-    assert {models.load(models.resolve(name), steps[-1], torch.float16).config.model_type for name, steps in CHECKPOINTS.items()} == {
+    assert {sources.load(sources.resolve(name), steps[-1], torch.float16).config.model_type for name, steps in CHECKPOINTS.items()} == {
         "gpt_neox", "llama", "opt",
     }  # fmt: skip
     assert configuration("pico-neox").use_parallel_residual

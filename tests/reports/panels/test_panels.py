@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from actstore.design import CohortSpec, Design
-from actstore.schema import Selection
+from actstore.ablation.design import CohortSpec, Design
+from actstore.selection.selection import Selection
 from reports.basis import few_clusters
 from reports.methods import limits, methods
 from reports.panels import ablation, grammar, pairs, sections, surprisal, training

@@ -1,0 +1,1 @@
+"""The model under interventions: designs, cohorts, readouts, and the run."""

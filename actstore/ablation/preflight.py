@@ -1,0 +1,101 @@
+"""Whether what a study or design names is there: known before anything is computed, with no download.
+
+Owns these checks. Imports neither torch nor transformers, unless spaCy or tasks are named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from actstore.ablation.design import Design
+from actstore.errors import ActstoreError
+from actstore.files import existing
+from actstore.model import sources
+from actstore.text.corpus import BUILTIN, WIKITEXT, locate
+from actstore.text.minimal_pairs import locate_pairs
+
+
+def check_model(name: str) -> None:
+    """Refuse a model that is no embedded one, folder, file, short name or hub repository.
+
+    Raises
+    ------
+    UnknownNameError, ModelError
+        If it is none of these, or a path that holds no model.
+    """
+    sources.resolve(name, connect=False)
+
+
+def check_checkpoints(name: str, spec: str) -> None:
+    """Refuse checkpoints that a model does not have, where those that it has are known without a download.
+
+    Raises
+    ------
+    UnknownNameError, ModelError
+        If they cannot be read, or none of them is there.
+    """
+    source = sources.resolve(name, connect=False)
+    if source.entry is not None or all(isinstance(found, sources.LocalCheckpoint) for found in source.checkpoints.values()):
+        sources.choose_checkpoints(source, spec)
+
+
+def check_corpus(name: str) -> None:
+    """Refuse a corpus that has no name of its own and is no path.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is nothing there.
+    """
+    if name not in BUILTIN and name != WIKITEXT:
+        locate(name)
+
+
+def check_tagger(pipeline: str | None) -> None:
+    """Refuse a spaCy pipeline that is not installed.
+
+    Raises
+    ------
+    CorpusError
+        If it is named and not there.
+    """
+    if pipeline:
+        from actstore.text.tagging import Tagger
+
+        Tagger(pipeline)
+
+
+def check_tasks(names: Sequence[str], folder: str) -> None:
+    """Refuse tasks that lm-evaluation-harness does not know; their data are not fetched.
+
+    Raises
+    ------
+    ActstoreError, UnknownNameError
+        If one is unknown, its folder is missing, or the harness is not installed.
+    """
+    if folder and existing(folder) is None:
+        raise ActstoreError(f"there is no task folder {folder}; name the folder of the tasks' .yaml files")
+    if names:
+        from actstore.ablation.tasks import task_manager
+
+        task_manager(names, folder)
+
+
+def check_design(design: Design) -> None:
+    """Refuse a design that names a model, text, minimal pairs or task folder that is not there.
+
+    Selection files are read when the design unfolds (`actstore.ablation.design.conditions`), and the statistics
+    by the ablation, as a study computes them first.
+
+    Raises
+    ------
+    ActstoreError
+        If one is missing; the message names it.
+    """
+    check_model(design.model)
+    check_checkpoints(design.model, design.checkpoints)
+    check_corpus(design.text.corpus)
+    check_tagger(design.text.spacy)
+    for source in design.readouts.pairs:
+        locate_pairs(source)
+    check_tasks(design.readouts.tasks, design.readouts.task_folder)

@@ -1,0 +1,61 @@
+"""What a command is, and a parser of several.
+
+A package adds its commands to `actstore` by entry points of the group `actstore.commands`: the
+name of the command, and the place of its `Command`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command.
+
+    Attributes
+    ----------
+    name : str
+    summary : str
+        One line, for the list of all commands.
+    add_arguments : callable (parser)
+    run : callable (options)
+        Carries it out; raises `ActstoreError` for what the user can mend.
+    examples : tuple of str
+        Whole command lines.
+    """
+
+    name: str
+    summary: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], None]
+    examples: tuple[str, ...] = ()
+
+
+def parser_of(program: str, description: str, commands: Iterable[Command], examples: Iterable[str]) -> argparse.ArgumentParser:
+    """A parser of these commands; the options that it gives have the chosen one's `run`."""
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description=description,
+        epilog=_epilog(examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in commands:
+        choice = choices.add_parser(
+            command.name,
+            help=command.summary,
+            description=command.summary[0].upper() + command.summary[1:] + ".",
+            epilog=_epilog(command.examples),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_arguments(choice)
+        choice.set_defaults(run=command.run)
+    return parser
+
+
+def _epilog(examples: Iterable[str]) -> str | None:
+    lines = "".join(f"\n  {example}" for example in examples)
+    return f"examples:{lines}" if lines else None

@@ -1,0 +1,86 @@
+"""The checksums of a folder's files, beside them: how a table that was damaged, lost or changed is noticed.
+
+Owns `checksums.json`. A file that it does not name, such as a user's own, is not checked.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from actstore.errors import StoreError
+from actstore.files import write_synced
+from actstore.store.ledger import digest, file_digest
+
+MANIFEST = "checksums.json"
+
+
+def record(folder: Path, name: str) -> None:
+    """Take the checksum of a file in a folder, or below it, into the folder's list."""
+    _write(folder, {**_read(folder), name: file_digest(folder / name)})
+
+
+def forget(folder: Path, name: str) -> None:
+    """Take a file that is about to be written anew off the list."""
+    files = _read(folder)
+    if files.pop(name, None) is not None:
+        _write(folder, files)
+
+
+def check(path: Path) -> None:
+    """Hold a file against its folder's list.
+
+    Raises
+    ------
+    StoreError
+        If it is not the file that was recorded, or the list itself is damaged.
+    """
+    expected = _read(path.parent).get(path.name)
+    if expected is not None and path.exists() and file_digest(path) != expected:
+        raise StoreError(
+            f"{path} is not what was written: it is damaged, or another program changed it; run its command again, "
+            "or work on a copy under another name"
+        )
+
+
+def damaged(folder: Path) -> list[str]:
+    """What of a folder's recorded files is damaged or missing, in words."""
+    try:
+        files = _read(folder)
+    except StoreError as error:
+        return [str(error)]
+    wrong = []
+    for name, expected in files.items():
+        path = folder / name
+        if not path.is_file():
+            wrong.append(f"{name}: the file is missing")
+        elif file_digest(path) != expected:
+            wrong.append(f"{name}: the checksum differs")
+    return wrong
+
+
+def _text(files: dict[str, str]) -> str:
+    listed: dict[str, Any] = {"files": dict(sorted(files.items()))}
+    listed["digest"] = digest(json.dumps(listed).encode())
+    return json.dumps(listed, indent=1) + "\n"
+
+
+def _write(folder: Path, files: dict[str, str]) -> None:
+    write_synced(folder / MANIFEST, _text(files))
+
+
+def _read(folder: Path) -> dict[str, str]:
+    path = folder / MANIFEST
+    try:
+        text = path.read_text(encoding="utf-8")
+        files = dict(json.loads(text)["files"])
+        if _text(files) == text:
+            return files
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise StoreError(
+        f"{path} is damaged: nothing in {folder} can be checked; run the commands that wrote it again in a new folder"
+    )

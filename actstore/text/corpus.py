@@ -1,0 +1,146 @@
+"""Where text comes from: the embedded corpora, WikiText-2 from the hub, and files.
+
+Owns names, paths and which reader reads what. Opening a file is `text_files.py`, what a form of file
+looks like inside `readers.py` and `brown.py`, the order of documents `drawing.py`; turning documents
+into tokens is `tokens.py`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import chain
+from pathlib import Path, PurePath
+
+from actstore.errors import CorpusError, UnknownNameError
+from actstore.files import existing, looks_like_path
+from actstore.hub import repositories
+from actstore.text import brown
+from actstore.text.documents import CorpusDocument, CorpusWord, depths
+from actstore.text.drawing import drawn
+from actstore.text.formats import READERS, Reader, plain
+from actstore.text.text_files import text_files
+
+BUILTIN = {"builtin": "extraction", "builtin-evaluation": "evaluation", "builtin-train": "train"}
+"""Names of the embedded corpora, which are endless, and the part of the language each one draws from."""
+WIKITEXT = "wikitext2"
+_WIKITEXT_FILE = ("Salesforce/wikitext", "wikitext-2-raw-v1/test-00000-of-00001.parquet")
+_FORMS = f"{', '.join(READERS)} (also .gz), the tagged files of the Brown corpus, or a .zip or folder of these"
+
+
+def read_corpus(name: str, seed: int | None = 0, boundary: str = "file") -> Iterator[CorpusDocument]:
+    """Documents of an embedded corpus (endless), of WikiText-2, or of a file or folder.
+
+    Parameters
+    ----------
+    name : str
+        `builtin`, `builtin-evaluation`, `builtin-train`, `wikitext2` (the raw test part, one
+        document an article), or a path: `.txt`, `.jsonl`, `.conllu`, each also as `.gz`; the
+        tagged files of the Brown corpus; a `.zip` or a folder of these.
+    seed : int, optional
+        Seed of an embedded corpus, or of the order of a finite one's documents; None leaves a
+        finite corpus in its own order.
+    boundary : str
+        What a document of a `.txt` is: `file`, `article`, `paragraph` or `line`.
+
+    Raises
+    ------
+    UnknownNameError
+        If `name` is neither an embedded corpus nor an existing path.
+    CorpusError
+        If a file cannot be read, holds no text, or exceeds a bound of `actstore.bounds`.
+
+    Notes
+    -----
+    A file is read line by line and a document is forgotten when the next one is asked for. With a
+    seed, up to `bounds.HELD_TEXT` characters are held, see `drawing.drawn`.
+    """
+    if name in BUILTIN:
+        if seed is None:
+            raise CorpusError(f"the corpus {name} is endless; say how much of it to take with --tokens N")
+        return _builtin(BUILTIN[name], seed)
+    files = _wikitext if name == WIKITEXT else partial(_from_path, locate(name), boundary)
+    documents = chain.from_iterable(files()) if seed is None else drawn(files, seed)
+    return _not_empty(name, documents)
+
+
+def _not_empty(name: str, documents: Iterator[CorpusDocument]) -> Iterator[CorpusDocument]:
+    first = next(documents, None)
+    if first is None:
+        raise CorpusError(f"corpus {name} holds no text; expected {_FORMS}, with at least one word")
+    return chain([first], documents)
+
+
+def locate(name: str) -> Path:
+    """The path of a corpus that has no name of its own.
+
+    Raises
+    ------
+    UnknownNameError, CorpusError
+        If there is nothing there.
+    """
+    path = existing(name)
+    if path is not None:
+        return path
+    if looks_like_path(name) or "/" in name or PurePath(name).suffix:
+        raise CorpusError(f"corpus {name}: no such file or folder")
+    raise UnknownNameError("corpus", name, [*BUILTIN, WIKITEXT, f"a path to {_FORMS}"])
+
+
+def _builtin(part: str, seed: int) -> Iterator[CorpusDocument]:
+    from actstore.builtin.documents import documents
+
+    for document in documents(part, seed):  # type: ignore[arg-type]
+        sentences, start = [], 0
+        for sentence in document.sentences:
+            words = zip(sentence.words, sentence.spans, depths(sentence.heads), strict=True)
+            sentences.append(tuple(CorpusWord(start + a, start + b, w.upos, w.deprel, depth) for w, (a, b), depth in words))
+            start += len(sentence.text) + 1
+        yield CorpusDocument(document.name, document.text, tuple(sentences))
+
+
+def _wikitext() -> Iterator[Iterator[CorpusDocument]]:
+    import pandas as pd
+
+    path = repositories.dataset_file(*_WIKITEXT_FILE)
+    try:
+        text = "".join(pd.read_parquet(path)["text"])
+    except ImportError:
+        raise CorpusError("reading wikitext2 needs pyarrow: pip install 'actstore[wikitext]'") from None
+    yield plain(WIKITEXT, io.StringIO(text), "article")
+
+
+def _from_path(path: Path, boundary: str) -> Iterator[Iterator[CorpusDocument]]:
+    """The documents of every file at a path, each file opened when its first document is asked for."""
+    readers: dict[str, Reader] = READERS | {".txt": partial(plain, boundary=boundary)}
+    for file in text_files(path, _known):
+        name = PurePath(file.name).name
+        documents = _reader(readers, file.name)(name, file.lines())
+        yield (document for document in documents if document.text.strip())
+
+
+def _known(names: list[str]) -> list[str]:
+    """The names of files of a known form; beside files of Brown only these, as it comes with lists of its files."""
+    known = [name for name in names if _ending(name) in READERS or _is_brown(name)]
+    return [name for name in known if _is_brown(name)] or known
+
+
+def _ending(name: str) -> str:
+    return PurePath(name.removesuffix(".gz")).suffix
+
+
+def _is_brown(name: str) -> bool:
+    return brown.is_brown_name(PurePath(name).name)
+
+
+def _brown(name: str, lines: Iterable[str]) -> Iterator[CorpusDocument]:
+    return (brown.parse(name, document.text) for document in plain(name, lines))
+
+
+def _reader(readers: dict[str, Reader], name: str) -> Reader:
+    if _is_brown(name):
+        return _brown
+    if _ending(name) not in readers:
+        raise CorpusError(f"cannot tell the form of {name}; expected {_FORMS}")
+    return readers[_ending(name)]

@@ -1,0 +1,215 @@
+"""Forms of text files: plain text, JSON lines, CoNLL-U.
+
+Owns parsing: a file's name and its lines in, documents out, one at a time. Brown's tagged form has
+its own file, `brown.py`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from actstore import bounds
+from actstore.errors import CorpusError, UnknownNameError
+from actstore.text import records
+from actstore.text.documents import CorpusDocument, CorpusWord, check_length, depths
+
+Reader = Callable[[str, Iterable[str]], Iterator[CorpusDocument]]
+_INDEX = re.compile(r"[1-9]\d{0,8}(-[1-9]\d{0,8})?|\d{1,9}\.[1-9]\d{0,8}")
+_HEAD = re.compile(r"\d{1,9}")
+_ARTICLE = re.compile(r" = (?!=).* = ?")
+_CUT_PLAIN = "cut plain text with --documents paragraph, article or line"
+_CUT_CONLLU = "begin its documents with # newdoc"
+
+
+def plain(name: str, lines: Iterable[str], boundary: str = "file") -> Iterator[CorpusDocument]:
+    """Plain text; a document is the file, a WikiText article, a paragraph (by blank lines) or a line.
+
+    Raises
+    ------
+    UnknownNameError
+        If `boundary` is none of these.
+    CorpusError
+        If a document is too long.
+    """
+    if boundary not in BOUNDARIES:
+        raise UnknownNameError("document boundary", boundary, BOUNDARIES)
+    for number, part in enumerate(BOUNDARIES[boundary](_Lines(name, lines)), 1):
+        if boundary == "file":
+            yield CorpusDocument(name, part)
+        elif part.strip():
+            yield CorpusDocument(f"{name}:{number}", part)
+
+
+class _Lines:
+    """The lines of a plain text, gathered into documents of bounded length."""
+
+    def __init__(self, name: str, lines: Iterable[str]) -> None:
+        self._name, self._lines = name, lines
+        self._number = self._length = 0
+        self._gathered: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            self._number += 1
+            yield line
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was gathered since the last document."""
+        return not self._gathered
+
+    def gather(self, line: str) -> None:
+        """Add a line to the document."""
+        self._length += len(line)
+        check_length(self._length, f"{self._name} line {self._number}", _CUT_PLAIN)
+        self._gathered.append(line)
+
+    def taken(self) -> str:
+        """The document; the next line begins another one."""
+        text = "".join(self._gathered)
+        self._gathered, self._length = [], 0
+        return text
+
+
+def _whole(lines: _Lines) -> Iterator[str]:
+    for line in lines:
+        lines.gather(line)
+    yield lines.taken()
+
+
+def _articles(lines: _Lines) -> Iterator[str]:
+    for line in lines:
+        if _ARTICLE.fullmatch(line.removesuffix("\n")):
+            yield lines.taken()
+        lines.gather(line)
+    yield lines.taken()
+
+
+def _paragraphs(lines: _Lines) -> Iterator[str]:
+    """Parts between blank lines; of several blank lines every second one belongs to a part."""
+    for line in lines:
+        if not lines.is_empty and line.endswith("\n") and not line.strip():
+            yield lines.taken().removesuffix("\n")
+        else:
+            lines.gather(line)
+    yield lines.taken()
+
+
+def _single_lines(lines: _Lines) -> Iterator[str]:
+    for line in lines:
+        lines.gather(line)
+        yield lines.taken().removesuffix("\n")
+
+
+BOUNDARIES: dict[str, Callable[[_Lines], Iterator[str]]] = dict(
+    zip(bounds.DOCUMENTS, (_whole, _articles, _paragraphs, _single_lines), strict=True)
+)
+"""What a document of a plain text is."""
+
+
+def json_lines(name: str, lines: Iterable[str]) -> Iterator[CorpusDocument]:
+    """JSON lines: one document a line, its text under `text`, its name under `id` where there is one."""
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        place = f"{name} line {number}"
+        try:
+            record = records.parse(line)
+            if not isinstance(record, dict) or not isinstance(record.get("text"), str):
+                raise records.RecordError('has no "text"; every line must be an object such as {"text": "…"}')
+            records.check_whole(record["text"])
+        except records.RecordError as error:
+            raise CorpusError(f"{place} {error}") from None
+        except ValueError:
+            raise CorpusError(f"{place} is not JSON") from None
+        check_length(len(record["text"]), place, "make it several records")
+        yield CorpusDocument(str(record.get("id", f"{name}:{number}")), record["text"])
+
+
+def conllu(name: str, lines: Iterable[str]) -> Iterator[CorpusDocument]:
+    """CoNLL-U: one document a `# newdoc`, or one for the file."""
+    document = _Assembly(name)
+    rows: list[list[str]] = []
+    n_waiting = 0
+    # A character that only Python takes for a line's end is one here too.
+    own_lines = (part for line in lines for part in line.splitlines())
+    for number, line in enumerate(itertools.chain(own_lines, [""]), 1):
+        place = f"{name} line {number}"
+        if line.startswith("# newdoc"):
+            yield from document.finished()
+            document = _Assembly(line.partition("=")[2].strip() or f"{name}:{number}")
+        elif line.startswith("#"):
+            continue
+        elif line.strip():
+            n_waiting += len(line)
+            check_length(n_waiting, place, "end every sentence with an empty line")
+            rows.append(_columns(line, place))
+        elif rows:
+            document.add(rows, place)
+            rows, n_waiting = [], 0
+    yield from document.finished()
+
+
+def _columns(line: str, place: str) -> list[str]:
+    columns = line.split("\t")
+    if len(columns) != 10:
+        raise CorpusError(f"{place}: CoNLL-U needs 10 tab-separated columns, found {len(columns)}")
+    if not _INDEX.fullmatch(columns[0]):
+        raise CorpusError(f"{place}: {_shown(columns[0])} is not a CoNLL-U index (such as 3, 3-4 or 3.1)")
+    return columns
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) < 60 else text[:60] + "…")
+
+
+class _Assembly:
+    """A document of CoNLL-U, put together sentence by sentence."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._pieces: list[str] = []
+        self._length = 0
+        self._sentences: list[tuple[CorpusWord, ...]] = []
+
+    def finished(self) -> Iterator[CorpusDocument]:
+        """The document, if it has a sentence."""
+        if self._sentences:
+            yield CorpusDocument(self._title, "".join(self._pieces).rstrip(), tuple(self._sentences))
+
+    def add(self, rows: list[list[str]], place: str) -> None:
+        """Add the rows of a sentence."""
+        words: list[CorpusWord] = []
+        depth_of = _depths(rows)
+        first, last = 0, 0  # syntactic words of the current multiword token
+        for columns in rows:
+            index, form, upos, deprel, misc = columns[0], columns[1], columns[3], columns[7], columns[9]
+            if "." in index:  # an empty node has no surface text
+                continue
+            end = self._length + len(form)
+            if "-" in index:
+                first, last = (int(part) for part in index.split("-"))
+                surface = (self._length, end)
+            elif first <= int(index) <= last:
+                if int(index) == first:  # the parts share one span: the first one labels it
+                    words.append(CorpusWord(*surface, upos, deprel, depth_of[index]))
+                continue
+            else:
+                words.append(CorpusWord(self._length, end, upos, deprel, depth_of[index]))
+            self._pieces.append(form if "SpaceAfter=No" in misc else form + " ")
+            self._length += len(self._pieces[-1])
+        check_length(self._length, place, _CUT_CONLLU)
+        self._sentences.append(tuple(words))
+
+
+def _depths(rows: list[list[str]]) -> dict[str, int]:
+    """Index of a syntactic word → arcs up to the root."""
+    words = [columns for columns in rows if columns[0].isdecimal()]
+    heads = [int(columns[6]) if _HEAD.fullmatch(columns[6]) else -1 for columns in words]
+    return dict(zip((columns[0] for columns in words), depths(heads), strict=True))
+
+
+READERS: dict[str, Reader] = {".txt": plain, ".jsonl": json_lines, ".conllu": conllu}
+"""File name ending → reader."""

@@ -1,0 +1,284 @@
+"""Minimal pairs as records: the embedded ones, BLiMP, templates, and files of BLiMP's form.
+
+Owns reading and checking; scoring is `readouts.py`.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import pickle
+import pickletools
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+
+from actstore import bounds
+from actstore.errors import CorpusError, UnknownNameError
+from actstore.files import existing, looks_like_path
+from actstore.hub import repositories
+from actstore.text.records import RecordError, check_whole, parse
+from actstore.text.text_files import TextFile, text_files
+
+DEFAULT_PER_PARADIGM = 50
+BUILTIN, BLIMP = "builtin", "blimp"
+_BLIMP_REPO = "nyu-mll/blimp"
+_PICKLES = (".pickle", ".pkl")
+_SUFFIXES = (".jsonl", ".jsonl.gz", *_PICKLES)
+_NO_PAIR = "not a JSON object with two sentences"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class MinimalPair:
+    """Two sentences that differ in grammaticality."""
+
+    sentence_good: str
+    sentence_bad: str
+    phenomenon: str
+    paradigm: str
+    benchmark: str = ""
+
+
+def read_pairs(name: str, per_paradigm: int | None = None, seed: int = 0, *, skip_bad: bool = False) -> list[MinimalPair]:
+    """Minimal pairs of one source, paradigm by paradigm.
+
+    Parameters
+    ----------
+    name : str
+        `builtin`; `blimp` (the hub's data set); or a file or folder of `.jsonl` or `.jsonl.gz` in
+        BLiMP's form, or of Marvin and Linzen's `.pickle` templates.
+    per_paradigm : int, optional
+        At most this many pairs of each paradigm, drawn by seed; all of a file by default, 50 of the
+        embedded ones.
+    seed : int
+    skip_bad : bool
+        Whether malformed records are left out and counted in a warning.
+
+    Raises
+    ------
+    UnknownNameError, CorpusError, SettingError
+        If there is no such source, a record is malformed, a paradigm has two phenomena, there is
+        no pair, or a file or `per_paradigm` exceeds a bound of `actstore.bounds`.
+
+    Notes
+    -----
+    A record in BLiMP's form has the texts `sentence_good` and `sentence_bad`. Its paradigm is `UID`
+    or `paradigm`, its phenomenon `linguistics_term` or `phenomenon`. Without a paradigm, it is
+    `file/phenomenon`, or the file's name where there is no phenomenon either; without a phenomenon,
+    that is the paradigm. Other keys are not read.
+
+    References
+    ----------
+    Warstadt et al. (2020), "BLiMP: The Benchmark of Linguistic Minimal Pairs for English".
+    """
+    if per_paradigm is not None:
+        bounds.check("pairs_per_paradigm", per_paradigm, 1, bounds.MOST_ITEMS)
+    if name == BUILTIN:
+        return _embedded(per_paradigm or DEFAULT_PER_PARADIGM, seed)
+    path = locate_pairs(name)
+    if path is None:
+        found = list(_hub_blimp())
+    else:
+        found = [pair for file in _files(path) for pair in _file(file, path.name.partition(".")[0], skip_bad)]
+    if not found:
+        raise CorpusError(f"{name} holds no minimal pair; expected .jsonl files in BLiMP's form")
+    _check_phenomena(found, name)
+    return list(_sampled(found, per_paradigm, seed))
+
+
+def locate_pairs(name: str) -> Path | None:
+    """The path of minimal pairs that have no name of their own; None for those that have.
+
+    Raises
+    ------
+    UnknownNameError, CorpusError
+        If there is nothing there.
+    """
+    if name in (BUILTIN, BLIMP):
+        return None
+    path = existing(name)
+    if path is not None:
+        return path
+    if looks_like_path(name) or "/" in name or name.endswith(_SUFFIXES):
+        raise CorpusError(f"minimal pairs {name}: no such file or folder")
+    raise UnknownNameError("minimal pairs", name, [BUILTIN, BLIMP, "a path to .jsonl files in BLiMP's form"])
+
+
+def _embedded(per_paradigm: int, seed: int) -> list[MinimalPair]:
+    from actstore.builtin.pairs import minimal_pairs
+
+    try:
+        return [_pair(record, "", BUILTIN) for record in minimal_pairs(per_paradigm, seed)]
+    except ValueError as error:  # the grammar has no more
+        raise CorpusError(f"embedded minimal pairs: {error}") from None
+
+
+def _check_phenomena(pairs: list[MinimalPair], source: str) -> None:
+    """Refuse a paradigm of two phenomena: an average over it would be of neither."""
+    phenomena: dict[str, str] = {}
+    for pair in pairs:
+        first = phenomena.setdefault(pair.paradigm, pair.phenomenon)
+        if first != pair.phenomenon:
+            raise CorpusError(
+                f"{source}: the paradigm {pair.paradigm!r} has two phenomena, {first!r} and {pair.phenomenon!r}; "
+                "give each a paradigm of its own"
+            )
+
+
+def _sampled(pairs: list[MinimalPair], per_paradigm: int | None, seed: int) -> Iterator[MinimalPair]:
+    paradigms: dict[str, list[MinimalPair]] = {}
+    for pair in pairs:
+        paradigms.setdefault(pair.paradigm, []).append(pair)
+    for name, members in paradigms.items():
+        if per_paradigm is not None and len(members) > per_paradigm:
+            rng = np.random.default_rng([seed, zlib.crc32(name.encode())])  # what is drawn of one depends on no other
+            members = [members[i] for i in sorted(rng.choice(len(members), per_paradigm, replace=False))]
+        yield from members
+
+
+def _hub_blimp() -> Iterator[MinimalPair]:
+    import pandas as pd
+
+    for file in sorted(repositories.dataset_folder(_BLIMP_REPO, "*.parquet").rglob("*.parquet")):
+        try:
+            records: Any = pd.read_parquet(file).to_dict("records")
+        except ImportError:
+            raise CorpusError("reading blimp from the hub needs pyarrow: pip install 'actstore[wikitext]'") from None
+        yield from (_pair(record, file.parent.name, BLIMP) for record in records)
+
+
+def _files(path: Path) -> Iterator[TextFile]:
+    return text_files(path, lambda names: [name for name in names if name.endswith(_SUFFIXES)])
+
+
+def _file(file: TextFile, benchmark: str, skip_bad: bool) -> Iterator[MinimalPair]:
+    name = PurePath(file.name).name
+    records = _templates(file.path) if name.endswith(_PICKLES) else _json_lines(file)
+    n_bad = 0
+    for place, read in records:
+        try:
+            yield _pair(read(), name.partition(".")[0], benchmark)
+        except RecordError as error:
+            if not skip_bad:
+                raise CorpusError(f"{file.name} {place}: {error}; mend it, or leave such records out with --skip-bad") from None
+            n_bad += 1
+    if n_bad:
+        _log.warning("%s: %d malformed records left out", file.name, n_bad)
+
+
+def _json_lines(file: TextFile) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Place and reading of every record."""
+    for number, line in enumerate(file.lines(), 1):
+        if line.strip():
+            yield f"line {number}", partial(_record, line)
+
+
+def _record(line: str) -> Any:
+    try:
+        return parse(line)
+    except RecordError:
+        raise
+    except ValueError:
+        raise RecordError(_NO_PAIR) from None
+
+
+class _Plain(pickle.Unpickler):
+    """Takes containers, text and numbers: nothing that has to be looked up can be called."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, and could run anything")
+
+    def persistent_load(self, identity: Any) -> Any:
+        raise pickle.UnpicklingError("it refers to something outside")
+
+
+def _templates(file: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Records of a pickled mapping from a construction's cases to (good, …, bad) sentences."""
+    raw = _bytes(file)
+    try:
+        _refuse_large_memos(raw)
+        cases = _Plain(io.BytesIO(raw)).load()
+    except Exception as error:  # a damaged pickle fails in any way
+        raise CorpusError(f"{file} is no pickle of plain text: {error}. Nothing of it was run") from None
+    if not isinstance(cases, Mapping):
+        raise CorpusError(f"{file} holds a {type(cases).__name__}, not a mapping of cases to sentences")
+    for case, items in cases.items():
+        if not isinstance(case, str) or not isinstance(items, (list, tuple)):
+            raise CorpusError(f"{file} is no mapping of cases to sentences: every case must be text, with a list of sentences")
+        for number, item in enumerate(items, 1):
+            texts = item if isinstance(item, (tuple, list)) and len(item) > 1 else (None, None)
+            yield f"{case}, item {number}", partial(dict, sentence_good=texts[0], sentence_bad=texts[-1])
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        if file.stat().st_size > bounds.LARGEST_PICKLE:
+            raise CorpusError(f"{file} has more than {bounds.LARGEST_PICKLE // 2**20} MiB; write its sentences as .jsonl")
+        return file.read_bytes()
+    except OSError as error:
+        raise CorpusError(f"cannot read {file}: {error.strerror}") from None
+
+
+def _refuse_large_memos(raw: bytes) -> None:
+    """Refuse a pickle that numbers an object beyond its own size: memory would be taken for all numbers up to it."""
+    for opcode, number, _ in pickletools.genops(raw):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(number or 0) > len(raw):
+            raise pickle.UnpicklingError(f"it numbers an object {number}")
+
+
+def _pair(record: Any, file: str, benchmark: str) -> MinimalPair:
+    """The pair of a record; `file` names its paradigm where it does not itself."""
+    if not isinstance(record, Mapping):
+        raise RecordError(_NO_PAIR)
+    sentences = []
+    for key in ("sentence_good", "sentence_bad"):
+        if key not in record:
+            raise RecordError(f"no field {key!r}")
+        if not isinstance(record[key], str) or not record[key].strip():
+            raise RecordError(_NO_PAIR)
+        sentences.append(record[key])
+    phenomenon = _named(record, "linguistics_term", "phenomenon")
+    paradigm = _named(record, "UID", "paradigm") or (f"{file}/{phenomenon}" if phenomenon else file)
+    for text in (*sentences, paradigm, phenomenon):
+        check_whole(text)
+    return MinimalPair(sentences[0], sentences[1], phenomenon or paradigm, paradigm, benchmark)
+
+
+def _named(record: Mapping[str, Any], *keys: str) -> str:
+    """The text under one of two names of a field; empty where it has neither."""
+    values = {key: record[key] for key in keys if key in record}
+    for key, value in values.items():
+        if not isinstance(value, str) or not value.strip():
+            raise RecordError(f"{key} must be text, got {value!r}")
+    if len(set(values.values())) > 1:
+        raise RecordError(" and ".join(f"{key} {value!r}" for key, value in values.items()) + " differ; keep one of the two")
+    return next(iter(values.values()), "")
+
+
+def critical_regions(pair: MinimalPair) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where the sentences differ: characters [start, stop) of the good and of the bad one.
+
+    The words between the longest beginning and the longest end that both share. Where one sentence
+    has no word there, the next word belongs to the region of both; a region stays empty at the end
+    of a sentence.
+    """
+    good, bad = (list(re.finditer(r"\S+", text)) for text in (pair.sentence_good, pair.sentence_bad))
+    shortest = min(len(good), len(bad))
+    start = next((i for i in range(shortest) if good[i][0] != bad[i][0]), shortest)
+    end = next((i for i in range(shortest - start) if good[-1 - i][0] != bad[-1 - i][0]), shortest - start)
+    if end and min(len(good), len(bad)) - start - end == 0 and len(good) != len(bad):
+        end -= 1
+    return _span(good, start, end), _span(bad, start, end)
+
+
+def _span(words: list[re.Match[str]], start: int, end: int) -> tuple[int, int]:
+    inside = words[start : len(words) - end]
+    return (inside[0].start(), inside[-1].end()) if inside else (0, 0)

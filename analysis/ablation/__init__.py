@@ -1,0 +1,1 @@
+"""What an intervention changed: perplexity, minimal pairs, probes and tasks."""

@@ -1,0 +1,205 @@
+"""What an intervention changed: perplexity, surprisal by part of speech, probes and tasks.
+
+Owns the tables of an ablation store; those of minimal pairs are `grammar.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from actstore.store.schema import CHECKPOINT, CONDITION, LAYER, NEURON, OPTION
+from analysis.ablation.dissociation import dissociation
+from analysis.ablation.minimal_pairs import MARGIN, pair_accuracy, paired_tests
+from analysis.conditions import bounds, cells, counted
+from analysis.kernels.clusters import Clusters
+from analysis.surprisal.words import word_table
+
+
+def perplexity_table(store: xr.Dataset) -> pd.DataFrame:
+    """Perplexity of every condition and its ratio to the intact model's.
+
+    Parameters
+    ----------
+    store : Dataset
+        An ablation store.
+
+    Returns
+    -------
+    DataFrame
+        One row a (checkpoint, intervention, cohort): `perplexity` (geometric mean over draws),
+        `perplexity_ratio` with its 95% bounds, `n_tokens`, `n_clusters` and `cluster` (documents); `controls`, the cohort
+        that it controls for; of a perplexity-matched control `target_perplexity`, which is that cohort's measured one,
+        `tolerance`, and `is_matched`: 1 if the measured perplexities are within the tolerance and within
+        a tenth of the rise of one another, 0 if not; -1 of all others. NaN bounds: of one document.
+
+    Notes
+    -----
+    The interval is that of the mean change of surprisal a token, on the log scale: `analysis.kernels.clusters`.
+    """
+    scored = store["is_scored"].values
+    clusters = Clusters.of(_codes(store["document"].values[scored]))
+    surprisal = store["ablated_surprisal"].values[:, :, scored].astype(float)
+    rows = []
+    for cell in cells(store):
+        values = surprisal[cell.step, cell.conditions]
+        change = bounds("perplexity_ratio", clusters.estimate(values - surprisal[cell.step, cell.baseline]))
+        ratio = {key: float(np.exp(value[0])) for key, value in change.items()}
+        match = {"target_perplexity": cell.target_perplexity, "tolerance": cell.tolerance}
+        measured = {"perplexity": float(np.exp(values.mean())), **ratio, **match}
+        rows.append({**cell.labels, **measured, "n_tokens": int(scored.sum())})
+    return pd.DataFrame(rows).assign(n_clusters=clusters.n_clusters[0], cluster="document")
+
+
+def surprisal_by_upos(store: xr.Dataset) -> pd.DataFrame:
+    """Mean change of a word's surprisal against the intact model, by universal part of speech.
+
+    Parameters
+    ----------
+    store : Dataset
+        An ablation store whose text has parts of speech.
+
+    Returns
+    -------
+    DataFrame
+        One row a (checkpoint, intervention, cohort, upos): `delta_surprisal` in nats per word
+        with its 95% bounds, `n_words`, `n_clusters` and `cluster` (documents that have such a word). Empty where no word
+        has a part of speech. NaN bounds: of one document.
+    """
+    words, surprisal = word_table(store)
+    tagged = (words["upos"] != "").to_numpy()
+    words, surprisal = words[tagged], surprisal[:, :, tagged]
+    if words.empty:
+        return pd.DataFrame()
+    names, group = np.unique(words["upos"].to_numpy(dtype=str), return_inverse=True)
+    clusters = Clusters.of(_codes(words["document"].to_numpy()), group)
+    counts = {"n_words": np.bincount(group), **counted(clusters, "document")}
+    frames = []
+    for cell in cells(store):
+        if cell.is_intact:
+            continue
+        delta = surprisal[cell.step, cell.conditions] - surprisal[cell.step, cell.baseline]
+        columns = bounds("delta_surprisal", clusters.estimate(delta))
+        frames.append(pd.DataFrame({**cell.labels, "upos": names, **columns, **counts}))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _codes(values: NDArray[Any]) -> NDArray[np.intp]:
+    """Numbers from 0 of the values' levels."""
+    return np.unique(values, return_inverse=True)[1]
+
+
+def probe_table(store: xr.Dataset) -> pd.DataFrame:
+    """Accuracy of the non-grammatical probes and its change against the intact model.
+
+    Parameters
+    ----------
+    store : Dataset
+        An ablation store with probes.
+
+    Returns
+    -------
+    DataFrame
+        One row a (checkpoint, intervention, cohort, probe): `accuracy` and `delta_accuracy` with
+        their 95% bounds, `n_items`, `chance`, `n_clusters` and `cluster` (items).
+    """
+    scores = store["log_probability_option"]
+    right = (scores.argmax(OPTION) == store["answer"]).transpose(CHECKPOINT, CONDITION, ...).values.astype(float)
+    names, group = np.unique(store["probe"].values.astype(str), return_inverse=True)
+    clusters = Clusters.of(np.arange(len(group)), group)
+    counts = {"n_items": np.bincount(group), "chance": 1 / scores.sizes[OPTION], **counted(clusters, "item")}
+    frames = []
+    for cell in cells(store):
+        now, before = right[cell.step, cell.conditions], right[cell.step, cell.baseline]
+        absolute = bounds("accuracy", clusters.estimate(now, binary=True), 0, 1)
+        change = bounds("delta_accuracy", clusters.estimate(now - before, binary=True))
+        frames.append(pd.DataFrame({**cell.labels, "probe": names, **absolute, **change, **counts}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def task_table(store: xr.Dataset) -> pd.DataFrame:
+    """Mean score of every task by every metric, and its change against the intact model.
+
+    Parameters
+    ----------
+    store : Dataset
+        An ablation store with tasks of lm-evaluation-harness.
+
+    Returns
+    -------
+    DataFrame
+        One row a (checkpoint, intervention, cohort, task, metric): `score` and `delta_score` with
+        their 95% bounds, `n_items`, `n_clusters` and `cluster` (items). A metric without a number an item has NaN.
+    """
+    scores = store["task_score"].transpose(CHECKPOINT, CONDITION, ...).values
+    names = pd.DataFrame({name: store[name].values.astype(str) for name in ("task", "metric")})
+    frames = []
+    for (task, metric), rows in names.groupby(["task", "metric"], sort=False):
+        index = rows.index.to_numpy()
+        of_metric, clusters = scores[..., index], Clusters.of(np.arange(len(index)))
+        binary = bool(np.isin(of_metric, (0, 1)).all())
+        counts = {"n_items": len(index), **counted(clusters, "item")}
+        for cell in cells(store):
+            now, before = of_metric[cell.step, cell.conditions], of_metric[cell.step, cell.baseline]
+            columns = bounds("score", clusters.estimate(now, binary=binary), *((0, 1) if binary else ()))
+            columns |= bounds("delta_score", clusters.estimate(now - before, binary=binary))
+            frames.append(pd.DataFrame({**cell.labels, "task": task, "metric": metric, **columns, **counts}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def edited_by_layer(store: xr.Dataset) -> pd.DataFrame:
+    """How many neurons of every layer each condition edits.
+
+    Parameters
+    ----------
+    store : Dataset
+        An ablation store.
+
+    Returns
+    -------
+    DataFrame
+        One row a (checkpoint, condition, layer): `n_edited`, and `edited_frac` of the layer's
+        neurons.
+    """
+    edited = store["is_edited"]
+    counts = edited.sum(NEURON).rename("n_edited").reset_coords(drop=True)
+    table = counts.assign_coords({name: store[name] for name in (CHECKPOINT, CONDITION, LAYER)}).to_dataframe().reset_index()
+    return table.assign(edited_frac=table["n_edited"] / edited.sizes[NEURON])
+
+
+def ablation_tables(
+    store: xr.Dataset, score: str = "total", correction: str = "holm", margin: float = MARGIN
+) -> dict[str, pd.DataFrame]:
+    """Every table that an ablation store supports, by file name.
+
+    Parameters
+    ----------
+    store : Dataset
+        An ablation store.
+    score, correction, margin
+        As in `pair_accuracy`, `paired_tests` and `dissociation`.
+
+    Returns
+    -------
+    dict of str to DataFrame
+    """
+    tables = {
+        "perplexity": perplexity_table(store),
+        "surprisal_by_upos": surprisal_by_upos(store),
+        "edited_by_layer": edited_by_layer(store),
+    }
+    if "log_probability_good" in store:
+        tables["accuracy_by_phenomenon"] = pair_accuracy(store, "phenomenon", score, margin=margin)
+        tables["accuracy_by_paradigm"] = pair_accuracy(store, "paradigm", score, margin=margin)
+        tables["paired_tests"] = paired_tests(store, score=score, correction=correction)
+    if "log_probability_option" in store:
+        tables["probes"] = probe_table(store)
+    if "task_score" in store:
+        tables["tasks"] = task_table(store)
+    if "log_probability_good" in store and ("log_probability_option" in store or "task_score" in store):
+        tables["dissociation"] = dissociation(store, score, correction, margin)
+    return {name: table for name, table in tables.items() if len(table)}

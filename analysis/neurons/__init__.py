@@ -1,0 +1,1 @@
+"""Each neuron by itself: its distribution, its statistics, its profile."""

@@ -1,0 +1,104 @@
+"""Mapping difficulty: how far a neuron drives similar inputs apart.
+
+Owns the choice of input pairs; the arithmetic is in `analysis.kernels.mapping`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from actstore.errors import StoreError
+from actstore.store.schema import CHECKPOINT, FIELDS, HIDDEN, LAYER, NEURON, TOKEN
+from analysis.kernels.mapping import MappingDifficulty
+from analysis.kernels.mapping import mapping_difficulty as _kernel
+from analysis.labels import each_layer
+
+N_PAIRS = 8192
+
+
+def mapping_difficulty(
+    preactivation: xr.DataArray, mlp_input: xr.DataArray, *, n_pairs: int = N_PAIRS, seed: int = 0
+) -> xr.DataArray:
+    """Mean ratio of a neuron's normalised output distance to the normalised distance of its inputs.
+
+    Parameters
+    ----------
+    preactivation : DataArray
+        (layer, token, neuron), or with `checkpoint`.
+    mlp_input : DataArray
+        The same with `hidden` for `neuron`.
+    n_pairs : int
+        Random pairs of tokens, the same for every layer and checkpoint.
+    seed : int
+        Seed of the pairs.
+
+    Returns
+    -------
+    DataArray
+        The dims without `token`, float64, at least 0; NaN for a neuron whose median output
+        distance is 0. Coords `output_scale` (N_y, as the result), `input_scale` (N_x) and
+        `n_identical_pairs` (without `neuron`); attrs `n_pairs`, `seed`.
+
+    Raises
+    ------
+    StoreError
+        If the arrays do not belong together, or hold fewer than two tokens.
+
+    Notes
+    -----
+    See `analysis.kernels.mapping.mapping_difficulty`. Inputs that are the same to rounding are left
+    out and counted: a layer whose input depends on the token alone (layer 0 with a parallel
+    residual and rotary positions) has many. Works a layer at a time.
+
+    References
+    ----------
+    Sawmya et al. (2025), eq. 3; Kong et al. (2026), section 2.
+    """
+    if any(preactivation.sizes.get(dim) != mlp_input.sizes.get(dim) for dim in (CHECKPOINT, LAYER, TOKEN)):
+        raise StoreError("preactivation and mlp_input differ in checkpoint, layer or token; take both from one store")
+    pairs = random_pairs(preactivation.sizes[TOKEN], n_pairs, np.random.default_rng(seed))
+    used, pairs = np.unique(pairs, return_inverse=True)  # nothing else is read
+    data = xr.Dataset({"preactivation": preactivation, "mlp_input": mlp_input}).isel({TOKEN: used})
+
+    def one(layer: xr.Dataset) -> MappingDifficulty:
+        return _kernel(
+            layer["mlp_input"].transpose(TOKEN, HIDDEN).values, layer["preactivation"].transpose(TOKEN, NEURON).values, pairs
+        )
+
+    over = (CHECKPOINT, LAYER) if CHECKPOINT in data.dims else (LAYER,)
+    steps = [data.isel({CHECKPOINT: index}) for index in range(data.sizes[CHECKPOINT])] if len(over) == 2 else [data]
+    found = [each_layer(one, step) for step in steps]
+
+    def column(name: str) -> NDArray[Any]:
+        values = np.stack([[getattr(part, name) for part in parts] for parts in found])
+        return values if len(over) == 2 else values[0]
+
+    coords = {name: coord for name, coord in data.coords.items() if {TOKEN, HIDDEN}.isdisjoint(coord.dims)}
+    scales = {
+        "output_scale": ((*over, NEURON), column("output_scale")),
+        "input_scale": (over, column("input_scale")),
+        "n_identical_pairs": (over, column("n_identical")),
+    }
+    return xr.DataArray(
+        column("difficulty"), dims=(*over, NEURON), name="mapping_difficulty",
+        coords=coords | {name: (dims, values, FIELDS[name].attrs) for name, (dims, values) in scales.items()},
+        attrs=FIELDS["mapping_difficulty"].attrs | {"n_pairs": n_pairs, "seed": seed},
+    )  # fmt: skip
+
+
+def random_pairs(n_tokens: int, n_pairs: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Pairs (pair, 2) of two different tokens.
+
+    Raises
+    ------
+    StoreError
+        If there are fewer than two tokens.
+    """
+    if n_tokens < 2:
+        raise StoreError(f"pairs need at least two tokens, the store has {n_tokens}; extract more with --tokens")
+    first = rng.integers(0, n_tokens, size=n_pairs)
+    return np.stack([first, (first + rng.integers(1, n_tokens, size=n_pairs)) % n_tokens], axis=1)

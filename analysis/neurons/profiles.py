@@ -1,0 +1,132 @@
+"""The profile of every selected neuron: its distribution, its story over training, its pairs in context.
+
+Owns the tables that a reader of single neurons browses.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from actstore.selection.selection import Selection
+from actstore.store.schema import CHECKPOINT, LAYER, NEURON, TOKEN
+from analysis.labels import at_checkpoint, each_layer, text_tokens
+
+_STORY = ("wasserstein_distance", "negative_wasserstein_frac", "skewness", "excess_kurtosis", "negative_frac")
+
+
+def neuron_histograms(
+    store: xr.Dataset, selection: Selection, *, checkpoint: int | None = None, n_bins: int = 60, reach: float = 6.0
+) -> pd.DataFrame:
+    """Standardised histograms of the selected neurons.
+
+    Parameters
+    ----------
+    store : Dataset
+        A store of `actstore extract`.
+    selection : Selection
+    checkpoint : int, optional
+        Training step; the last one by default.
+    n_bins : int
+    reach : float
+        Bins end at this many standard deviations; what lies beyond is in the outermost ones.
+
+    Returns
+    -------
+    DataFrame
+        One row a (layer, neuron, bin): `left`, `right` (SD), `density`, `zero` (where a raw pre-activation of 0
+        falls, SD). Neurons of zero variance have none.
+    """
+    tokens = text_tokens(at_checkpoint(store, checkpoint)["preactivation"]).to_dataset()
+
+    def one(layer: xr.Dataset) -> list[pd.DataFrame]:
+        frames = []
+        for neuron in layer[NEURON].values:
+            values = layer["preactivation"].sel({NEURON: neuron}).values.astype(float)
+            mean, scale = values.mean(), values.std()
+            if scale == 0:
+                continue
+            standard = np.clip((values - mean) / scale, -reach, reach)
+            low, high = max(-reach, np.floor(standard.min() * 2) / 2), min(reach, np.ceil(standard.max() * 2) / 2)
+            density, edges = np.histogram(standard, bins=n_bins, range=(low, high), density=True)
+            frames.append(pd.DataFrame({
+                "layer": int(layer[LAYER]), "neuron": int(neuron), "left": edges[:-1], "right": edges[1:], "density": density,
+                "zero": -mean / scale,
+            }))  # fmt: skip
+        return frames
+
+    def narrow(layer: xr.Dataset) -> xr.Dataset:
+        return layer.sel({NEURON: list(selection.neurons.get(int(layer[LAYER]), ()))})
+
+    frames = [frame for part in each_layer(one, tokens, narrow) for frame in part]
+    columns = ["layer", "neuron", "left", "right", "density", "zero"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def neuron_story(found: xr.Dataset, selection: Selection) -> pd.DataFrame:
+    """Statistics of the selected neurons at every checkpoint.
+
+    Parameters
+    ----------
+    found : Dataset
+        Of `analysis.neuron_statistics`.
+    selection : Selection
+
+    Returns
+    -------
+    DataFrame
+        One row a (layer, neuron, checkpoint): `wasserstein_distance`, `negative_wasserstein_frac`, `skewness`,
+        `excess_kurtosis`, `negative_frac`. Checkpoints that repeat earlier weights are left out.
+    """
+    if "duplicate_of" in found.coords:
+        found = found.isel({CHECKPOINT: np.flatnonzero(found["duplicate_of"].values < 0)})
+    frames = []
+    for layer, neurons in selection.neurons.items():
+        part = found[list(_STORY)].sel({LAYER: layer, NEURON: list(neurons)})
+        frames.append(part.drop_vars([name for name in part.coords if name not in (CHECKPOINT, LAYER, NEURON)]).to_dataframe())
+    return (
+        pd.concat(frames)
+        .reset_index()[["layer", "neuron", "checkpoint", *_STORY]]
+        .sort_values(["layer", "neuron", "checkpoint"], ignore_index=True)
+    )
+
+
+def pairs_in_context(store: xr.Dataset, pairs: pd.DataFrame, n_context: int = 5) -> pd.DataFrame:
+    """Pairs of tokens with the text around them.
+
+    Parameters
+    ----------
+    store : Dataset
+        A store of `actstore extract`.
+    pairs : DataFrame
+        Of `analysis.most_differentiated`.
+    n_context : int
+        Tokens of the same window to either side.
+
+    Returns
+    -------
+    DataFrame
+        One row a pair: `layer`, `neuron`, and of both sides `before_a`, `text_a`, `after_a`, `word_a`, `upos_a`,
+        `preactivation_a`, and likewise `_b`.
+    """
+    pieces, window, position = (store[name].values for name in ("token_text", "window", "position"))
+    labels = {
+        key: store[name].values if name in store.variables else None for key, name in (("word", "word_form"), ("upos", "upos"))
+    }
+
+    def side(token: int, name: str, value: float) -> dict[str, object]:
+        around = np.arange(max(0, token - n_context), min(store.sizes[TOKEN], token + n_context + 1))
+        around = around[(window[around] == window[token]) & (position[around] > 0)]
+        text = ["".join(map(str, pieces[around[part]])) for part in (around < token, around > token)]
+        known = {f"{key}_{name}": "" if array is None else str(array[token]) for key, array in labels.items()}
+        found = {f"before_{name}": text[0], f"text_{name}": str(pieces[token]), f"after_{name}": text[1]}
+        return found | known | {f"preactivation_{name}": value}
+
+    rows = [
+        {"layer": row["layer"], "neuron": row["neuron"]}
+        | side(int(row["token_a"]), "a", row["preactivation_a"])
+        | side(int(row["token_b"]), "b", row["preactivation_b"])
+        for row in pairs.to_dict("records")
+    ]
+    return pd.DataFrame(rows)

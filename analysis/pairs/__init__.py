@@ -1,0 +1,1 @@
+"""Pairs of similar inputs, and the neurons that drive them apart."""

@@ -1,0 +1,95 @@
+"""What a neuron statistic is explained by: is the Wasserstein distance more than a tail detector?
+
+Owns rank correlations between neuron statistics, layer by layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from actstore.store.schema import CHECKPOINT, LAYER, NEURON
+from analysis.kernels.ranks import explained, spearman
+from analysis.kernels.resampling import jackknife_reach
+
+TAILS = ("abs_skewness", "excess_kurtosis", "bimodality_coefficient")
+"""What a tail detector would see."""
+
+
+def rank_correlations(found: xr.Dataset, target: str = "wasserstein_distance") -> pd.DataFrame:
+    """Rank correlation over a layer's neurons of one statistic with every other one.
+
+    Parameters
+    ----------
+    found : Dataset
+        Statistics over (layer, neuron), or (checkpoint, layer, neuron).
+    target : str
+        The statistic to correlate the others with.
+
+    Returns
+    -------
+    DataFrame
+        One row a (checkpoint, layer, statistic): Spearman's `rank_correlation` with its 95%
+        bounds, `n_neurons`, which are the `n_clusters` of the `cluster` neuron. `abs_skewness` is the skewness without its
+        sign.
+
+    Notes
+    -----
+    See `analysis.kernels.ranks.spearman`.
+    """
+    rows = []
+    for labels, frame in _layers(found):
+        for name in frame.columns.drop(target):
+            rho, lower, upper = spearman(frame[target].to_numpy(), frame[name].to_numpy())
+            n_neurons = int(frame[[target, name]].notna().all(axis=1).sum())
+            rows.append((*labels, name, rho, lower, upper, n_neurons))
+    bounds = ["rank_correlation_lower", "rank_correlation_upper"]
+    table = pd.DataFrame(rows, columns=["checkpoint", "layer", "statistic", "rank_correlation", *bounds, "n_neurons"])
+    return table.assign(n_clusters=table["n_neurons"], cluster="neuron")
+
+
+def explained_by_shape(found: xr.Dataset, target: str = "wasserstein_distance") -> pd.DataFrame:
+    """How much of the ranking of neurons by one statistic follows from skewness, kurtosis and bimodality.
+
+    Parameters
+    ----------
+    found : Dataset
+        With `target` and the statistics of `shape_statistics`, over (layer, neuron), or with
+        `checkpoint`.
+    target : str
+
+    Returns
+    -------
+    DataFrame
+        One row a (checkpoint, layer): adjusted `r2` of ranks on ranks with its 95% bounds (a jackknife over neurons),
+        `n_neurons`, which are the `n_clusters` of the `cluster` neuron. 1: a tail detector would rank the same; 0: it would
+        know nothing.
+    """
+    rows = []
+    for labels, frame in _layers(found):
+        known = frame[[target, *TAILS]].dropna().to_numpy()
+
+        def r2(kept: NDArray[np.intp], known: NDArray[np.float64] = known) -> float:
+            return explained(known[kept, 0], known[kept, 1:])
+
+        value, reach = r2(np.arange(len(known))), jackknife_reach(r2, len(known)) if len(known) else np.nan
+        rows.append((*labels, value, value - reach, min(value + reach, 1.0), len(known)))
+    table = pd.DataFrame(rows, columns=["checkpoint", "layer", "r2", "r2_lower", "r2_upper", "n_neurons"])
+    return table.assign(n_clusters=table["n_neurons"], cluster="neuron")
+
+
+def _layers(found: xr.Dataset) -> Iterator[tuple[tuple[int, int], pd.DataFrame]]:
+    """(checkpoint, layer) and the frame of its neurons' statistics."""
+    if "skewness" in found:
+        found = found.assign(abs_skewness=abs(found["skewness"]))
+    if CHECKPOINT not in found.dims:
+        found = found.expand_dims(CHECKPOINT) if CHECKPOINT in found.coords else found.expand_dims({CHECKPOINT: [0]})
+    names = [name for name, array in found.data_vars.items() if {CHECKPOINT, LAYER, NEURON} == set(array.dims)]
+    for step, checkpoint in enumerate(found[CHECKPOINT].values):
+        for index, layer in enumerate(found[LAYER].values):
+            part = found.isel({CHECKPOINT: step, LAYER: index})
+            yield (int(checkpoint), int(layer)), pd.DataFrame({str(name): part[name].values for name in names})

@@ -1,0 +1,1 @@
+"""Words and their surprisal, and mixed-effects models of it."""

@@ -1,0 +1,1 @@
+"""Transport distances between any two distributions of a neuron."""

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actstore.ablation.design import CohortSpec, Design, Text, conditions, load_design
+from actstore.errors import ActstoreError, SelectionError, UnknownNameError
+
+DESIGNS = Path(__file__).parent.parent.parent.parent / "designs"
+
+
+def labels(*specs, n_layers=8, interventions=("negative-zero",)):
+    return [state.label for state in conditions(Design("m", interventions=interventions, cohorts=specs), n_layers)]
+
+
+@pytest.mark.parametrize("file", sorted(DESIGNS.glob("*.toml")), ids=lambda p: p.stem)
+def test_shipped_designs_are_valid(file):
+    assert len(conditions(load_design(file), 4)) > 1
+
+
+def test_a_design_unfolds_in_order():
+    assert labels(
+        CohortSpec(fraction=(0.01, 0.02), scope=("layer", "all")), CohortSpec("random", seeds=2), CohortSpec("perplexity-matched"),
+        interventions=("negative-zero", "positive-zero"),
+    ) == [
+        "none",
+        *(f"{name}/top-{rest}" for name in ("negative-zero", "positive-zero") for rest in ("0.01", "0.01-all", "0.02", "0.02-all")),
+        *(f"{name}/random-0.01-s{seed}" for name in ("negative-zero", "positive-zero") for seed in (0, 1)),
+        "negative-zero/perplexity-matched-0.01", "positive-zero/perplexity-matched-0.01",
+    ]  # fmt: skip
+
+
+def test_cohorts_may_have_their_own_interventions_statistics_and_checkpoints():
+    spec = CohortSpec(statistic="mapping_difficulty", checkpoint=("same", "last", "64"), interventions=("both-zero",))
+    assert labels(spec) == [
+        "none",
+        "both-zero/top-0.01-mapping_difficulty",
+        "both-zero/top-0.01-mapping_difficulty-atlast",
+        "both-zero/top-0.01-mapping_difficulty-at64",
+    ]
+
+
+def targets(*specs, **options):
+    states = conditions(Design("m", cohorts=specs, **options), 8)
+    return {
+        state.label.removeprefix("negative-zero/"): state.cohort.target and state.cohort.target.label for state in states[1:]
+    }
+
+
+MATCHED = "perplexity-matched"
+BOTH = ("layer", "all")
+
+
+def test_a_control_is_for_the_top_cohort_of_its_own_scope():
+    specs = (CohortSpec(scope=BOTH), CohortSpec("random", scope=BOTH, seeds=1), CohortSpec(MATCHED, scope=BOTH))
+    assert targets(*specs) == {
+        "top-0.01": None,
+        "top-0.01-all": None,
+        "random-0.01-s0": "top-0.01",
+        "random-0.01-all-s0": "top-0.01-all",
+        "perplexity-matched-0.01": "top-0.01",
+        "perplexity-matched-0.01-all": "top-0.01-all",
+    }
+
+
+@pytest.mark.parametrize(("scope", "target"), [("layer", "top-0.01"), ("all", "top-0.01-all")])
+def test_a_perplexity_matched_control_is_for_the_only_top_whatever_its_own_scope(scope, target):
+    found = targets(CohortSpec(scope=(scope,)), CohortSpec(MATCHED, scope=BOTH), CohortSpec("bottom", scope=BOTH))
+    assert found["perplexity-matched-0.01"] == found["perplexity-matched-0.01-all"] == target
+    suffixes = {"layer": "", "all": "-all"}
+    assert {name: found[f"bottom-0.01{suffix}"] for name, suffix in suffixes.items()} == {
+        name: target if name == scope else None for name in suffixes
+    }
+
+
+def test_cohort_scope_decides_and_the_label_tells():
+    found = targets(
+        CohortSpec(scope=BOTH), CohortSpec(MATCHED, scope=BOTH), CohortSpec(MATCHED, scope=("all",), cohort_scope="layer")
+    )
+    assert found["perplexity-matched-0.01-all"] == "top-0.01-all"
+    assert found["perplexity-matched-0.01-all-forlayer"] == "top-0.01"
+
+
+def test_controls_are_for_the_same_fraction_layers_statistic_and_checkpoint():
+    specs = (
+        CohortSpec(fraction=(0.01, 0.02), layer_groups=2, checkpoint=("same", "last")),
+        CohortSpec(statistic="std"),
+        CohortSpec("random", fraction=(0.02,), layer_groups=2, checkpoint=("last",), seeds=1),
+        CohortSpec("bottom"),
+    )
+    found = targets(*specs)
+    assert found["random-0.02-layers0to3-atlast-s0"] == "top-0.02-layers0to3-atlast"
+    assert found["random-0.02-layers4to7-atlast-s0"] == "top-0.02-layers4to7-atlast"
+    assert found["bottom-0.01"] is None, "there is no such top over all layers"
+
+
+@pytest.mark.parametrize(
+    ("specs", "said"),
+    [
+        ((CohortSpec(MATCHED),), "perplexity-matched-0.01 has no cohort to control for: add one of rule 'top' with the same"),
+        ((CohortSpec(fraction=(0.02,)), CohortSpec(MATCHED)), "no cohort to control for"),
+        ((CohortSpec(), CohortSpec(MATCHED, cohort_scope="all")), "add one of rule 'top' and scope 'all' with the same"),
+        (
+            (CohortSpec(interventions=("both-zero",)), CohortSpec("random")),
+            "random-0.01 is run under negative-zero and top-0.01",
+        ),
+        ((CohortSpec(interventions=("both-zero",)), CohortSpec(MATCHED)), "add 'negative-zero' to the interventions of that"),
+        ((CohortSpec(), CohortSpec("random", cohort_scope="all")), "leave it out of the random cohort"),
+    ],
+)
+def test_controls_that_could_not_be_compared_are_refused(specs, said):
+    with pytest.raises(SelectionError, match=said):
+        targets(*specs)
+
+
+def test_layers_are_cut_into_groups_single_and_cumulative():
+    states = conditions(Design("m", cohorts=(CohortSpec(layer_groups=3, grouping=("single", "cumulative")),)), 8)
+    layers = [state.cohort.layers for state in states[1:]]
+    assert layers == [(0, 1, 2), (3, 4, 5), (6, 7), (0, 1, 2, 3, 4, 5), tuple(range(8))]
+    assert states[2].label == "negative-zero/top-0.01-layers3to5"
+
+
+def test_a_condition_is_there_once():
+    assert labels(CohortSpec(), CohortSpec()) == ["none", "negative-zero/top-0.01"]
+    with pytest.raises(SelectionError, match="two conditions are both"):
+        labels(CohortSpec("matched", match=("mean",)), CohortSpec("matched", match=("std",)))
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (CohortSpec("tops"), "rule of a cohort 'tops': did you mean 'top'"),
+        (CohortSpec(scope=("layers",)), "scope of a cohort"),
+        (CohortSpec("perplexity-matched", cohort_scope="layers"), "cohort_scope of a cohort 'layers': did you mean 'layer'"),
+        (CohortSpec(grouping=("cumulated",)), "did you mean 'cumulative'"),
+        (CohortSpec(interventions=("negativezero",)), "did you mean 'negative-zero'"),
+    ],
+)
+def test_unknown_names(spec, said):
+    with pytest.raises(UnknownNameError, match=said):
+        labels(spec)
+
+
+def test_more_groups_than_layers():
+    with pytest.raises(SelectionError, match="8 layers cannot be cut into 9"):
+        labels(CohortSpec(layer_groups=9))
+
+
+def test_a_file_is_read_with_single_values_and_paths_beside_it(tmp_path):
+    (tmp_path / "pairs.jsonl").touch()
+    (tmp_path / "d.toml").write_text(
+        'model = "m"\ninterventions = "both-zero"\n[text]\ntokens = 99\n[readouts]\npairs = ["builtin", "pairs.jsonl"]\n'
+        '[[cohorts]]\nfraction = 0.05\n[[cohorts]]\nrule = "random"\nseeds = 3\n'
+    )
+    design = load_design(tmp_path / "d.toml")
+    assert design.interventions == ("both-zero",)
+    assert design.text == Text(tokens=99)
+    assert design.readouts.pairs == ("builtin", str(tmp_path / "pairs.jsonl"))
+    assert design.cohorts == (CohortSpec(fraction=(0.05,)), CohortSpec("random", seeds=3))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('modell = "m"', "did you mean 'model'"),
+        ("[text]\n", "lacks model"),
+        ('model = "m"\n[[cohorts]]\nfractions = 0.1', r"key of \[\[cohorts\]\].*did you mean 'fraction'"),
+        ('model = "m"\n[[cohorts]]\nfraction = ["a"]', "fraction must be float"),
+        ('model = "m"\n[readouts]\nskip_bad = 1', "skip_bad must be bool"),
+        ('model = "m"\ncohorts = 3', "must be a table, or several in double brackets"),
+        ("model = m", "not valid TOML"),
+    ],
+)
+def test_wrong_keys_and_values(tmp_path, text, said):
+    (tmp_path / "d.toml").write_text(text)
+    with pytest.raises(ActstoreError, match=said):
+        load_design(tmp_path / "d.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[text]\nwindow = 0", "line 3: window must be 2 or more, as it holds BOS and a token, got 0"),
+        ("[readouts]\npairs_per_paradigm = -1", "line 3: pairs_per_paradigm must be 0 to 1,000,000, got -1"),
+        ("[readouts]\nseed = -1", "line 3: seed must be 0 to "),
+        ('[[cohorts]]\nrule = "random"\nseeds = 999999999999', "line 4: seeds must be 1 to 1,000, got 999999999999"),
+        ('[[cohorts]]\nrule = "random"\nseeds = -3', "line 4: seeds must be 1 to 1,000, got -3"),
+        ("[[cohorts]]\nlayer_groups = 99999999999", "line 3: layer_groups must be 0 to 1,000"),
+    ],
+)
+def test_settings_out_of_bounds_are_named_with_their_line(tmp_path, text, said):
+    (tmp_path / "d.toml").write_text('model = "m"\n' + text)
+    with pytest.raises(ActstoreError, match=f"d.toml, {said}"):
+        load_design(tmp_path / "d.toml")

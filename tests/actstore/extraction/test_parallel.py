@@ -1,0 +1,191 @@
+"""Several workers and a Dask cluster write the same bytes as one process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from actstore.cli.main import main
+from actstore.errors import ActstoreError
+from actstore.extraction import dask_cluster as cluster_module
+from actstore.extraction.block import BlockRunner
+from actstore.extraction.job import ExtractConfig
+from actstore.extraction.run import RunOptions, extract
+from actstore.store import layout, resumable
+from actstore.store.configuration import partial_path
+from actstore.store.resumable import Outcome
+from actstore.verification import verify
+from tests.actstore.extraction.test_resume import contents
+from tests.helpers import QUIET
+
+CONFIG = ExtractConfig("pico-neox", "16,64,4000", tokens=1000)
+COMMAND = [
+    sys.executable, "-m", "actstore", "extract", "--quiet", "--model", "pico-neox", "--checkpoints", "16,64,4000",
+    "--tokens", "9000", "--store",
+]  # fmt: skip
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
+"""Sums over threads depend on their number, so bytes are compared at equal numbers; Dask's workers have one."""
+
+
+@pytest.fixture
+def whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(layout, "_SHARD_TOKENS", 260)
+    extract(CONFIG, tmp_path / "whole.zarr", QUIET)
+    return contents(tmp_path / "whole.zarr")
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
+def test_workers_one_after_another(whole, tmp_path, order):
+    path = tmp_path / "s.zarr"
+    outcomes = [extract(CONFIG, path, RunOptions(worker=(i, 3), progress=False)) for i in order]
+    assert outcomes == [Outcome.SHARE_DONE, Outcome.SHARE_DONE, Outcome.WRITTEN]
+    assert contents(path) == whole
+    assert not partial_path(path).exists()
+    assert extract(CONFIG, path, RunOptions(worker=(2, 3), progress=False)) is Outcome.ALREADY_COMPLETE
+
+
+def test_a_plain_run_takes_over_what_workers_left(whole, tmp_path):
+    path = tmp_path / "s.zarr"
+    extract(CONFIG, path, RunOptions(worker=(2, 3), progress=False))
+    assert len(list((partial_path(path) / "ledger").glob("*.json"))) == 4
+    assert extract(CONFIG, path, QUIET) is Outcome.WRITTEN
+    assert contents(path) == whole
+
+
+@pytest.mark.slow
+def test_workers_at_the_same_time(tmp_path):
+    subprocess.run([*COMMAND, str(tmp_path / "one.zarr")], check=True, capture_output=True, env=ONE_THREAD)
+    path = tmp_path / "s.zarr"
+    workers = [
+        subprocess.Popen([*COMMAND, str(path), "--worker", f"{i}/3"], env=ONE_THREAD, stdout=subprocess.PIPE, text=True)
+        for i in (1, 2, 3)
+    ]
+    said = [worker.communicate()[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0, 0]
+    assert sum("written" in line for line in said) >= 1
+    assert verify(path) == []
+    assert contents(path) == contents(tmp_path / "one.zarr")
+
+
+def test_a_dask_cluster_gives_the_same_bytes(whole, tmp_path):
+    path = tmp_path / "s.zarr"
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
+        Client(cluster),
+    ):
+        assert extract(CONFIG, path, RunOptions(scheduler=cluster.scheduler_address, progress=False)) is Outcome.WRITTEN
+    assert contents(path) == whole
+
+
+@pytest.mark.slow
+def test_a_killed_dask_worker_loses_nothing(tmp_path):
+    """Two worker processes; the one that holds a block is killed in mid-run."""
+    from distributed import Client, LocalCluster
+
+    subprocess.run([*COMMAND, str(tmp_path / "one.zarr")], check=True, capture_output=True, env=ONE_THREAD)
+    path = tmp_path / "s.zarr"
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
+        run = subprocess.Popen(
+            [*COMMAND, str(path), "--scheduler", cluster.scheduler_address], stdout=subprocess.PIPE, text=True
+        )
+        deadline = time.monotonic() + 120
+        while not list((partial_path(path) / "ledger").glob("*.json")):
+            assert time.monotonic() < deadline
+            assert run.poll() is None
+            time.sleep(0.01)
+        busy = next(worker for worker, tasks in client.processing().items() if tasks)
+        os.kill(client.run(os.getpid, workers=[busy])[busy], signal.SIGKILL)
+        said, _ = run.communicate(timeout=300)
+    assert (run.returncode, said) == (0, f"{path}: written\n")
+    assert verify(path) == []
+    assert contents(path) == contents(tmp_path / "one.zarr")
+
+
+def test_a_local_scheduler(whole, tmp_path):
+    path = tmp_path / "s.zarr"
+    assert extract(CONFIG, path, RunOptions(scheduler="local", progress=False)) is Outcome.WRITTEN
+    assert contents(path) == whole
+
+
+@pytest.mark.slow
+def test_the_loss_of_the_only_worker_is_made_up_for_by_the_next_one(tmp_path):
+    """No worker but the lost one ever had the job in memory."""
+    from distributed import Client, LocalCluster
+
+    path = tmp_path / "s.zarr"
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
+        run = subprocess.Popen(
+            [*COMMAND, str(path), "--scheduler", cluster.scheduler_address], stdout=subprocess.PIPE, text=True
+        )
+        deadline = time.monotonic() + 120
+        while not list((partial_path(path) / "ledger").glob("*.json")):
+            assert time.monotonic() < deadline
+            assert run.poll() is None
+            time.sleep(0.01)
+        (only,) = client.run(os.getpid).values()
+        os.kill(only, signal.SIGKILL)  # its nanny starts another
+        said, _ = run.communicate(timeout=300)
+    assert (run.returncode, said) == (0, f"{path}: written\n")
+    assert verify(path) == []
+
+
+@pytest.mark.parametrize("error", [ActstoreError("neuron 7 is too large"), ValueError("neuron 7 is too large")])
+def test_what_fails_on_a_worker_is_told_in_one_line(tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(BlockRunner, "run", fail)
+    with pytest.raises(ActstoreError, match="neuron 7 is too large"):
+        extract(CONFIG, tmp_path / "s.zarr", RunOptions(scheduler="local", progress=False))
+
+
+def test_a_cluster_without_workers(tmp_path, monkeypatch):
+    from distributed import LocalCluster
+
+    monkeypatch.setattr(cluster_module, "_WAIT_SECONDS", 1)
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster,
+        pytest.raises(ActstoreError, match="has had no worker for 1 s; start some"),
+    ):
+        extract(CONFIG, tmp_path / "s.zarr", RunOptions(scheduler=cluster.scheduler_address, progress=False))
+
+
+def test_downloads_are_not_discarded_under_a_cluster_s_feet(tmp_path):
+    with pytest.raises(ActstoreError, match="--discard-downloads does not go with --scheduler"):
+        extract(CONFIG, tmp_path / "s.zarr", RunOptions(scheduler="local", discard_downloads=True))
+
+
+def test_a_worker_that_starts_as_another_ends(whole, tmp_path, monkeypatch):
+    path = tmp_path / "s.zarr"
+    extract(CONFIG, path, QUIET)
+    answers = iter([False, True])
+    monkeypatch.setattr(resumable, "is_complete", lambda *_: next(answers))
+    assert extract(CONFIG, path, RunOptions(worker=(1, 2), progress=False)) is Outcome.ALREADY_COMPLETE
+
+
+def test_a_scheduler_that_does_not_answer(tmp_path, monkeypatch):
+    with pytest.raises(ActstoreError, match=r"no Dask scheduler answers at nonsense://"):
+        extract(CONFIG, tmp_path / "s.zarr", RunOptions(scheduler="nonsense://x", progress=False))
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        ("0/3", "i of --worker i/n must be 1 to 3, got 0"),
+        ("4/3", "i of --worker i/n must be 1 to 3, got 4"),
+        ("3", "e.g. 3/8"),
+        ("a/b", "argument --worker: 'b' is not a whole number"),
+    ],
+)
+def test_a_share_that_is_none(share, said, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["extract", "--model", "pico-neox", "--store", "s.zarr", "--worker", share])
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err

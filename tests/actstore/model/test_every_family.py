@@ -1,0 +1,98 @@
+"""Every family from a folder on disk: loaded, extracted, and compared with the plain model run by hand."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from actstore.extraction.job import ExtractConfig
+from actstore.extraction.run import extract
+from actstore.model import sources
+from actstore.model.families import ADAPTERS
+from actstore.store.opening import open_store
+from tests.helpers import FAMILIES, QUIET, tiny_model
+from tests.model_files import N_TOKENS, save
+
+UNLISTED = {"bloom": {"hidden_size": 16, "n_layer": 2, "n_head": 2}}
+SITES = {"bloom": "transformer.h.{layer}.mlp.dense_h_to_4h"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Family → a folder with a small model of it."""
+    places = {}
+
+    def write(family):
+        if family not in places:
+            model = tiny_model(family, (FAMILIES | UNLISTED)[family] | {"vocab_size": N_TOKENS})
+            places[family] = save(tmp_path_factory.mktemp(family), model)
+        return places[family]
+
+    return write
+
+
+@contextmanager
+def seen_by_hand(model, family):
+    """What the site of every layer receives and gives in the last forward pass, by plain hooks."""
+    seen, pattern = {}, SITES.get(family) or ADAPTERS[family].site
+
+    def hook_for(layer):
+        return lambda module, args, output: seen.update({layer: (args[0], output)})
+
+    handles = [model.get_submodule(pattern.format(layer=k)).register_forward_hook(hook_for(k)) for k in range(2)]
+    yield seen
+    for handle in handles:
+        handle.remove()
+
+
+def stored(family, place, path, **options):
+    extract(ExtractConfig(str(place), site=SITES.get(family), dtype="float32", window=48, **options), path, QUIET)
+    return open_store(path).isel(checkpoint=0)
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, *UNLISTED])
+def test_a_window_is_that_of_the_plain_model(family, folder, tmp_path):
+    """One window, so that both run the same batch: equal to the last bit."""
+    place = folder(family)
+    store = stored(family, place, tmp_path / "s.zarr", tokens=48)
+    assert set(store["window"].values) == {0}
+    model = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32).eval()
+    ids = torch.from_numpy(store["token_id"].values)[None]
+    with torch.inference_mode(), seen_by_hand(model, family) as seen:
+        log_probabilities = torch.log_softmax(model(input_ids=ids).logits, -1)
+    for layer, (values, output) in seen.items():
+        np.testing.assert_array_equal(store["mlp_input"].sel(layer=layer), values.reshape(ids.numel(), -1))
+        np.testing.assert_array_equal(store["preactivation"].sel(layer=layer), output.reshape(ids.numel(), -1))
+    expected = -log_probabilities[0, :-1].gather(1, ids[0, 1:, None])[:, 0]
+    np.testing.assert_allclose(store["surprisal"].values[1:], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, *UNLISTED])
+def test_windows_in_a_batch_are_those_run_alone(family, folder, tmp_path):
+    place = folder(family)
+    store = stored(family, place, tmp_path / "s.zarr", tokens=400)
+    assert len({*np.bincount(store["window"].values)}) > 2, "padding is needed"
+    model = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32).eval()
+    for number in np.unique(store["window"].values):
+        window = store.isel(token=store["window"].values == number)
+        ids = torch.from_numpy(window["token_id"].values)[None]
+        with torch.inference_mode(), seen_by_hand(model, family) as seen:
+            model(input_ids=ids)
+        for layer, (_, output) in seen.items():
+            np.testing.assert_allclose(
+                window["preactivation"].sel(layer=layer), output.reshape(ids.numel(), -1), rtol=1e-4, atol=1e-6
+            )
+
+
+def test_the_attention_is_the_fast_one_where_the_family_has_it(folder):
+    kinds = {}
+    for family in (*FAMILIES, *UNLISTED):
+        loaded = sources.load(sources.resolve(str(folder(family))), sources.MAIN, torch.float32)
+        kinds[family] = loaded.config._attn_implementation
+    slow = {family for family, kind in kinds.items() if kind == "eager"}
+    assert slow == {"gemma2", "bloom"}
+    assert {kinds[family] for family in kinds.keys() - slow} == {"sdpa"}
