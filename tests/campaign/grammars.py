@@ -16,6 +16,7 @@ from typing import Any, Final
 import tomli_w
 from hypothesis import strategies as st
 
+from actstore.selection.record import _checksum as selection_checksum
 from tests.campaign.runs import DESIGN, STUDY
 
 FIFO: Final = b"<a pipe that nobody writes to>"
@@ -252,7 +253,7 @@ def _with_checksum(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     fields = {key: field for key, field in value.items() if key != "checksum"}
-    return {**fields, "checksum": record._checksum(fields)}
+    return {**fields, "checksum": selection_checksum(fields)}
 
 
 def selections(prepared: Path) -> st.SearchStrategy[Example]:
