@@ -22,6 +22,8 @@ except ImportError:  # Windows
 
 MARKER = ".actstore"
 """In a folder that this package made, and may remove."""
+_SIGNS = (MARKER, "ledger")
+"""What a folder of ours is known by."""
 _SYNCS = 16
 _SHOWN = 200
 """Characters of a path that a message repeats."""
@@ -132,7 +134,7 @@ def claim(folder: Path) -> None:
 def remove(folder: Path) -> None:
     """Remove a folder of ours; it is known as ours until nothing else is in it, wherever this is broken off."""
     for path in folder.iterdir():
-        if path.name != MARKER:
+        if path.name not in _SIGNS:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
     sync_path(folder)  # else power loss may keep something else and take the marker
     shutil.rmtree(folder)
@@ -146,7 +148,8 @@ def refuse_foreign(path: Path) -> None:
     StoreError
         If this package did not write it.
     """
-    if not ((path / MARKER).exists() or (path / "ledger" / "zarr.json").exists()):
+    is_ours = (path / MARKER).exists() or (path / "ledger" / "zarr.json").exists()
+    if not is_ours and not (path.is_dir() and not any(path.iterdir())):  # an empty folder is nobody's loss
         raise StoreError(f"{path} is in the way and was not written by actstore; move it away, or choose another path")
 
 

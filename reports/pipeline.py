@@ -28,7 +28,7 @@ import tomli_w
 
 from actstore.builtin import MODELS_FOLDER
 from actstore.errors import ActstoreError
-from actstore.files import alone, disk_errors, refuse_foreign, write_synced
+from actstore.files import alone, disk_errors, refuse_foreign, remove, write_synced
 from reports.imports import imported_files
 from reports.names import model_names
 from reports.study import AblationStudy, Study, design_table
@@ -301,7 +301,7 @@ def _remove_stores(store: Path, keep: Path) -> None:
     for path in store.parent.glob(f"{store.stem}-*{store.suffix}*"):
         if path.name.removesuffix(".partial") != keep.name:
             refuse_foreign(path)
-            shutil.rmtree(path)
+            remove(path)
 
 
 class _Ledger:

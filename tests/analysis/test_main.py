@@ -193,7 +193,7 @@ def test_results_are_not_written_into_the_folder_of_another_model(results, run_f
     folder = tmp_path / "results"
     entanglement = ["entanglement", "--out", str(folder), "--random-seeds", "0", "--store"]
     assert main([*entanglement, str(strangers / "llama.zarr")]) == 0
-    for command in ("ablation", "surprisal"):
+    for command in ("tables", "surprisal"):
         arguments = [command, "--store", str(run_folder / "ablation.zarr"), "--out", str(folder)]
         assert "is of the model pico-neox, " in refused(arguments, folder, capsys)
     assert "is of the model pico-neox, " in refused([*entanglement, str(run_folder / "store.zarr")], folder, capsys)

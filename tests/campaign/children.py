@@ -208,7 +208,7 @@ def step_of(arguments: Sequence[str]) -> Callable[[], int] | None:
     """What a step of a study, `python -m MODULE …`, does, as a call in this process; None if it is no such command."""
     parts = [str(part) for part in arguments]
     module = parts[parts.index("-m") + 1] if "-m" in parts else ""
-    names = {module_name.removesuffix(".__main__"): name for name, module_name in PROGRAMS.items()}
+    names = {module_name.removesuffix(".__main__").removesuffix(".cli.main"): name for name, module_name in PROGRAMS.items()}
     if module not in names:
         return None
     return lambda: main_of(names[module])(parts[parts.index("-m") + 2 :])
