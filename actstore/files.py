@@ -22,8 +22,6 @@ except ImportError:  # Windows
 
 MARKER = ".actstore"
 """In a folder that this package made, and may remove."""
-_SIGNS = (MARKER, "ledger")
-"""What a folder of ours is known by."""
 _SYNCS = 16
 _SHOWN = 200
 """Characters of a path that a message repeats."""
@@ -125,31 +123,32 @@ def claim(folder: Path) -> None:
         If it holds what this package did not write.
     """
     make_folder(folder)
-    if any(folder.iterdir()):
-        refuse_foreign(folder)
+    refuse_foreign(folder)
     (folder / MARKER).touch()
     sync_path(folder)
 
 
 def remove(folder: Path) -> None:
     """Remove a folder of ours; it is known as ours until nothing else is in it, wherever this is broken off."""
+    (folder / MARKER).touch()  # a finished store is known by its ledger, which goes with the rest
+    sync_path(folder)
     for path in folder.iterdir():
-        if path.name not in _SIGNS:
+        if path.name != MARKER:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
     sync_path(folder)  # else power loss may keep something else and take the marker
     shutil.rmtree(folder)
 
 
 def refuse_foreign(path: Path) -> None:
-    """Leave a folder alone that is not ours.
+    """Leave alone what is not ours; a folder with nothing in it is nobody's loss.
 
     Raises
     ------
     StoreError
         If this package did not write it.
     """
-    is_ours = (path / MARKER).exists() or (path / "ledger" / "zarr.json").exists()
-    if not is_ours and not (path.is_dir() and not any(path.iterdir())):  # an empty folder is nobody's loss
+    is_empty = path.is_dir() and not any(path.iterdir())
+    if not (is_empty or (path / MARKER).exists() or (path / "ledger" / "zarr.json").exists()):
         raise StoreError(f"{path} is in the way and was not written by actstore; move it away, or choose another path")
 
 
