@@ -1,7 +1,7 @@
 """What a file or a setting may hold before it is refused: every bound, once, and the words of the refusal.
 
 Each bound is far above what texts and studies need and far below what a machine can carry.
-Imports nothing but the errors. How long the hub is waited for is in `hub.py`.
+Imports nothing but the errors. How long the hub is waited for is in `hub/`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Owns these checks. Imports neither torch nor transformers, unless spaCy or tasks
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import cache
 
 from actstore.ablation.design import Design
 from actstore.errors import ActstoreError
@@ -51,6 +51,7 @@ def check_corpus(name: str) -> None:
         locate(name)
 
 
+@cache  # loading takes seconds, and the ablations of a study name the same
 def check_tagger(pipeline: str | None) -> None:
     """Refuse a spaCy pipeline that is not installed.
 
@@ -65,7 +66,8 @@ def check_tagger(pipeline: str | None) -> None:
         Tagger(pipeline)
 
 
-def check_tasks(names: Sequence[str], folder: str) -> None:
+@cache
+def check_tasks(names: tuple[str, ...], folder: str) -> None:
     """Refuse tasks that lm-evaluation-harness does not know; their data are not fetched.
 
     Raises
@@ -92,7 +94,6 @@ def check_design(design: Design) -> None:
     ActstoreError
         If one is missing; the message names it.
     """
-    check_model(design.model)
     check_checkpoints(design.model, design.checkpoints)
     check_corpus(design.text.corpus)
     check_tagger(design.text.spacy)

@@ -175,14 +175,14 @@ def ablate(design: Design, store: Path, *, worker: tuple[int, int] | None = None
         If a name, selection or text does not fit the model, or the store cannot be written.
     """
     run = concrete(design)
-    steps = Resumable(
+    resumable = Resumable(
         run.configuration,
         run.attrs,
         run.cells,
         lambda writer: _write_axes(writer, run),
         lambda writer: write_checkpoint_axis(writer, run.job),
     )
-    return steps.run(store, lambda writer: _compute(run, steps, writer, worker, progress), is_shared=worker is not None)
+    return resumable.run(store, lambda writer: _compute(run, resumable, writer, worker, progress), is_shared=worker is not None)
 
 
 def concrete(design: Design) -> Run:
@@ -346,10 +346,10 @@ def _write_axes(writer: StoreWriter, run: Run) -> None:
             writer.allot(name, (*head, *shape))
 
 
-def _compute(run: Run, steps: Resumable[Cell], writer: StoreWriter, worker: tuple[int, int] | None, progress: bool) -> None:
+def _compute(run: Run, resumable: Resumable[Cell], writer: StoreWriter, worker: tuple[int, int] | None, progress: bool) -> None:
     """Every cell of this process's share that is not sealed yet."""
-    cells = share(steps.tasks, worker)
-    missing = steps.missing(writer, cells)
+    cells = share(resumable.tasks, worker)
+    missing = resumable.missing(writer, cells)
     n_done = len(cells) - len(missing)
     with tqdm(total=len(cells), initial=n_done, unit="cell", desc=run.job.source.name, disable=not progress) as bar:
         for step, of_step in itertools.groupby(missing, key=lambda cell: cell.step):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from actstore import bounds
@@ -50,8 +51,6 @@ def _add_alone(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from dataclasses import replace
-
     from actstore.ablation.design import load_design
     from actstore.ablation.run import ablate
 

@@ -33,11 +33,12 @@ def worker(text: str) -> tuple[int, int]:
     number, slash, of = text.partition("/")
     if not slash:
         raise argparse.ArgumentTypeError(f"{text!r} is not i/n with 1 ≤ i ≤ n, e.g. 3/8")
-    nworkers = whole("n of --worker i/n", 1, bounds.MOST_WORKERS)(of)
-    return whole("i of --worker i/n", 1, nworkers)(number), nworkers
+    n_workers = whole("n of --worker i/n", 1, bounds.MOST_WORKERS)(of)
+    return whole("i of --worker i/n", 1, n_workers)(number), n_workers
 
 
-def _add_text_options(parser: argparse.ArgumentParser, corpus: str) -> None:
+def add_extract_options(parser: argparse.ArgumentParser) -> None:
+    """Everything that an extraction's store depends on."""
     parser.add_argument(
         "--model", required=True, help="name (see `actstore models`), hub repository, local folder or .gguf file"
     )
@@ -45,9 +46,9 @@ def _add_text_options(parser: argparse.ArgumentParser, corpus: str) -> None:
         "--checkpoints", default="main", help="all, main (the final model; default), log, START:STOP:EVERY, or steps: 512,1000"
     )
     parser.add_argument(
-        "--corpus", default=corpus,
-        help=f"builtin, builtin-evaluation, wikitext2, or a path to .txt, .jsonl, .conllu (also .gz), Brown's tagged files, "
-        f"or a folder or .zip of these (default {corpus})",
+        "--corpus", default="builtin",
+        help="builtin, builtin-evaluation, wikitext2, or a path to .txt, .jsonl, .conllu (also .gz), Brown's tagged files, "
+        "or a folder or .zip of these (default builtin)",
     )  # fmt: skip
     parser.add_argument(
         "--tokens", type=token_count, default=16_384,
@@ -56,11 +57,6 @@ def _add_text_options(parser: argparse.ArgumentParser, corpus: str) -> None:
     parser.add_argument("--window", type=window, default=128, help="tokens in a window, BOS included (default 128)")
     parser.add_argument("--seed", type=SEED, default=0, help="seed of the choice of documents (default 0)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-
-
-def add_extract_options(parser: argparse.ArgumentParser) -> None:
-    """Everything that an extraction's store depends on."""
-    _add_text_options(parser, "builtin")
     parser.add_argument("--layers", default="all", help="all (default), START:STOP[:EVERY], or a list: 0,5,11")
     parser.add_argument("--dtype", choices=bounds.STORED_DTYPES, default="float16", help="stored dtype (default float16)")
     parser.add_argument(

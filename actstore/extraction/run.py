@@ -74,11 +74,11 @@ def extract(config: ExtractConfig, store: Path, options: RunOptions | None = Non
     if options.discard_downloads and options.scheduler:
         raise ActstoreError("--discard-downloads does not go with --scheduler, whose workers share a cache; use --worker i/n")
     job = prepare(config, strict=options.strict, allow_v0=options.allow_v0)
-    run = resumable(job)
+    run = _resumable(job)
     return run.run(store, lambda writer: _compute(job, run, writer, options), is_shared=options.worker is not None)
 
 
-def resumable(job: Job) -> Resumable[Block]:
+def _resumable(job: Job) -> Resumable[Block]:
     """The run of a job."""
     return Resumable(
         job.configuration,

@@ -1,7 +1,7 @@
 """What comes from the hub, watched as it comes.
 
 Owns the rules that end a request which the client itself would wait for without end: an answer that
-tells how long to wait, and a body that drips. Both end the request with an error; `hub.py` decides
+tells how long to wait, and a body that drips. Both end the request with an error; `repositories.py` decides
 what to do then.
 """
 

@@ -1,7 +1,7 @@
 """Where text comes from: the embedded corpora, WikiText-2 from the hub, and files.
 
 Owns names, paths and which reader reads what. Opening a file is `text_files.py`, what a form of file
-looks like inside `readers.py` and `brown.py`, the order of documents `drawing.py`; turning documents
+looks like inside `formats.py` and `brown.py`, the order of documents `drawing.py`; turning documents
 into tokens is `tokens.py`.
 """
 

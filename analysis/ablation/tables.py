@@ -1,6 +1,6 @@
 """What an intervention changed: perplexity, surprisal by part of speech, probes and tasks.
 
-Owns the tables of an ablation store; those of minimal pairs are `grammar.py`.
+Owns the tables of an ablation store; those of minimal pairs are in `minimal_pairs.py`.
 """
 
 from __future__ import annotations

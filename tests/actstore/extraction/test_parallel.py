@@ -84,6 +84,17 @@ def test_a_dask_cluster_gives_the_same_bytes(whole, tmp_path):
     assert contents(path) == whole
 
 
+def begun_on(cluster, path):
+    """An extraction by a cluster's workers, with its first block sealed."""
+    run = subprocess.Popen([*COMMAND, str(path), "--scheduler", cluster.scheduler_address], stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list((partial_path(path) / "ledger").glob("*.json")):
+        assert time.monotonic() < deadline
+        assert run.poll() is None
+        time.sleep(0.01)
+    return run
+
+
 @pytest.mark.slow
 def test_a_killed_dask_worker_loses_nothing(tmp_path):
     """Two worker processes; the one that holds a block is killed in mid-run."""
@@ -92,14 +103,7 @@ def test_a_killed_dask_worker_loses_nothing(tmp_path):
     subprocess.run([*COMMAND, str(tmp_path / "one.zarr")], check=True, capture_output=True, env=ONE_THREAD)
     path = tmp_path / "s.zarr"
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
-        run = subprocess.Popen(
-            [*COMMAND, str(path), "--scheduler", cluster.scheduler_address], stdout=subprocess.PIPE, text=True
-        )
-        deadline = time.monotonic() + 120
-        while not list((partial_path(path) / "ledger").glob("*.json")):
-            assert time.monotonic() < deadline
-            assert run.poll() is None
-            time.sleep(0.01)
+        run = begun_on(cluster, path)
         busy = next(worker for worker, tasks in client.processing().items() if tasks)
         os.kill(client.run(os.getpid, workers=[busy])[busy], signal.SIGKILL)
         said, _ = run.communicate(timeout=300)
@@ -121,14 +125,7 @@ def test_the_loss_of_the_only_worker_is_made_up_for_by_the_next_one(tmp_path):
 
     path = tmp_path / "s.zarr"
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
-        run = subprocess.Popen(
-            [*COMMAND, str(path), "--scheduler", cluster.scheduler_address], stdout=subprocess.PIPE, text=True
-        )
-        deadline = time.monotonic() + 120
-        while not list((partial_path(path) / "ledger").glob("*.json")):
-            assert time.monotonic() < deadline
-            assert run.poll() is None
-            time.sleep(0.01)
+        run = begun_on(cluster, path)
         (only,) = client.run(os.getpid).values()
         os.kill(only, signal.SIGKILL)  # its nanny starts another
         said, _ = run.communicate(timeout=300)
