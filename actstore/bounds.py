@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from actstore.errors import SettingError, UnknownNameError
 
@@ -38,6 +38,8 @@ TOKENIZING_SECONDS = 60.0
 """Seconds that a tokenizer may take for a document, and one more for every `TOKENIZING_RATE` characters."""
 TOKENIZING_RATE = 50_000
 """Characters a second; tokenizers do a million."""
+ALL = "all"
+"""In place of a number of tokens: the whole corpus."""
 MOST_TOKENS = 100_000_000
 """Tokens of a text; the labels of all are held in memory, some 600 bytes each."""
 SMALLEST_WINDOW = 2
@@ -82,7 +84,25 @@ def check(key: str, value: int, lowest: int, highest: int) -> None:
         raise SettingError(key, f"{key} must be {lowest:,} to {highest:,}, got {_short(value)}")
 
 
-def check_window(window: int) -> None:
+def between(lowest: int, highest: int) -> Callable[[str, int], None]:
+    """The check of a setting that has these bounds, both of which are allowed."""
+    return lambda key, value: check(key, value, lowest, highest)
+
+
+def check_tokens(key: str, value: int | str) -> None:
+    """Refuse a number of tokens outside its bounds, and a word that is not `all`.
+
+    Raises
+    ------
+    SettingError
+        If it is.
+    """
+    if value != ALL and (isinstance(value, str) or not 1 <= value <= MOST_TOKENS):
+        shown = repr(value) if isinstance(value, str) else _short(value)
+        raise SettingError(key, f"{key} must be 1 to {MOST_TOKENS:,}, or {ALL}, got {shown}")
+
+
+def check_window(key: str, window: int) -> None:
     """Refuse a window that holds no text.
 
     Raises
@@ -91,9 +111,8 @@ def check_window(window: int) -> None:
         If it does.
     """
     if window < SMALLEST_WINDOW:
-        raise SettingError(
-            "window", f"window must be {SMALLEST_WINDOW} or more, as it holds BOS and a token, got {_short(window)}"
-        )
+        text = f"{key} must be {SMALLEST_WINDOW} or more, as it holds BOS and a token, got {_short(window)}"
+        raise SettingError(key, text)
 
 
 def check_fraction(key: str, value: float) -> None:
@@ -132,7 +151,7 @@ def check_choice(key: str, value: str, choices: Collection[str]) -> None:
         raise SettingError(key, str(UnknownNameError(key, value, choices)))
 
 
-def check_device(device: str) -> None:
+def check_device(key: str, device: str) -> None:
     """Refuse what names no device.
 
     Raises
@@ -141,10 +160,10 @@ def check_device(device: str) -> None:
         If it does not.
     """
     if DEVICE.fullmatch(device) is None:
-        raise SettingError("device", f"device must be cpu, cuda, cuda:1, mps or xpu, got {device!r}")
+        raise SettingError(key, f"{key} must be cpu, cuda, cuda:1, mps or xpu, got {device!r}")
 
 
-def check_site(site: str) -> None:
+def check_site(key: str, site: str) -> None:
     """Refuse a pattern of modules that does not say where the block's number stands.
 
     Raises
@@ -153,21 +172,8 @@ def check_site(site: str) -> None:
         If it does not.
     """
     if "{layer}" not in site:
-        raise SettingError(
-            "site", f"site must have {{layer}} where the block's number stands, e.g. {EXAMPLE_SITE}; got {site!r}"
-        )
-
-
-def check_some(key: str, values: Collection[object]) -> None:
-    """Refuse a setting of several values that has none.
-
-    Raises
-    ------
-    SettingError
-        If it has.
-    """
-    if not values:
-        raise SettingError(key, f"{key} must name at least one; leave it out for the default")
+        text = f"{key} must have {{layer}} where the block's number stands, e.g. {EXAMPLE_SITE}; got {site!r}"
+        raise SettingError(key, text)
 
 
 def _short(value: int) -> str:

@@ -1,18 +1,104 @@
-"""Settings files: TOML into frozen dataclasses, a wrong key or value named with the nearest valid one."""
+"""Settings: dataclasses that say each field's default, bounds and help once, and TOML files that fill them.
+
+Owns the checks of a value's type, and the messages for a wrong key or value, with its line in the file. The same classes
+give the options of the command line (`actstore.cli.options`).
+"""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import MISSING, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
 
 from actstore import bounds
 from actstore.errors import ActstoreError, SettingError, UnknownNameError
 
 T = TypeVar("T")
-_TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
+Check = Callable[[str, Any], None]
+"""Takes the name of a setting and its value, or each of its values; raises `SettingError`."""
+_ACCEPTED: dict[type, tuple[type, ...]] = {str: (str,), int: (int,), float: (int, float), bool: (bool,)}
+
+
+def setting(
+    description: str,
+    *,
+    default: Any = MISSING,
+    default_factory: Any = MISSING,
+    check: Check | None = None,
+    choices: Sequence[str] = (),
+    is_path: bool = False,
+    is_some: bool = False,
+) -> Any:
+    """A field of a settings class.
+
+    Parameters
+    ----------
+    description : str
+        What it is: its help on the command line, and its entry in the class's documentation.
+    default, default_factory
+        As in `dataclasses.field`.
+    check : callable, optional
+        Refuses a value; of a field of many values, each.
+    choices : sequence of str
+        The only values that there are.
+    is_path : bool
+        Whether it may name something beside the file that sets it (`anchored`).
+    is_some : bool
+        Whether a field of many values must have one.
+    """
+    metadata = {"description": description, "check": check, "choices": choices, "is_path": is_path, "is_some": is_some}
+    return field(default=default, default_factory=default_factory, metadata=metadata)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(setting, field))
+def with_settings(kind: type[T]) -> type[T]:
+    """A frozen dataclass of `setting` fields, which checks them when it is made and lists them in its documentation.
+
+    A class that has rules for several fields together has them in `__post_init__`, called after these checks.
+    """
+    together = kind.__dict__.get("__post_init__")
+
+    def check(self: Any) -> None:
+        for spec in fields(self):
+            check_field(spec, getattr(self, spec.name))
+        if together is not None:
+            together(self)
+
+    kind.__post_init__ = check  # type: ignore[attr-defined]
+    made = dataclass(frozen=True)(kind)
+    entries = [f"    {spec.name} : {spec.type}\n        {_described(spec)}" for spec in fields(made)]  # type: ignore[arg-type]
+    made.__doc__ = "\n".join([str(kind.__doc__).rstrip(), "", "    Attributes", "    ----------", *entries, "    "])
+    return made
+
+
+def _described(spec: Field[Any]) -> str:
+    """What the documentation says of a field."""
+    text = str(spec.metadata.get("description", "")).rstrip(".")
+    choices = spec.metadata.get("choices", ())
+    text += f": {', '.join(choices)}" if choices else ""
+    return f"{text}."
+
+
+def check_field(spec: Field[Any], value: Any) -> None:
+    """Refuse a value of a field, or one of its values.
+
+    Raises
+    ------
+    SettingError
+        If it is out of bounds, or none of the choices.
+    """
+    if spec.metadata.get("is_some") and not value:
+        raise SettingError(spec.name, f"{spec.name} must name at least one; leave it out for the default")
+    check, choices = spec.metadata.get("check"), spec.metadata.get("choices")
+    for single in value if isinstance(value, tuple) else (value,):
+        if choices:
+            bounds.check_choice(spec.name, single, choices)
+        if check is not None and single is not None:
+            check(spec.name, single)
 
 
 def read_toml(path: str | Path, what: str) -> dict[str, Any]:
@@ -35,43 +121,133 @@ def read_toml(path: str | Path, what: str) -> dict[str, Any]:
         raise ActstoreError(f"{path} has an integer of more than {bounds.LONGEST_INTEGER:,} digits; shorten it") from None
 
 
-def build(kind: type[T], values: Any, what: str, path: str | Path) -> T:
-    """A dataclass from a table; a field of many values takes a single one too.
+def build(kind: type[T], table: Any, path: str | Path, where: str = "", base: T | None = None) -> T:
+    """Settings from a table, with the tables within it; a field of many values takes a single one too.
+
+    Parameters
+    ----------
+    kind : type
+        A settings class.
+    table : dict
+        Keys and values as TOML gives them, or settings that are built already.
+    path : path
+        The file, for messages.
+    where : str
+        The place of the table in the file, as messages say it: `[text]`; empty for the whole file.
+    base : settings, optional
+        Gives what the table leaves out.
 
     Raises
     ------
     ActstoreError
         If a key is unknown or missing, or a value is of another type or out of bounds.
     """
-    if not isinstance(values, dict):
-        name = what.removeprefix("key of ")
-        raise ActstoreError(f"{located(path, name.strip('[]').partition(' of ')[0])}: {name} must be a table, got {values!r}")
+    if not isinstance(table, dict):
+        raise ActstoreError(f"{located(path, _key_of(where))}: {where} must be a table, got {table!r}")
     known = {spec.name: spec for spec in fields(kind)}  # type: ignore[arg-type]
-    unknown = next((key for key in values if key not in known), None)
+    unknown = next((key for key in table if key not in known), None)
     if unknown is not None:
-        raise UnknownNameError(what, unknown, known, located(path, unknown))
-    missing = [k for k, s in known.items() if s.default is MISSING and s.default_factory is MISSING and k not in values]
+        raise UnknownNameError(f"key of {where}" if where else "key", unknown, known, located(path, unknown))
+    missing = [key for key, spec in known.items() if key not in table and base is None and _has_no_default(spec)]
     if missing:
         raise ActstoreError(f"{path} lacks {', '.join(missing)}")
-    typed = {key: _typed(value, str(known[key].type), f"{located(path, key, value)}: {key}") for key, value in values.items()}
+    hints = get_type_hints(kind)
+    values = {key: _typed(value, hints[key], key, path, where, known[key]) for key, value in table.items()}
     try:
-        return kind(**typed)
+        return kind(**values) if base is None else replace(base, **values)  # type: ignore[type-var]
     except SettingError as error:
-        raise ActstoreError(f"{located(path, error.key, values.get(error.key))}: {error}") from None
+        raise ActstoreError(f"{located(path, error.key, table.get(error.key))}: {error}") from None
 
 
-def tables(values: Any, what: str, path: str | Path, key: str) -> list[dict[str, Any]]:
-    """The tables under a key: several in double brackets, or a single one.
+def _key_of(where: str) -> str:
+    """`text` of `[text]`, or of `text of [[ablations]] 'a'`."""
+    return where.partition(" of ")[0].removeprefix("the ").strip("[]")
 
-    Raises
-    ------
-    ActstoreError
-        If it holds anything else.
+
+def _has_no_default(spec: Field[Any]) -> bool:
+    return spec.default is MISSING and spec.default_factory is MISSING
+
+
+def _typed(value: Any, hint: Any, key: str, path: str | Path, where: str, spec: Field[Any]) -> Any:
+    """A value as its field's type has it."""
+    if get_origin(hint) is tuple:
+        return _many(value, get_args(hint)[0], key, path, where, spec)
+    if is_dataclass(hint):
+        inner = f"{key} of {where}" if where else f"[{key}]"
+        default: Any = None if spec.default_factory is MISSING else spec.default_factory()
+        return value if isinstance(value, hint) else build(hint, value, path, inner, base=default)  # type: ignore[arg-type]
+    kinds = [kind for kind in (get_args(hint) if isinstance(hint, UnionType) else (hint,)) if kind in _ACCEPTED]
+    accepted = tuple(kind for name in kinds for kind in _ACCEPTED[name])
+    if accepted and (not isinstance(value, accepted) or (isinstance(value, bool) and bool not in kinds)):
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise ActstoreError(f"{located(path, key, value)}: {key} must be {names}, got {value!r}")
+    return value
+
+
+def _many(value: Any, hint: Any, key: str, path: str | Path, where: str, spec: Field[Any]) -> tuple[Any, ...]:
+    """The values of a field of many."""
+    if not is_dataclass(hint):
+        singles = value if isinstance(value, (list, tuple)) else [value]
+        return tuple(_typed(single, hint, key, path, where, spec) for single in singles)
+    inner = f"the {key} of {where}" if where else f"[[{key}]]"
+    tables = value if isinstance(value, (list, tuple)) else [value]
+    if not all(isinstance(table, (dict, hint)) for table in tables):  # type: ignore[arg-type]
+        raise ActstoreError(f"{located(path, key)}: {inner} must be a table, or several in double brackets")
+    return tuple(build(hint, table, path, inner) if isinstance(table, dict) else table for table in tables)  # type: ignore[arg-type]
+
+
+def anchored(value: T, folder: Path) -> T:
+    """Settings in which every name of something beside their file is its absolute path.
+
+    Parameters
+    ----------
+    value : settings, or a tuple of them
+    folder : Path
+        Of the file.
     """
-    several = values if isinstance(values, list) else [values]
-    if not all(isinstance(table, dict) for table in several):
-        raise ActstoreError(f"{located(path, key)}: {what} must be a table, or several in double brackets")
-    return several
+    if isinstance(value, tuple):
+        return tuple(anchored(single, folder) for single in value)  # type: ignore[return-value]
+    if not is_dataclass(value):
+        return value
+    changed = {}
+    for spec in fields(value):
+        before = getattr(value, spec.name)
+        after = _beside(before, folder) if spec.metadata.get("is_path") else anchored(before, folder)
+        if after != before:
+            changed[spec.name] = after
+    return replace(value, **changed) if changed else value  # type: ignore[type-var]
+
+
+def _beside(names: Any, folder: Path) -> Any:
+    if isinstance(names, tuple):
+        return tuple(_beside(name, folder) for name in names)
+    return str((folder / names).resolve()) if names and (folder / names).exists() else names
+
+
+def paths_in(value: Any) -> list[str]:
+    """Every name in settings that may be a path."""
+    if isinstance(value, tuple):
+        return [path for single in value for path in paths_in(single)]
+    if not is_dataclass(value):
+        return []
+    names = []
+    for spec in fields(value):
+        content = getattr(value, spec.name)
+        if not spec.metadata.get("is_path"):
+            names += paths_in(content)
+        else:
+            names += filter(None, content if isinstance(content, tuple) else (content,))
+    return names
+
+
+def table_of(value: Any) -> Any:
+    """Settings as the tables of a TOML or JSON file; what has no value is left out."""
+    if is_dataclass(value):
+        entries = {spec.name: getattr(value, spec.name) for spec in fields(value)}
+        return {name: table_of(entry) for name, entry in entries.items() if entry is not None}
+    if isinstance(value, Mapping):
+        return {name: table_of(entry) for name, entry in value.items() if entry is not None}
+    return [table_of(single) for single in value] if isinstance(value, (list, tuple)) else value
 
 
 def located(path: str | Path, key: str, value: Any = None) -> str:
@@ -80,8 +256,8 @@ def located(path: str | Path, key: str, value: Any = None) -> str:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
         lines = []
-    setting = re.compile(rf"\s*(?:\[+\s*)?(?:[\w-]+\.)*[\"']?{re.escape(key)}[\"']?\s*[=\]]")
-    numbers = [number for number, line in enumerate(lines, 1) if setting.match(line)]
+    sets_key = re.compile(rf"\s*(?:\[+\s*)?(?:[\w-]+\.)*[\"']?{re.escape(key)}[\"']?\s*[=\]]")
+    numbers = [number for number, line in enumerate(lines, 1) if sets_key.match(line)]
     exact = (number for number in numbers if value is not None and _sets(lines[number - 1], value))
     number = next(exact, numbers[0] if numbers else None)
     return f"{path}, line {number}" if number else str(path)
@@ -90,20 +266,7 @@ def located(path: str | Path, key: str, value: Any = None) -> str:
 def _sets(line: str, value: Any) -> bool:
     """Whether a line sets a key to a value; the text is compared, as NaN equals nothing."""
     try:
-        found = tomllib.loads("value" + line[line.index("=") :])["value"]
+        on_line = tomllib.loads("value" + line[line.index("=") :])["value"]
     except ValueError:
         return False
-    return repr(found) == repr(value)
-
-
-def _typed(value: Any, type_name: str, what: str) -> Any:
-    """The value as its field's type has it; types that are no setting pass."""
-    name = type_name.removesuffix(" | None")
-    if name.startswith("tuple["):
-        element = name.removeprefix("tuple[").removesuffix(", ...]")
-        many = value if isinstance(value, (list, tuple)) else [value]
-        return tuple(_typed(one, element, what) for one in many)
-    expected = _TYPES.get(name)
-    if expected is not None and (not isinstance(value, expected) or (isinstance(value, bool) and name != "bool")):
-        raise ActstoreError(f"{what} must be {name}, got {value!r}")
-    return value
+    return repr(on_line) == repr(value)

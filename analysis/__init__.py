@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from analysis.neurons.profiles import neuron_histograms as neuron_histograms
     from analysis.neurons.profiles import neuron_story as neuron_story
     from analysis.neurons.profiles import pairs_in_context as pairs_in_context
+    from analysis.neurons.registry import register_statistic as register_statistic
     from analysis.neurons.statistics import histogram as histogram
     from analysis.neurons.statistics import neuron_statistics as neuron_statistics
     from analysis.neurons.statistics import neuron_table as neuron_table
@@ -67,6 +68,7 @@ _PUBLIC = {
     "analysis.ablation.minimal_pairs": "pair_accuracy pair_clusters pair_margins paired_tests",
     "analysis.neurons.mapping_difficulty": "mapping_difficulty",
     "analysis.surprisal.mixed_model": "MixedModel",
+    "analysis.neurons.registry": "register_statistic",
     "analysis.neurons.statistics": "histogram neuron_statistics neuron_table",
     "analysis.ablation.overlap": "text_overlap",
     "analysis.neurons.profiles": "neuron_histograms neuron_story pairs_in_context",

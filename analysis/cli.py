@@ -11,10 +11,11 @@ from importlib import import_module
 from actstore import bounds
 from actstore.cli.arguments import fraction, place, whole
 from actstore.cli.command import Command
+from actstore.cli.options import add_settings
 from actstore.selection.choosing import RULES
 from analysis.ablation.minimal_pairs import MARGIN
+from analysis.config import PairsConfig, SelectionConfig
 from analysis.kernels.parallel import one_thread_a_product
-from analysis.pairs.similarity import N_NEIGHBOURS, N_TOKENS
 from analysis.results import writing
 from analysis.surprisal.models import N_REPLICATES, RANDOM
 
@@ -62,17 +63,12 @@ def _add_selected(parser: argparse.ArgumentParser) -> None:
 def _add_entanglement(parser: argparse.ArgumentParser) -> None:
     _add_store(parser, "extract")
     _add_out(parser)
-    parser.add_argument(
-        "--fraction", type=fraction("fraction"), default=0.01, help="share of each layer called Wasserstein neurons (0.01)"
-    )
-    _add_count(parser, "--random-seeds", (0, bounds.MOST_DRAWS), 5, "random control selections to write, up to 1,000")
+    add_settings(parser, SelectionConfig)
 
 
 def _add_pairs(parser: argparse.ArgumentParser) -> None:
     _add_selected(parser)
-    _add_count(parser, "--pair-tokens", (2, bounds.MOST_TOKENS), N_TOKENS, "tokens to draw")
-    _add_count(parser, "--neighbours", (1, bounds.MOST_NEIGHBOURS), N_NEIGHBOURS, "nearest neighbours of each")
-    _add_count(parser, "--top", (1, bounds.MOST_ITEMS), 100, "pairs that count as driven furthest apart")
+    add_settings(parser, PairsConfig, names={"tokens": "pair_tokens"})
 
 
 def _add_atlas(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ Owns how kernels meet stores: what is lazy stays out of memory, what is Dask's s
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from actstore.errors import UnknownNameError
-from actstore.store.schema import CHECKPOINT, FIELDS, LAYER, TOKEN
+from actstore.store.schema import CHECKPOINT, LAYER, TOKEN, Field
 
 _BLOCK_BYTES = 2**25
 _ALIGNED = 64
@@ -24,7 +24,7 @@ _Result = TypeVar("_Result")
 
 
 def reduce_samples(
-    kernel: Callable[[ArrayLike], Sequence[NDArray[np.float64]]], array: xr.DataArray, dim: str, names: Sequence[str]
+    kernel: Callable[[ArrayLike], Sequence[NDArray[np.float64]]], array: xr.DataArray, dim: str, fields: Mapping[str, Field]
 ) -> xr.Dataset:
     """Statistics of every sample along `dim`, float64, over the other dims.
 
@@ -35,8 +35,8 @@ def reduce_samples(
     array : DataArray
         In memory, lazy, or Dask's; a lazy one is read 32 MiB at a time.
     dim : str
-    names : sequence of str
-        Of the statistics, as in the schema.
+    fields : mapping of str to Field
+        Of the statistics, in the kernel's order.
 
     Returns
     -------
@@ -57,19 +57,19 @@ def reduce_samples(
     if array.chunks is not None:
         found = xr.apply_ufunc(
             stacked, array.chunk({dim: -1}), input_core_dims=[[dim]], output_core_dims=[[_STATISTIC]], dask="parallelized",
-            output_dtypes=[np.float64], dask_gufunc_kwargs={"output_sizes": {_STATISTIC: len(names)}},
+            output_dtypes=[np.float64], dask_gufunc_kwargs={"output_sizes": {_STATISTIC: len(fields)}},
         )  # fmt: skip
     else:
         over = [name for name in array.dims if name != dim]
-        values = np.empty((*(array.sizes[name] for name in over), len(names)))
+        values = np.empty((*(array.sizes[name] for name in over), len(fields)))
         for place in _blocks(array, dim):
             part = array.isel(dict(zip(over, place, strict=True))).compute()  # transposed only when it is in memory
             values[place] = stacked(part.transpose(..., dim).values)
         kept = {name: coord for name, coord in array.coords.items() if dim not in coord.dims}
         found = xr.DataArray(values, dims=(*over, _STATISTIC), coords=kept)
-    result = xr.Dataset({name: found.isel({_STATISTIC: index}) for index, name in enumerate(names)})
-    for name in names:
-        result[name].attrs = FIELDS[name].attrs | {key: array.attrs[key] for key in ("model", "site") if key in array.attrs}
+    result = xr.Dataset({name: found.isel({_STATISTIC: index}) for index, name in enumerate(fields)})
+    for name, field in fields.items():
+        result[name].attrs = field.attrs | {key: array.attrs[key] for key in ("model", "site") if key in array.attrs}
     return result
 
 

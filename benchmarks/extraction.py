@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from numcodecs import Blosc, Zstd
 
+from actstore.config import ExtractConfig, RunConfig, TextConfig
 from actstore.extraction.block import BlockRunner, piece_tokens, pieces
-from actstore.extraction.job import ExtractConfig, Job, prepare
+from actstore.extraction.job import Job, prepare
 from actstore.extraction.run import write_axes, write_checkpoint_axis
 from actstore.model import scoring
 from actstore.store.layout import Layout
@@ -47,10 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--reading-tokens", type=int, default=131_072, help="of the store that is read (131072)")
     parser.add_argument("--folder", type=Path, help="where the store goes (default the system's temporary folder)")
     options = parsed(parser, arguments, tokens=512, rounds=1, reading_tokens=2048)
-    config = ExtractConfig(
-        options.model, corpus=options.corpus, documents=options.documents, tokens=options.tokens, window=options.window,
-        compute_dtype=options.compute_dtype, device=options.device, spacy="none",
-    )  # fmt: skip
+    config = ExtractConfig(options.model, text=TextConfig(corpus=options.corpus, documents=options.documents, tokens=options.tokens, window=options.window, spacy="none"), run=RunConfig(compute_dtype=options.compute_dtype, device=options.device))  # fmt: skip
     job = prepare(config)
     layout = job.layout
     print(f"{job.source.name}: {len(layout.layers)} layers × {layout.n_neurons} neurons, {layout.n_tokens:,} tokens, "

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from actstore.ablation.readouts import PairReadout
+from actstore.ablation.readout import Subject
+from actstore.ablation.readouts.minimal_pairs import PairScorer
 from actstore.ablation.run import applied
 from actstore.extraction.job import COMPUTE_DTYPES
 from actstore.model import prefixes, scoring, sources
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sentences = [text for pair in pairs for text in (pair.sentence_good, pair.sentence_bad)]
     sequences = scoring.encode(tokenizer, sentences, scoring.context_length(model))
     report_sizes(source.name, pairs, sequences, options)
-    readout = PairReadout(tokenizer, pairs, scoring.context_length(model))
+    readout = PairScorer(Subject(tokenizer, scoring.context_length(model)), pairs)
     base = reset_peak()
     readout.read(model)
     used = peak() - base
@@ -64,7 +65,7 @@ def report_sizes(name: str, pairs: list[Any], sequences: list[np.ndarray], optio
     print(f"{n_tokens:,} tokens; padded {padded} times as many; each beginning once: {n_nodes / n_tokens:.2f}")
 
 
-def time_scoring(model: Any, readout: PairReadout, sequences: list[np.ndarray], n_rounds: int) -> None:
+def time_scoring(model: Any, readout: PairScorer, sequences: list[np.ndarray], n_rounds: int) -> None:
     n_pairs = len(sequences) // 2
     order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
     by_length = [sequences[i] for i in order]

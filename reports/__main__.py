@@ -14,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the study; 0 on success, 2 on a problem the user can mend, 130 on Ctrl-C."""
 
     def action() -> None:
-        COMMAND.run(parser().parse_args(arguments))
+        COMMAND.carry_out(parser().parse_args(arguments))
 
     return run_reporting(action, "reports")
 
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """The arguments of the report."""
     parser = argparse.ArgumentParser(prog="python -m reports", description=f"{COMMAND.summary.capitalize()}.")
-    COMMAND.add_arguments(parser)
+    COMMAND.add_to(parser)
     return parser
 
 

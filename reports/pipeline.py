@@ -1,6 +1,6 @@
 """Running a study step by step, redoing only what changed.
 
-Owns the steps, their order and their keys. Every step is a command line run in a process of its
+Owns the keys of steps and the ledger of what is done; the steps are in `steps.py`. Every step is a command line run in a process of its
 own, so memory is given back, and nothing here imports torch. A step's key is a digest of its
 command, the modules that it imports and the keys of the steps before it; a step whose key is
 recorded and whose outputs exist is not run again. A store is written under a name that has the
@@ -17,173 +17,21 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import tomli_w
 
 from actstore.builtin import MODELS_FOLDER
 from actstore.errors import ActstoreError
 from actstore.files import alone, disk_errors, refuse_foreign, remove, write_synced
 from reports.imports import imported_files
-from reports.names import model_names
-from reports.study import AblationStudy, Study, design_table
+from reports.steps import Step, steps_of
+from reports.study import Study
 
 _ROOT = Path(__file__).parent.parent
-_PYTHON = (sys.executable, "-P", "-m")  # -P: what lies in the user's folder must not take the place of our modules
 _LIBRARIES = ("numpy", "scipy", "torch", "transformers", "xarray", "zarr", "pandas", "statsmodels", "matplotlib")
-
-
-@dataclass(frozen=True)
-class Step:
-    """One command: what it needs, what it runs on, what it leaves."""
-
-    name: str
-    command: tuple[str, ...]
-    code: tuple[str, ...]
-    """Modules of this project, and other files, whose source the result depends on; with all that the modules import."""
-    outputs: tuple[Path, ...]
-    after: tuple[str, ...] = ()
-    data: tuple[str, ...] = ()
-    """Names that may be an embedded model or files of the user's (model, corpus, pairs); their contents enter the key."""
-    work: str = ""
-    """How much there is to do, in words."""
-    file: tuple[Path, str] | None = None
-    """A file to write first, and its text."""
-    store: Path | None = None
-    """Of the command's arguments the store that it writes; the one that is there is replaced by a finished one alone."""
-
-
-def steps_of(study: Study, study_file: Path, folder: Path) -> list[Step]:
-    """The steps of a study, in order: every model, every ablation, the report."""
-    names = model_names(study.models)
-    steps = [step for model, name in names.items() for step in _model_steps(study, model, name, folder)]
-    for ablation in study.ablations:
-        steps += _ablation_steps(ablation, names[ablation.design.model], folder)
-    return [*steps, Step(
-        "report",
-        (*_PYTHON, "reports.build", "--study", str(study_file), "--runs", str(folder), "--out", str(folder / "report")),
-        ("reports.build", "reports/templates", str(study_file)),
-        (folder / "report" / "index.html", folder / "report" / "results.json"),
-        tuple(step.name for step in steps),
-    )]  # fmt: skip
-
-
-def model_folder(folder: Path, name: str) -> Path:
-    """Where the store (`store.zarr`) and results (`analysis/`) of a model of that name are."""
-    return folder / "models" / name
-
-
-def ablation_folder(folder: Path, name: str) -> Path:
-    """Where an ablation's design, store (`store.zarr`) and tables (`analysis/`) are."""
-    return folder / "ablations" / name
-
-
-def _model_steps(study: Study, model: str, name: str, folder: Path) -> Iterator[Step]:
-    place, is_first = model_folder(folder, name), model == study.models[0]
-    store, results = place / "store.zarr", place / "analysis"
-    checkpoints = study.checkpoints if is_first else "main"
-    selections = tuple(results / "selections" / f"{label}.json" for label in ("top", *_random(study)))
-    optional = (*(("--spacy", study.spacy) if study.spacy else ()), *(("--site", study.site) if study.site else ()))
-    yield Step(
-        f"extract {name}",
-        (
-            *_PYTHON, "actstore", "extract", "--model", model, "--checkpoints", checkpoints, "--corpus", study.corpus,
-            "--documents", study.documents, *optional, "--tokens", str(study.tokens) if study.tokens else "all", "--window",
-            str(study.window), "--seed", str(study.seed), "--device", study.device, "--compute-dtype", study.compute_dtype,
-            "--store", str(store),
-        ),
-        ("actstore.extraction.run",),
-        (store,),
-        data=(model, study.corpus),
-        work=f"{study.tokens or 'all'} tokens × checkpoints {checkpoints}",
-        store=store,
-    )  # fmt: skip
-    tables = ("neurons", "trajectory", "negative_trajectory", "histogram", "rank_correlations", "explained_by_shape")
-    yield Step(
-        f"entanglement {name}",
-        (
-            *_PYTHON, "analysis", "entanglement", "--store", str(store), "--out", str(results), "--fraction",
-            str(study.selection.fraction), "--random-seeds", str(study.selection.random_seeds),
-        ),
-        ("analysis.commands.entanglement",),
-        (results / "entanglement.zarr", *selections, *_csv(results, tables)),
-        (f"extract {name}",),
-    )  # fmt: skip
-    shared = ("--store", str(store), "--results", str(results), "--seed", str(study.seed))
-    yield Step(
-        f"pairs {name}",
-        (
-            *_PYTHON, "analysis", "pairs", *shared, "--pair-tokens", str(study.pairs.tokens), "--neighbours",
-            str(study.pairs.neighbours), "--top", str(study.pairs.top),
-        ),
-        ("analysis.commands.pairs",),
-        (results / "pairs.zarr", *_csv(results, ("pair_signs", "pair_labels"))),
-        (f"entanglement {name}",),
-    )  # fmt: skip
-    if is_first:
-        yield Step(
-            f"atlas {name}",
-            (*_PYTHON, "analysis", "atlas", *shared),
-            ("analysis.commands.atlas",),
-            _csv(results, ("atlas", "neuron_histograms", "neuron_pairs", "neuron_story")),
-            (f"pairs {name}",),
-        )
-    if is_first and study.has_training:
-        yield Step(
-            f"dynamics {name}",
-            (*_PYTHON, "analysis", "dynamics", *shared, "--fraction", str(study.selection.fraction)),
-            ("analysis.commands.dynamics",),
-            _csv(results, ("emergence", "cohorts", "weights", "overlap")),
-            (f"entanglement {name}",),
-        )
-
-
-def _ablation_steps(ablation: AblationStudy, model: str, folder: Path) -> Iterator[Step]:
-    place, design = ablation_folder(folder, ablation.name), ablation.design
-    store, results = place / "store.zarr", place / "analysis"
-    statistics = model_folder(folder, model) / "analysis" / "entanglement.zarr"
-    selections = [name for spec in design.cohorts for name in spec.selection]
-    folders = filter(None, [design.readouts.task_folder])
-    yield Step(
-        f"ablate {ablation.name}",
-        (*_PYTHON, "actstore", "ablate", str(place / "design.toml"), "--store", str(store)),
-        ("actstore.ablation.run",),
-        (store,),
-        (f"entanglement {model}",),
-        (design.model, design.text.corpus, *design.readouts.pairs, *selections, *folders),
-        work=f"{ablation.n_conditions()} conditions × checkpoints {design.checkpoints}",
-        file=(place / "design.toml", tomli_w.dumps(design_table(ablation, statistics))),
-        store=store,
-    )
-    options = ("--store", str(store), "--out", str(results))
-    yield Step(
-        f"tables of {ablation.name}",
-        (*_PYTHON, "analysis", "tables", *options, "--extraction", str(model_folder(folder, model) / "store.zarr")),
-        ("analysis.commands.tables",),
-        _csv(results, ("perplexity", "edited_by_layer", "text_overlap")),
-        (f"ablate {ablation.name}",),
-    )
-    if ablation.surprisal:
-        yield Step(
-            f"surprisal of {ablation.name}",
-            (*_PYTHON, "analysis", "surprisal", *options),
-            ("analysis.commands.surprisal",),
-            _csv(results, ("surprisal_means", "surprisal_fits")),
-            (f"ablate {ablation.name}",),
-        )
-
-
-def _random(study: Study) -> Iterator[str]:
-    return (f"random-{seed}" for seed in range(study.selection.random_seeds))
-
-
-def _csv(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
-    return tuple(folder / f"{name}.csv" for name in names)
 
 
 def keys_of(steps: Sequence[Step]) -> dict[str, str]:

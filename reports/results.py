@@ -19,7 +19,7 @@ from actstore.store.schema import BASELINE
 from analysis.belonging import Origin, check_belonging, origin_of, origin_of_results, origin_of_selection
 from analysis.results import ENTANGLEMENT, load_table
 from reports.names import model_names
-from reports.pipeline import ablation_folder, model_folder
+from reports.steps import ablation_folder, model_folder
 from reports.study import AblationStudy, Study
 
 _LEFT_OUT = {"surprisal_words"}

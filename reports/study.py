@@ -5,61 +5,22 @@ Owns its keys, their defaults and the error for a wrong one.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from actstore import bounds
-from actstore.ablation.design import CohortSpec, Design, Readouts, Text, conditions
+from actstore.ablation.design import Design, conditions, design_of, design_table, load_plugins
 from actstore.ablation.preflight import check_checkpoints, check_corpus, check_design, check_model, check_tagger
+from actstore.ablation.readout import Readout, default_readouts, readouts_of
+from actstore.config import CHECKPOINTS, MODEL, RunConfig, TextConfig
 from actstore.errors import ActstoreError
 from actstore.files import checked_name
-from actstore.settings import build, located, read_toml, tables
+from actstore.settings import anchored, build, located, read_toml, setting, with_settings
+from analysis.config import SEED, PairsConfig, SelectionConfig
 from reports.names import model_names
 
-
-@dataclass(frozen=True)
-class SelectionStudy:
-    """`[selection]`: which neurons count as Wasserstein neurons.
-
-    Attributes
-    ----------
-    fraction : float
-        Share of each layer; above 0, at most 1.
-    random_seeds : int
-        Random selections to write beside them, 0 to 1,000.
-    """
-
-    fraction: float = 0.01
-    random_seeds: int = 5
-
-    def __post_init__(self) -> None:
-        bounds.check_fraction("fraction", self.fraction)
-        bounds.check("random_seeds", self.random_seeds, 0, bounds.MOST_DRAWS)
-
-
-@dataclass(frozen=True)
-class PairsStudy:
-    """`[pairs]`: the similar inputs that neurons drive apart.
-
-    Attributes
-    ----------
-    tokens : int
-        Tokens to draw.
-    neighbours : int
-        Nearest neighbours of each.
-    top : int
-        Pairs of a neuron that count as driven furthest apart.
-    """
-
-    tokens: int = 4096
-    neighbours: int = 4
-    top: int = 100
-
-    def __post_init__(self) -> None:
-        bounds.check("tokens", self.tokens, 2, bounds.MOST_TOKENS)
-        bounds.check("neighbours", self.neighbours, 1, bounds.MOST_NEIGHBOURS)
-        bounds.check("top", self.top, 1, bounds.MOST_ITEMS)
+_OF_ABLATIONS = ("text", "readouts")
+"""Tables of a study that hold for every ablation that does not say otherwise."""
 
 
 @dataclass(frozen=True)
@@ -84,63 +45,34 @@ class AblationStudy:
         return len(conditions(self.design, max([1, *(spec.layer_groups for spec in self.design.cohorts)])))
 
 
-@dataclass(frozen=True)
+@with_settings
 class Study:
-    """A whole study.
+    """A whole study."""
 
-    Attributes
-    ----------
-    name : str
-        Of its folder of runs.
-    models : tuple of str
-        As in `actstore extract`. The first is described neuron by neuron and ablated unless a design names
-        another; the others are compared with it.
-    title : str
-        Of the report; made from the model if left out.
-    checkpoints : str
-        Of the first model; of the others the last is taken.
-    corpus, documents, spacy, tokens, window, seed, device, compute_dtype
-        Of the extraction, as in `actstore extract`.
-    site : str
-        The module whose outputs are the neurons, of the extraction and of every ablation; empty for
-        the family's own.
-    selection : SelectionStudy
-    pairs : PairsStudy
-    text : Text
-        What perplexity and surprisal are measured on, in every ablation that does not say otherwise.
-    readouts : Readouts
-        What every ablation asks that does not say otherwise.
-    ablations : tuple of AblationStudy
-    """
-
-    name: str
-    models: tuple[str, ...]
-    title: str = ""
-    checkpoints: str = "main"
-    corpus: str = "builtin"
-    documents: str = "file"
-    spacy: str = ""
-    tokens: int = 16_384
-    window: int = 128
-    seed: int = 0
-    device: str = "cpu"
-    compute_dtype: str = "float32"
-    site: str = ""
-    selection: SelectionStudy = field(default_factory=SelectionStudy)
-    pairs: PairsStudy = field(default_factory=PairsStudy)
-    text: Text = field(default_factory=Text)
-    readouts: Readouts = field(default_factory=Readouts)
-    ablations: tuple[AblationStudy, ...] = ()
-
-    def __post_init__(self) -> None:
-        bounds.check("tokens", self.tokens, 0, bounds.MOST_TOKENS)
-        bounds.check_window(self.window)
-        bounds.check("seed", self.seed, 0, bounds.LARGEST_SEED)
-        bounds.check_choice("compute_dtype", self.compute_dtype, bounds.COMPUTE_DTYPES)
-        bounds.check_choice("documents", self.documents, bounds.DOCUMENTS)
-        bounds.check_device(self.device)
-        if self.site:
-            bounds.check_site(self.site)
+    name: str = setting("of its folder of runs")
+    models: tuple[str, ...] = setting(
+        f"{MODEL}. The first is described neuron by neuron and ablated unless a design names another; the others are compared "
+        "with it",
+        is_path=True,
+        is_some=True,
+    )
+    title: str = setting("of the report; made from the model if left out", default="")
+    checkpoints: str = setting(f"of the first model: {CHECKPOINTS}; of the others the last is taken", default="main")
+    seed: int = SEED
+    plugins: tuple[str, ...] = setting("modules or .py files of one's own, loaded in every step", default=())
+    extraction_text: TextConfig = setting("what pre-activations are extracted on", default_factory=TextConfig)
+    run: RunConfig = setting("how the models run, in extraction and in every ablation", default_factory=RunConfig)
+    selection: SelectionConfig = setting("which neurons count as Wasserstein neurons", default_factory=SelectionConfig)
+    pairs: PairsConfig = setting("the similar inputs that neurons drive apart", default_factory=PairsConfig)
+    text: TextConfig = setting(
+        "what perplexity and surprisal are measured on, in every ablation that does not say otherwise",
+        default_factory=lambda: TextConfig("builtin-evaluation"),
+    )
+    readouts: tuple[Readout, ...] = setting(
+        "what every ablation asks that names none; one that it names has its options from here",
+        default_factory=default_readouts,
+    )
+    ablations: tuple[AblationStudy, ...] = setting("designs of `actstore ablate`, each with a name", default=())
 
     @property
     def has_training(self) -> bool:
@@ -157,29 +89,28 @@ def load_study(path: str | Path) -> Study:
         If the file cannot be read, is no TOML, misses a key, or has a wrong key or value; with its line.
     """
     path = Path(path)
-    raw = read_toml(path, "study")
-    kinds: dict[str, Any] = {"selection": SelectionStudy, "pairs": PairsStudy, "text": Text, "readouts": Readouts}
-    given = {key: raw.pop(key, {}) for key in kinds}
-    ablations = raw.pop("ablations", [])
-    parts = {key: build(kind, given[key], f"key of [{key}]", path) for key, kind in kinds.items()}
-    study = _anchored(build(Study, {**raw, **parts}, "key", path), path.parent)
+    table = read_toml(path, "study")
+    of_ablations = {key: table[key] for key in _OF_ABLATIONS if key in table}
+    ablations = table.pop("ablations", [])
+    table["plugins"] = load_plugins(table, path)
+    if "readouts" in table:
+        table["readouts"] = readouts_of(table["readouts"], path)
+    study = anchored(build(Study, table, path), path.parent)
     checked_name(study.name, f"{located(path, 'name')}: name")
-    if not study.models:
-        raise ActstoreError(f"{located(path, 'models')}: models must name at least one")
     try:
         model_names(study.models)
     except ActstoreError as error:
         raise ActstoreError(f"{located(path, 'models')}: {error}") from None
     if not isinstance(ablations, list):
         raise ActstoreError(f"{located(path, 'ablations')}: write [[ablations]] in double brackets, one table each")
-    made = tuple(_ablation(table, study, given, path) for table in ablations)
-    names = [ablation.name for ablation in made]
+    designs = tuple(_ablation(ablation, study, of_ablations, path) for ablation in ablations)
+    names = [ablation.name for ablation in designs]
     if len({name.casefold() for name in names}) < len(names):
         raise ActstoreError(f"{path}: two ablations have one name: {', '.join(names)}")
-    return replace(study, ablations=made)
+    return replace(study, ablations=designs)
 
 
-def _ablation(table: Any, study: Study, given: dict[str, Any], path: Path) -> AblationStudy:
+def _ablation(table: Any, study: Study, of_ablations: dict[str, Any], path: Path) -> AblationStudy:
     """One of `[[ablations]]`, with what it leaves out from the study."""
     if not isinstance(table, dict) or not isinstance(table.get("name"), str):
         raise ActstoreError(f"{path}: each of [[ablations]] needs a name")
@@ -188,64 +119,44 @@ def _ablation(table: Any, study: Study, given: dict[str, Any], path: Path) -> Ab
     where = f"[[ablations]] {name!r}"
     if not isinstance(surprisal, bool):
         raise ActstoreError(f"{located(path, 'surprisal')}: surprisal must be true or false, got {surprisal!r}")
-    cohorts = tables(table.pop("cohorts", []), f"the cohorts of {where}", path, "cohorts")
-    specs = [build(CohortSpec, spec, f"key of the cohorts of {where}", path) for spec in cohorts]
-    kinds: dict[str, Any] = {"text": Text, "readouts": Readouts}
-    parts = {
-        key: build(kind, _merged(given[key], table.pop(key, {})), f"key of {key} of {where}", path)
-        for key, kind in kinds.items()
-    }
-    general = {"model": study.models[0], "device": study.device, "compute_dtype": study.compute_dtype}
-    general |= {"site": study.site} if study.site else {}
-    if "statistics" in table:
-        raise ActstoreError(f"{located(path, 'statistics')}: the study computes the statistics; leave them out")
-    design = _anchored_design(
-        build(Design, {**general, **table, **parts, "cohorts": specs}, f"key of {where}", path), path.parent
-    )
+    for key in ("statistics", "run", "plugins"):
+        if key in table:
+            raise ActstoreError(f"{located(path, key)}: {key} is set for the whole study; leave it out of {where}")
+    design = _design(table, study, of_ablations, path, where)
     if design.model not in study.models:
         raise ActstoreError(
             f"{located(path, 'model')}: {where} ablates {design.model!r}, which is not among the study's models"
         )
-    if design.site != (study.site or None):
-        raise ActstoreError(
-            f"{located(path, 'site')}: {where} is at the site {design.site}, the study at {study.site or 'the one of the family'}; "
-            "name the site once, for the whole study"
-        )
     if not design.cohorts:
         raise ActstoreError(f"{path}: {where} edits nothing: add [[ablations.cohorts]]")
-    made = AblationStudy(name, design, surprisal)
+    ablation = AblationStudy(name, design, surprisal)
     try:
-        made.n_conditions()  # names of rules and interventions are checked before hours of work
+        ablation.n_conditions()  # names of rules and interventions are checked before hours of work
     except ActstoreError as error:
         raise ActstoreError(f"{path}: {where}: {error}") from None
-    return made
+    return ablation
 
 
-def _merged(general: dict[str, Any], own: Any) -> Any:
-    """The study's table with an ablation's own keys in place of its; what is no table is left for `build` to refuse."""
-    return {**general, **own} if isinstance(own, dict) else own
+def _design(table: dict[str, Any], study: Study, of_ablations: dict[str, Any], path: Path, where: str) -> Design:
+    """The design of an ablation: its own keys, before those of the study."""
+    table = {"model": study.models[0], "run": study.run, "plugins": study.plugins, **table}
+    if "text" in of_ablations:
+        table["text"] = _merged(of_ablations["text"], table.get("text", {}))
+    if "readouts" in of_ablations:
+        table["readouts"] = _merged_readouts(of_ablations["readouts"], table.get("readouts"))
+    return design_of(table, path, where)
 
 
-def _place(name: str, folder: Path) -> str:
-    return str((folder / name).resolve()) if name and (folder / name).exists() else name
+def _merged(general: Any, own: Any) -> Any:
+    """A table of the study with an ablation's own keys in place of its; what is no table is left for `build` to refuse."""
+    return {**general, **own} if isinstance(general, dict) and isinstance(own, dict) else own or general
 
 
-def _anchored(study: Study, folder: Path) -> Study:
-    """With every name of something beside the study file turned into its path."""
-    return replace(study, models=tuple(_place(name, folder) for name in study.models), corpus=_place(study.corpus, folder))
-
-
-def _anchored_design(design: Design, folder: Path) -> Design:
-    readouts = design.readouts
-    pairs = tuple(_place(name, folder) for name in readouts.pairs)
-    selections = [tuple(_place(name, folder) for name in spec.selection) for spec in design.cohorts]
-    return replace(
-        design,
-        cohorts=tuple(replace(spec, selection=names) for spec, names in zip(design.cohorts, selections, strict=True)),
-        model=_place(design.model, folder),
-        text=replace(design.text, corpus=_place(design.text.corpus, folder)),
-        readouts=replace(readouts, pairs=pairs, task_folder=_place(readouts.task_folder, folder)),
-    )
+def _merged_readouts(general: Any, own: Any) -> Any:
+    """The readouts that an ablation names, or those of the study; the options of each are merged."""
+    if own is None or not isinstance(own, dict) or not isinstance(general, dict):
+        return general if own is None else own
+    return {name: _merged(general.get(name, {}), options) for name, options in own.items()}
 
 
 def check_study(study: Study) -> None:
@@ -259,8 +170,8 @@ def check_study(study: Study) -> None:
     for model in study.models:
         check_model(model)
     check_checkpoints(study.models[0], study.checkpoints)
-    check_corpus(study.corpus)
-    check_tagger(study.spacy)
+    check_corpus(study.extraction_text.corpus)
+    check_tagger(study.extraction_text.spacy)
     for ablation in study.ablations:
         try:
             check_design(ablation.design)
@@ -268,14 +179,6 @@ def check_study(study: Study) -> None:
             raise ActstoreError(f"[[ablations]] {ablation.name!r}: {error}") from None
 
 
-def design_table(ablation: AblationStudy, statistics: Path) -> dict[str, Any]:
-    """A design as the table of a TOML file; what has no value is left out."""
-    table = asdict(replace(ablation.design, statistics=str(statistics.resolve())))
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(one) for key, one in value.items() if one is not None}
-        return [plain(one) for one in value] if isinstance(value, (list, tuple)) else value
-
-    found: dict[str, Any] = plain(table)
-    return found
+def ablation_design(ablation: AblationStudy, statistics: Path) -> dict[str, Any]:
+    """The design of an ablation as the tables of a TOML file."""
+    return design_table(replace(ablation.design, statistics=str(statistics.resolve())))

@@ -12,9 +12,11 @@ import xarray as xr
 from huggingface_hub import constants
 from hypothesis import settings
 
-from actstore.ablation.design import FILE, CohortSpec, Design, Readouts, Text
+from actstore.ablation.design import FILE, CohortSpec, Design
+from actstore.ablation.readouts.minimal_pairs import MinimalPairs
+from actstore.ablation.readouts.probes import Probes
 from actstore.ablation.run import ablate
-from actstore.extraction.job import ExtractConfig
+from actstore.config import ExtractConfig, TextConfig
 from actstore.extraction.run import extract
 from actstore.hub import repositories
 from actstore.model import sources
@@ -32,7 +34,7 @@ CHECKPOINTS = "0,1,64,4000"
 
 @pytest.fixture(scope="session")
 def extract_config() -> ExtractConfig:
-    return ExtractConfig("pico-neox", CHECKPOINTS, tokens=1500)
+    return ExtractConfig("pico-neox", CHECKPOINTS, text=TextConfig(tokens=1500))
 
 
 @pytest.fixture(scope="session")
@@ -43,10 +45,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, extract_config: Extract
     store, results = str(folder / "store.zarr"), str(folder / "analysis")
     assert analysis_main(["entanglement", "--store", store, "--out", results, "--random-seeds", "2"]) == 0
     selections = sorted(str(path) for path in (folder / "analysis" / "selections").glob("*.json"))
-    design = Design(
-        "pico-neox", text=Text(tokens=1500), readouts=Readouts(pairs_per_paradigm=3),
-        cohorts=(CohortSpec(FILE, selection=tuple(selections)),),
-    )  # fmt: skip
+    design = Design("pico-neox", text=TextConfig("builtin-evaluation", tokens=1500), readouts=(MinimalPairs(per_paradigm=3), Probes()), cohorts=(CohortSpec(FILE, selection=tuple(selections)),))  # fmt: skip
     ablate(design, folder / "ablation.zarr", progress=False)
     ablation = str(folder / "ablation.zarr")
     assert analysis_main(["tables", "--store", ablation, "--extraction", store, "--out", results]) == 0

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from actstore.config import ExtractConfig, TextConfig
 from actstore.errors import ActstoreError, StoreError
-from actstore.extraction.job import ExtractConfig
 from actstore.extraction.run import extract
 from actstore.selection.selection import Selection
 from actstore.store import layout
@@ -28,7 +28,7 @@ def stores(tmp_path_factory, run_folder) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("damage")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layout, "_SHARD_TOKENS", 120)
-        extract(ExtractConfig("pico-neox", "64,4000", tokens=300, layers="0,2"), folder / "store.zarr", QUIET)
+        extract(ExtractConfig("pico-neox", "64,4000", layers="0,2", text=TextConfig(tokens=300)), folder / "store.zarr", QUIET)
     shutil.copytree(run_folder / "ablation.zarr", folder / "ablation.zarr")
     shutil.copytree(run_folder / "analysis", folder / "analysis")
     return {name: folder / name for name in ("store.zarr", "ablation.zarr", "analysis")}

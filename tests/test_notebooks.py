@@ -158,7 +158,7 @@ def test_own_intervention(run_notebook, ablation):
     assert set(classes) == {"content", "scaffolding"}
     assert any("top" in condition for condition in conditions)
     # The first sentence is the first of the evaluation text: what was computed there must come out here.
-    for name, condition in (("intact", "none"), ("negative-zero", "negative-zero/top-0.01")):
+    for name, condition in (("intact", "none"), ("negative-zero", "negative-zero of top 1%")):
         own = surprisal[name][0]
         kept = ablation["ablated_surprisal"].sel(checkpoint=4000, condition=condition).values[1 : 1 + len(own)]
         np.testing.assert_allclose(own, kept, atol=1e-4)

@@ -8,11 +8,9 @@ from __future__ import annotations
 from functools import cache
 
 from actstore.ablation.design import Design
-from actstore.errors import ActstoreError
-from actstore.files import existing
+from actstore.config import ANY_PIPELINE, NO_WORDS
 from actstore.model import sources
 from actstore.text.corpus import BUILTIN, WIKITEXT, locate
-from actstore.text.minimal_pairs import locate_pairs
 
 
 def check_model(name: str) -> None:
@@ -52,7 +50,7 @@ def check_corpus(name: str) -> None:
 
 
 @cache  # loading takes seconds, and the ablations of a study name the same
-def check_tagger(pipeline: str | None) -> None:
+def check_tagger(pipeline: str) -> None:
     """Refuse a spaCy pipeline that is not installed.
 
     Raises
@@ -60,27 +58,10 @@ def check_tagger(pipeline: str | None) -> None:
     CorpusError
         If it is named and not there.
     """
-    if pipeline:
+    if pipeline not in (ANY_PIPELINE, NO_WORDS):
         from actstore.text.tagging import Tagger
 
         Tagger(pipeline)
-
-
-@cache
-def check_tasks(names: tuple[str, ...], folder: str) -> None:
-    """Refuse tasks that lm-evaluation-harness does not know; their data are not fetched.
-
-    Raises
-    ------
-    ActstoreError, UnknownNameError
-        If one is unknown, its folder is missing, or the harness is not installed.
-    """
-    if folder and existing(folder) is None:
-        raise ActstoreError(f"there is no task folder {folder}; name the folder of the tasks' .yaml files")
-    if names:
-        from actstore.ablation.tasks import task_manager
-
-        task_manager(names, folder)
 
 
 def check_design(design: Design) -> None:
@@ -97,6 +78,5 @@ def check_design(design: Design) -> None:
     check_checkpoints(design.model, design.checkpoints)
     check_corpus(design.text.corpus)
     check_tagger(design.text.spacy)
-    for source in design.readouts.pairs:
-        locate_pairs(source)
-    check_tasks(design.readouts.tasks, design.readouts.task_folder)
+    for readout in design.readouts:
+        readout.check()

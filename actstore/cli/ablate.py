@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from actstore import bounds
-from actstore.cli.arguments import place, whole
+from actstore.cli.arguments import place
 from actstore.cli.command import Command
-from actstore.cli.options import SEED, token_count, window, worker
+from actstore.cli.options import add_settings, worker
+from actstore.config import RunConfig, TextConfig
 from actstore.errors import ActstoreError
 
 if TYPE_CHECKING:
     from actstore.ablation.design import Design
+    from actstore.ablation.readout import Readout
+
+_GENERAL = ("model", "checkpoints", "statistics", "interventions")
+_PAIRS = ("sources", "per_paradigm")
+_NAMES = {"interventions": "intervention", "sources": "pairs", "per_paradigm": "pairs_per_paradigm"}
+"""Fields whose options have other names."""
+_NONE = "none"
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,27 +35,25 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_alone(parser: argparse.ArgumentParser) -> None:
     """Options that stand for a design; one that is not used is no attribute of the result."""
-    group = parser.add_argument_group("without a design file", argument_default=argparse.SUPPRESS)
-    group.add_argument("--model", help="name (see `actstore models`), hub repository, local folder or .gguf file")
-    group.add_argument("--selection", nargs="+", help="selection files (`actstore select`)")
-    group.add_argument("--statistics", help="entanglement.zarr of `actstore entanglement` (for mean-ablate-negative)")
-    group.add_argument("--checkpoints", help="as in actstore extract (default main)")
-    group.add_argument("--site", help="the module whose outputs are edited, as in actstore extract (default the family's own)")
-    group.add_argument("--intervention", nargs="+", help="edits to apply (default negative-zero)")
-    group.add_argument("--corpus", help="text of perplexity and surprisal (default builtin-evaluation)")
-    group.add_argument("--tokens", type=token_count, help="up to N tokens of it; all (default 16384)")
-    group.add_argument("--window", type=window, help="tokens in a window, BOS included (default 128)")
-    group.add_argument("--seed", type=SEED, help="seed of all that is drawn (default 0)")
-    group.add_argument("--pairs", nargs="+", help="minimal pairs: builtin, blimp, none, or paths (default builtin)")
+    from actstore.ablation.design import Design
+    from actstore.ablation.readouts.minimal_pairs import MinimalPairs
+
+    group = parser.add_argument_group("without a design file")
+    general = add_settings(group, Design, _GENERAL, names=_NAMES, optional=True)
+    group.add_argument("--selection", nargs="+", default=argparse.SUPPRESS, help="selection files (`actstore select`)")
+    text = add_settings(group, TextConfig, base=_default_text(), optional=True)
+    run = add_settings(group, RunConfig, optional=True)
+    pairs = add_settings(group, MinimalPairs, _PAIRS, names=_NAMES, optional=True)
     group.add_argument(
-        "--pairs-per-paradigm",
-        type=whole("pairs_per_paradigm", 1, bounds.MOST_ITEMS),
-        help="at most N pairs of a paradigm, drawn by seed",
+        "--probes", nargs="+", default=argparse.SUPPRESS, help="embedded probes: facts, recall, or none (default both)"
     )
-    group.add_argument("--probes", nargs="+", help="facts, recall, or none (default both)")
-    group.add_argument("--device", help="where the model runs: cpu (default), cuda, cuda:1")
-    group.add_argument("--compute-dtype", choices=bounds.COMPUTE_DTYPES, help="dtype of the model's arithmetic")
-    parser.set_defaults(alone=tuple(action.dest for action in group._group_actions))
+    parser.set_defaults(alone=(*general, "selection", *text, *run, *pairs, "probes"))
+
+
+def _default_text() -> TextConfig:
+    from actstore.ablation.design import Design
+
+    return Design("").text
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -61,33 +67,46 @@ def _run(options: argparse.Namespace) -> None:
     if options.design is None and not {"model", "selection"} <= set(alone):
         raise ActstoreError("name a design file, or --model and --selection")
     design = _design_of(alone) if options.design is None else load_design(options.design)
-    if options.skip_bad:
-        design = replace(design, readouts=replace(design.readouts, skip_bad=True))
-    outcome = ablate(design, options.store, worker=options.worker, progress=not options.quiet)
+    outcome = ablate(
+        _skipping(design) if options.skip_bad else design, options.store, worker=options.worker, progress=not options.quiet
+    )
     print(f"{options.store}: {outcome.value}")
+
+
+def _skipping(design: Design) -> Design:
+    """A design whose readouts leave malformed records out, where they can."""
+    from actstore.ablation.readouts.minimal_pairs import MinimalPairs
+
+    readouts = (
+        replace(readout, skip_bad=True) if isinstance(readout, MinimalPairs) else readout for readout in design.readouts
+    )
+    return replace(design, readouts=tuple(readouts))
 
 
 def _design_of(alone: dict[str, Any]) -> Design:
     """A design from the options that stand for one; defaults are those of a design file."""
-    from actstore.ablation.design import FILE, CohortSpec, Design, Readouts, Text
+    from actstore.ablation.design import FILE, CohortSpec, Design
+    from actstore.ablation.readouts.minimal_pairs import MinimalPairs
+    from actstore.ablation.readouts.probes import Probes
 
-    def chosen(*names: str) -> dict[str, Any]:
-        return {name: alone[name] for name in names if name in alone}
+    def of(kind: type[Any], only: Collection[str] = ()) -> dict[str, Any]:
+        names = {_NAMES.get(name, name): name for name in only or kind.__dataclass_fields__}
+        values = {name: alone[option] for option, name in names.items() if option in alone}
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
-    readouts = chosen("pairs_per_paradigm", "seed")
-    for name in ("pairs", "probes"):
-        if name in alone:
-            readouts[name] = () if alone[name] == ["none"] else tuple(alone[name])
-    text = chosen("corpus", "window", "seed") | ({"tokens": alone["tokens"] or 0} if "tokens" in alone else {})
-    general = chosen("checkpoints", "statistics", "site", "device", "compute_dtype")
-    if "intervention" in alone:
-        general["interventions"] = tuple(alone["intervention"])
+    seed: dict[str, Any] = {"seed": alone["seed"]} if "seed" in alone else {}
+    readouts: list[Readout] = []
+    if alone.get("pairs") != [_NONE]:
+        readouts.append(MinimalPairs(**of(MinimalPairs, _PAIRS), **seed))
+    if alone.get("probes") != [_NONE]:
+        names: dict[str, Any] = {"names": tuple(alone["probes"])} if "probes" in alone else {}
+        readouts.append(Probes(**names, **seed))
     return Design(
-        alone["model"],
-        text=Text(**text),
-        readouts=Readouts(**readouts),
+        text=replace(_default_text(), **of(TextConfig)),
+        run=RunConfig(**of(RunConfig)),
+        readouts=tuple(readouts),
         cohorts=(CohortSpec(FILE, selection=tuple(alone["selection"])),),
-        **general,
+        **of(Design, _GENERAL),
     )
 
 

@@ -18,28 +18,34 @@ _SHOWN = 30
 """Characters of a wrong value that a message repeats."""
 
 
-def whole(key: str, lowest: int, highest: int) -> Callable[[str], int]:
-    """A parser of whole numbers from `lowest` to `highest`; `key` is the setting's name."""
+def whole(key: str, lowest: int | None = None, highest: int | None = None) -> Callable[[str], int]:
+    """A parser of whole numbers, from `lowest` to `highest` where there are bounds; `key` is the setting's name."""
 
     def parse(text: str) -> int:
         if not _WHOLE.fullmatch(text):
             raise argparse.ArgumentTypeError(f"{_short(text)} is not a whole number")
         if len(text) > bounds.LONGEST_INTEGER:
             raise argparse.ArgumentTypeError(f"{key} has more than {bounds.LONGEST_INTEGER:,} digits")
-        with_bounds(bounds.check, key, int(text), lowest, highest)
+        if lowest is not None and highest is not None:
+            with_bounds(bounds.check, key, int(text), lowest, highest)
         return int(text)
 
     return parse
+
+
+def number(text: str) -> float:
+    """A number that need not be whole."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{_short(text)} is not a number; write 1% as 0.01") from None
 
 
 def fraction(key: str) -> Callable[[str], float]:
     """A parser of shares above 0 and up to 1."""
 
     def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{_short(text)} is not a number; write 1% as 0.01") from None
+        value = number(text)
         with_bounds(bounds.check_fraction, key, value)
         return value
 

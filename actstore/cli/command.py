@@ -10,6 +10,8 @@ import argparse
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from actstore import plugins
+
 
 @dataclass(frozen=True)
 class Command:
@@ -33,6 +35,19 @@ class Command:
     run: Callable[[argparse.Namespace], None]
     examples: tuple[str, ...] = ()
 
+    def add_to(self, parser: argparse.ArgumentParser) -> None:
+        """Add its arguments, and those that every command has."""
+        self.add_arguments(parser)
+        parser.add_argument(
+            "--plugin", action="append", default=[], metavar="MODULE", help="load a module or .py file of one's own first"
+        )
+        parser.set_defaults(run=self.carry_out)
+
+    def carry_out(self, options: argparse.Namespace) -> None:
+        """Load the plugins, and run."""
+        plugins.load(options.plugin)
+        self.run(options)
+
 
 def parser_of(program: str, description: str, commands: Iterable[Command], examples: Iterable[str]) -> argparse.ArgumentParser:
     """A parser of these commands; the options that it gives have the chosen one's `run`."""
@@ -51,8 +66,7 @@ def parser_of(program: str, description: str, commands: Iterable[Command], examp
             epilog=_epilog(command.examples),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.add_arguments(choice)
-        choice.set_defaults(run=command.run)
+        command.add_to(choice)
     return parser
 
 

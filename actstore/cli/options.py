@@ -1,85 +1,154 @@
-"""Options that several commands share: the text, the model, and what of it is stored."""
+"""Options that come from settings: each field of a settings class is an option, with its help, default and bounds."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import MISSING, Field, fields
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from actstore import bounds
-from actstore.cli.arguments import whole, with_bounds
+from actstore.cli.arguments import number, whole, with_bounds
+from actstore.config import ExtractConfig, RunConfig, TextConfig
+from actstore.settings import check_field
 
-if TYPE_CHECKING:
-    from actstore.extraction.job import ExtractConfig
-
-SEED = whole("seed", 0, bounds.LARGEST_SEED)
-_TOKENS = whole("tokens", 1, bounds.MOST_TOKENS)
-
-
-def window(text: str) -> int:
-    """Tokens of a window."""
-    window = whole("window", -bounds.LARGEST_SEED, bounds.LARGEST_SEED)(text)
-    with_bounds(bounds.check_window, window)
-    return window
+T = TypeVar("T")
+_EXTRACTION = ("model", "checkpoints", "layers", "dtype")
 
 
-def token_count(text: str) -> int | None:
-    """How many tokens; None for all."""
-    return None if text == "all" else _TOKENS(text)
+def add_settings(
+    parser: argparse._ActionsContainer,
+    kind: type,
+    only: Collection[str] = (),
+    *,
+    names: Mapping[str, str] | None = None,
+    base: Any = None,
+    optional: bool = False,
+) -> list[str]:
+    """Add an option for every field of a settings class.
+
+    Parameters
+    ----------
+    parser : ArgumentParser or group
+    kind : type
+        The settings class.
+    only : collection of str
+        The fields that become options; all where it is empty.
+    names : mapping of str to str, optional
+        Field → the option's name, where that is not the field's.
+    base : settings, optional
+        Gives the defaults, in place of those of the class.
+    optional : bool
+        Whether an option that is not used is no attribute of the result.
+
+    Returns
+    -------
+    list of str
+        The attributes that the options set.
+    """
+    hints = get_type_hints(kind)
+    added = []
+    for spec in fields(kind):
+        if only and spec.name not in only:
+            continue
+        name = (names or {}).get(spec.name, spec.name)
+        default = _default_of(spec) if base is None else getattr(base, spec.name)
+        options = _options_of(spec, hints[spec.name])
+        required = default is MISSING and not optional
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            default=argparse.SUPPRESS if optional else None if required else default,
+            required=required,
+            help=_help(spec, default),
+            **options,
+        )
+        added.append(name)
+    return added
 
 
-def worker(text: str) -> tuple[int, int]:
-    """A share `i/n` of the work."""
-    number, slash, of = text.partition("/")
-    if not slash:
-        raise argparse.ArgumentTypeError(f"{text!r} is not i/n with 1 ≤ i ≤ n, e.g. 3/8")
-    n_workers = whole("n of --worker i/n", 1, bounds.MOST_WORKERS)(of)
-    return whole("i of --worker i/n", 1, n_workers)(number), n_workers
+def _default_of(spec: Field[Any]) -> Any:
+    return spec.default_factory() if spec.default_factory is not MISSING else spec.default
+
+
+def _options_of(spec: Field[Any], hint: Any) -> dict[str, Any]:
+    """How argparse reads a field's values."""
+    if hint is bool:
+        return {"action": "store_true"}
+    several = get_origin(hint) is tuple
+    kinds = get_args(hint) if several or isinstance(hint, UnionType) else (hint,)
+    options: dict[str, Any] = {"type": _parser_of(spec, kinds)}
+    if spec.metadata["choices"]:
+        options["metavar"] = f"{{{','.join(spec.metadata['choices'])}}}"
+    return options | ({"nargs": "+"} if several else {})
+
+
+def _parser_of(spec: Field[Any], kinds: Collection[Any]) -> Callable[[str], Any]:
+    """A parser of one value, which refuses what the settings class refuses, in the same words."""
+
+    def parse(text: str) -> Any:
+        value: Any = text
+        if int in kinds and not (str in kinds and text.isalpha()):
+            value = whole(spec.name)(text)
+        elif float in kinds:
+            value = number(text)
+        with_bounds(check_field, spec, value)
+        return value
+
+    parse.__name__ = spec.name
+    return parse
+
+
+def _help(spec: Field[Any], default: Any) -> str:
+    """The field's description, with its default where there is one to tell."""
+    text = str(spec.metadata["description"])
+    if default in (MISSING, None, "", False):
+        return text.replace("%", "%%")
+    shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
+    return f"{text} (default {shown})".replace("%", "%%")
+
+
+def from_options(
+    kind: type[T], options: argparse.Namespace, only: Collection[str] = (), *, names: Mapping[str, str] | None = None
+) -> T:
+    """The settings that `add_settings` options ask for; a field without an option has its default."""
+    values = {
+        spec.name: getattr(options, (names or {}).get(spec.name, spec.name))
+        for spec in fields(kind)  # type: ignore[arg-type]
+        if not only or spec.name in only
+    }
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def words_of(values: Any, *, names: Mapping[str, str] | None = None) -> list[str]:
+    """The words of a command line that asks for settings: the reverse of `from_options`."""
+    words = []
+    for spec in fields(values):
+        value = getattr(values, spec.name)
+        if value is not None:
+            option = f"--{(names or {}).get(spec.name, spec.name).replace('_', '-')}"
+            words += [option, *map(str, value if isinstance(value, tuple) else (value,))]
+    return words
 
 
 def add_extract_options(parser: argparse.ArgumentParser) -> None:
     """Everything that an extraction's store depends on."""
-    parser.add_argument(
-        "--model", required=True, help="name (see `actstore models`), hub repository, local folder or .gguf file"
-    )
-    parser.add_argument(
-        "--checkpoints", default="main", help="all, main (the final model; default), log, START:STOP:EVERY, or steps: 512,1000"
-    )
-    parser.add_argument(
-        "--corpus", default="builtin",
-        help="builtin, builtin-evaluation, wikitext2, or a path to .txt, .jsonl, .conllu (also .gz), Brown's tagged files, "
-        "or a folder or .zip of these (default builtin)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--tokens", type=token_count, default=16_384,
-        help="whole documents, drawn by seed, up to N tokens; all for a whole corpus (default 16384)",
-    )  # fmt: skip
-    parser.add_argument("--window", type=window, default=128, help="tokens in a window, BOS included (default 128)")
-    parser.add_argument("--seed", type=SEED, default=0, help="seed of the choice of documents (default 0)")
+    add_settings(parser, ExtractConfig, _EXTRACTION)
+    add_settings(parser.add_argument_group("the text"), TextConfig)
+    add_settings(parser.add_argument_group("how the model runs"), RunConfig)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    parser.add_argument("--layers", default="all", help="all (default), START:STOP[:EVERY], or a list: 0,5,11")
-    parser.add_argument("--dtype", choices=bounds.STORED_DTYPES, default="float16", help="stored dtype (default float16)")
-    parser.add_argument(
-        "--compute-dtype", choices=bounds.COMPUTE_DTYPES, default="float32",
-        help="dtype of the model's arithmetic (default float32)",
-    )  # fmt: skip
-    parser.add_argument("--device", default="cpu", help="where the model runs: cpu (default), cuda, cuda:1")
-    parser.add_argument(
-        "--documents", choices=bounds.DOCUMENTS, default="file",
-        help="what a document of plain text is (default file)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--spacy", metavar="PIPELINE",
-        help="spaCy pipeline for words and UPOS of raw text, none for no words (default en_core_web_sm where installed)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--site",
-        help="module whose output is taken (default the family's pre-activation), e.g. 'model.layers.{layer}.mlp.up_proj'",
-    )
 
 
 def extract_config(options: argparse.Namespace) -> ExtractConfig:
     """The configuration that these options ask for."""
-    from actstore.extraction.job import ExtractConfig
+    own = {name: getattr(options, name) for name in _EXTRACTION}
+    return ExtractConfig(**own, text=from_options(TextConfig, options), run=from_options(RunConfig, options))
 
-    return ExtractConfig(**{field.name: getattr(options, field.name) for field in fields(ExtractConfig)})
+
+def worker(text: str) -> tuple[int, int]:
+    """A share `i/n` of the work."""
+    index, slash, of = text.partition("/")
+    if not slash:
+        raise argparse.ArgumentTypeError(f"{text!r} is not i/n with 1 ≤ i ≤ n, e.g. 3/8")
+    n_workers = whole("n of --worker i/n", 1, bounds.MOST_WORKERS)(of)
+    return whole("i of --worker i/n", 1, n_workers)(index), n_workers

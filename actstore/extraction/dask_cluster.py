@@ -112,7 +112,7 @@ def compute(file: Path, block: Block, workspace: Workspace) -> None:
             job: Job = pickle.loads(file.read_bytes())
             _loaded[key] = (job, *job.load(block.step))
         job, model, sites, fingerprint = _loaded[key]
-        with BlockRunner(job.table, job.layout, job.config.window, job.config.device, workspace) as runner:
+        with BlockRunner(job.table, job.layout, job.config.text.window, job.config.run.device, workspace) as runner:
             for _ in runner.run(model, sites, block, fingerprint):
                 pass
             runner.wait()

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from actstore.config import ExtractConfig, RunConfig, TextConfig
 from actstore.errors import ActstoreError, CorpusError
 from actstore.extraction.block import piece_tokens
-from actstore.extraction.job import COMPUTE_DTYPES, ExtractConfig, check_device, check_window, layout_of, read_tokens
+from actstore.extraction.job import COMPUTE_DTYPES, check_device, check_window, layout_of, read_tokens
 from actstore.files import disk_errors
 from actstore.model import sources
 from actstore.model.families import adapter_for
@@ -87,20 +88,21 @@ def plan(config: ExtractConfig, folder: Path) -> Plan:
         If a name, a layer or the text does not fit, or the sizes of a model are not known
         without a download.
     """
-    check_device(config.device)
+    text, run = config.text, config.run
+    check_device(run)
     source = sources.resolve(config.model, connect=False)
     steps = sources.choose_checkpoints(source, config.checkpoints)
     local = not _is_remote(source)
     if not local and source.entry is None:
         raise ActstoreError(f"the sizes of {source.name} are not known without a download; plan by a name of `actstore models`")
     outline = sources.outline(source, connect=local)
-    check_window(config, outline, source.name)
-    if config.corpus not in (*BUILTIN, WIKITEXT):
-        locate(config.corpus)
-    n_tokens = _count_tokens(config, source) if local else None
-    if n_tokens is None and config.tokens is None:
+    check_window(text, outline, source.name)
+    if text.corpus not in (*BUILTIN, WIKITEXT):
+        locate(text.corpus)
+    n_tokens = _count_tokens(text, source) if local else None
+    if n_tokens is None and text.n_tokens is None:
         raise CorpusError(f"the tokenizer of {source.name} is not on this machine, so say how many with --tokens N")
-    layout = layout_of(outline, adapter_for(outline, config.site), config, n_tokens or config.tokens or 0, len(steps))
+    layout = layout_of(outline, adapter_for(outline, run.site), config, n_tokens or text.n_tokens or 0, len(steps))
     bytes_of = {name: len(layout.bounds) * len(steps) * array.file_bytes for name, array in layout.arrays.items()}
     bytes_of |= {name: len(steps) * array.file_bytes for name, array in layout.weights.items()}
     bytes_of["labels"] = layout.n_tokens * _LABEL_BYTES + _METADATA_BYTES
@@ -108,7 +110,7 @@ def plan(config: ExtractConfig, folder: Path) -> Plan:
     n_shards = len(steps) * (len(layout.bounds) * len(layout.arrays) + len(layout.weights))
     n_files = n_shards + len(layout.stored_with(0)) + 2 * len(TOKEN_COORDS) + _N_OTHER_FILES
     return Plan(
-        source.name, layout, config.window, n_tokens is not None, bytes_of, n_files,
+        source.name, layout, text.window, n_tokens is not None, bytes_of, n_files,
         _compute_seconds(outline, config, layout), sum(bytes_of.values()) / _disk_rate(existing),
         shutil.disk_usage(existing).free,
     )  # fmt: skip
@@ -118,8 +120,8 @@ def _is_remote(source: sources.ModelSource) -> bool:
     return not any(isinstance(checkpoint, sources.LocalCheckpoint) for checkpoint in source.checkpoints.values())
 
 
-def _count_tokens(config: ExtractConfig, source: sources.ModelSource) -> int:
-    return len(read_tokens(config, sources.load_tokenizer(source), Tagger("none")))
+def _count_tokens(text: TextConfig, source: sources.ModelSource) -> int:
+    return len(read_tokens(text, sources.load_tokenizer(source), Tagger("none")))
 
 
 def _compute_seconds(outline: PreTrainedModel, config: ExtractConfig, layout: Layout) -> float:
@@ -132,16 +134,18 @@ def _compute_seconds(outline: PreTrainedModel, config: ExtractConfig, layout: La
     projection = outline.get_output_embeddings().weight.numel()
     weights: float = outline.num_parameters() - embedding + (projection if outline.config.tie_word_embeddings else 0)
     sizes = outline.config.get_text_config()
-    attention = 2 * config.window * int(sizes.hidden_size) * int(sizes.num_hidden_layers)
+    attention = 2 * config.text.window * int(sizes.hidden_size) * int(sizes.num_hidden_layers)
     operations: float = 2 * (weights + attention) * layout.n_tokens * layout.n_checkpoints
-    return operations / _matrix_rate(config, piece_tokens(layout, config.window, config.device), int(sizes.hidden_size))
+    return operations / _matrix_rate(
+        config.run, piece_tokens(layout, config.text.window, config.run.device), int(sizes.hidden_size)
+    )
 
 
-def _matrix_rate(config: ExtractConfig, rows: int, width: int) -> float:
+def _matrix_rate(run: RunConfig, rows: int, width: int) -> float:
     """Operations a second of products of a piece of text with weights of an MLP's size: `width` to four times as many."""
-    dtype = COMPUTE_DTYPES[config.compute_dtype]
-    x = torch.randn(rows, width, device=config.device).to(dtype)
-    weight = torch.randn(width, 4 * width, device=config.device).to(dtype)
+    dtype = COMPUTE_DTYPES[run.compute_dtype]
+    x = torch.randn(rows, width, device=run.device).to(dtype)
+    weight = torch.randn(width, 4 * width, device=run.device).to(dtype)
     x @ weight
     n_products, start = 0, time.perf_counter()
     while time.perf_counter() - start < _CALIBRATION_SECONDS:

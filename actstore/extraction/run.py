@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from actstore.config import ExtractConfig
 from actstore.errors import ActstoreError
 from actstore.extraction.block import Block, BlockRunner
-from actstore.extraction.job import ExtractConfig, Job, prepare
+from actstore.extraction.job import Job, prepare
 from actstore.store.resumable import Outcome, Resumable, share
 from actstore.store.schema import CHECKPOINT, LAYER, NEURON, NOT_A_DUPLICATE, TOKEN_COORDS
 from actstore.store.writer import StoreWriter, Workspace
@@ -141,7 +142,7 @@ def _compute(job: Job, run: Resumable[Block], writer: StoreWriter, options: RunO
 def _run_blocks(job: Job, blocks: list[Block], workspace: Workspace, discard: bool, bar: Any) -> None:
     groups = [(step, list(group)) for step, group in itertools.groupby(blocks, key=lambda block: block.step)]
     with (
-        BlockRunner(job.table, job.layout, job.config.window, job.config.device, workspace) as runner,
+        BlockRunner(job.table, job.layout, job.config.text.window, job.config.run.device, workspace) as runner,
         ThreadPoolExecutor(1, thread_name_prefix="actstore-fetch") as ahead,
     ):
         for number, (step, group) in enumerate(groups):

@@ -1,7 +1,7 @@
-"""Where each model family keeps its pre-activations.
+"""Where each model family keeps its pre-activations: one record a family, and a registry of them.
 
-Owns the map from an architecture to the module whose output the non-linearity receives, to the
-non-linearity's module, and its name.
+A record names the module whose output the non-linearity receives, and the non-linearity's module. A family of one's own is
+registered by `register_family(Adapter(…))` from a plugin.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from actstore import bounds
 from actstore.errors import ModelError
+from actstore.registry import Registry, caller_module
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -97,15 +98,42 @@ class Adapter:
 
 
 _LLAMA_SITE = bounds.EXAMPLE_SITE
-ADAPTERS: dict[str, Adapter] = {
-    "gpt_neox": Adapter("gpt_neox", "gpt_neox.layers.{layer}.mlp.dense_h_to_4h", "gpt_neox.layers.{layer}.mlp.act"),
-    "gpt2": Adapter("gpt2", "transformer.h.{layer}.mlp.c_fc", "transformer.h.{layer}.mlp.act"),
-    "opt": Adapter("opt", "model.decoder.layers.{layer}.fc1", "model.decoder.layers.{layer}.activation_fn"),
-    **{
-        family: Adapter(family, _LLAMA_SITE, _LLAMA_SITE.replace("gate_proj", "act_fn"))
+FAMILIES: Registry[Adapter] = Registry("family", __name__)
+
+
+def register_family(adapter: Adapter) -> Adapter:
+    """Register a model family, under the `model_type` of its configuration.
+
+    Parameters
+    ----------
+    adapter : Adapter
+
+    Raises
+    ------
+    ActstoreError
+        If another module has registered that family.
+
+    Examples
+    --------
+    >>> from actstore import Adapter, register_family
+    >>> falcon = Adapter("falcon", "transformer.h.{layer}.mlp.dense_h_to_4h", "transformer.h.{layer}.mlp.act")
+    >>> register_family(falcon).family
+    'falcon'
+    """
+    FAMILIES.add(adapter.family, adapter, caller_module())
+    return adapter
+
+
+for _adapter in (
+    Adapter("gpt_neox", "gpt_neox.layers.{layer}.mlp.dense_h_to_4h", "gpt_neox.layers.{layer}.mlp.act"),
+    Adapter("gpt2", "transformer.h.{layer}.mlp.c_fc", "transformer.h.{layer}.mlp.act"),
+    Adapter("opt", "model.decoder.layers.{layer}.fc1", "model.decoder.layers.{layer}.activation_fn"),
+    *(
+        Adapter(family, _LLAMA_SITE, _LLAMA_SITE.replace("gate_proj", "act_fn"))
         for family in ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "olmo2")
-    },
-}
+    ),
+):
+    FAMILIES.add(_adapter.family, _adapter, __name__)
 
 
 def adapter_for(model: PreTrainedModel, site: str | None = None) -> Adapter:
@@ -117,13 +145,13 @@ def adapter_for(model: PreTrainedModel, site: str | None = None) -> Adapter:
         If the family is not known and no site is given, or the site has no `{layer}`.
     """
     family = model.config.model_type
-    own = ADAPTERS.get(family)
+    own = FAMILIES.entries.get(family)
     if site is not None and (own is None or site != own.site):
-        bounds.check_site(site)
+        bounds.check_site("site", site)
         return Adapter(family, site)
     if own is None:
         raise ModelError(
-            f"no adapter for the family {family!r} (known: {', '.join(sorted(ADAPTERS))}); "
+            f"no adapter for the family {family!r} (known: {', '.join(sorted(FAMILIES.entries))}); "
             f"say where its pre-activations are, e.g. --site '{_LLAMA_SITE}'"
         )
     return own
@@ -134,7 +162,7 @@ def nonlinearity(model: PreTrainedModel, adapter: Adapter | None = None) -> str:
 
     At a site that a known family does not have its pre-activations at, it is `none`.
     """
-    if adapter is not None and not adapter.activation and adapter.family in ADAPTERS:
+    if adapter is not None and not adapter.activation and adapter.family in FAMILIES.entries:
         return "none"
     for key in ("hidden_act", "hidden_activation", "activation_function"):
         name = getattr(model.config, key, None)

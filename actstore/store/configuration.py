@@ -34,8 +34,17 @@ def normal(configuration: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """The keys whose values differ, with both."""
+    """The keys whose values differ, with both; a key within a table as `table.key`."""
+    stored, wanted = _flat(stored), _flat(wanted)
     keys = sorted({*stored, *wanted})
     return [
         f"{key}: stored {stored.get(key)!r}, asked {wanted.get(key)!r}" for key in keys if stored.get(key) != wanted.get(key)
     ]
+
+
+def _flat(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    entries: dict[str, Any] = {}
+    for key, value in configuration.items():
+        is_table = isinstance(value, Mapping) and bool(value)
+        entries |= _flat(value, f"{prefix}{key}.") if is_table else {f"{prefix}{key}": value}
+    return entries

@@ -1,16 +1,18 @@
-"""The names, dims, units and versions of everything that is stored.
+"""The names, dims, units and versions of what is stored.
 
-Owns every dimension, coordinate, variable and attribute name. Writers and
-readers take names from here, so that both spell them alike. Imports neither torch nor
-transformers.
+Owns the dims and the names that extraction and every ablation store. A readout or a statistic declares its own fields beside
+its code (`declare`). Writers and readers take names from here, so that both spell them alike. Needs no torch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SCHEMA_VERSION = 2
+from actstore.errors import ActstoreError
+
+SCHEMA_VERSION = 3
 
 CHECKPOINT, LAYER, TOKEN, NEURON, HIDDEN = "checkpoint", "layer", "token", "neuron", "hidden"
 CONDITION, PAIR, ITEM, OPTION, SAMPLE = "condition", "pair", "item", "option", "sample"
@@ -31,16 +33,24 @@ class Field:
     dtype: str
     long_name: str
     units: str = "1"
+    readout: str = ""
+    """The readout of an ablation that fills it."""
 
     @property
     def attrs(self) -> dict[str, Any]:
         """The attributes stored with the array."""
-        return {"long_name": self.long_name, "units": self.units}
+        return {"long_name": self.long_name, "units": self.units} | ({"readout": self.readout} if self.readout else {})
 
 
+TOLERANCE = (
+    "greatest difference of a matched perplexity to its target's, relative to it, and within a tenth of the rise; NaN where "
+    "none is matched"
+)
 FIELDS: dict[str, Field] = {
     # What the model computed.
-    "preactivation": Field((CHECKPOINT, LAYER, TOKEN, NEURON), "float16", "MLP pre-activation: what the non-linearity receives"),
+    "preactivation": Field(
+        (CHECKPOINT, LAYER, TOKEN, NEURON), "float16", "MLP pre-activation: what the non-linearity receives"
+    ),
     "mlp_input": Field((CHECKPOINT, LAYER, TOKEN, HIDDEN), "float16", "MLP input after the block's normalisation"),
     "neuron_weight": Field((CHECKPOINT, LAYER, HIDDEN, NEURON), "float16", "weights by which the neuron reads the MLP input"),
     "surprisal": Field((CHECKPOINT, TOKEN), "float32", "surprisal of the token given its window; NaN where unscored", "nat"),
@@ -63,60 +73,42 @@ FIELDS: dict[str, Field] = {
     "deprel": Field((TOKEN,), "str", "universal dependency relation of the word, empty if unknown"),
     "depth": Field((TOKEN,), "int64", "arcs between the word and the root of its sentence, -1 if unknown"),
     "is_scored": Field((TOKEN,), "bool", "whether the token has a surprisal"),
-    # Ablation results.
+    # Conditions of an ablation: what tells one from another, in columns, and labels for display.
+    CONDITION: Field((CONDITION,), "str", "intervention and cohort, for display"),
     "intervention": Field((CONDITION,), "str", "edit of the pre-activation, none for the intact model"),
-    "cohort": Field((CONDITION,), "str", "the edited neurons; draws of one cohort share it"),
-    CONDITION: Field((CONDITION,), "str", "intervention and cohort"),
-    "selection_seed": Field((CONDITION,), "int64", "seed of the neuron choice, -1 where there is none"),
+    "cohort": Field((CONDITION,), "str", "the edited neurons, for display; draws of one cohort share it"),
     "rule": Field((CONDITION,), "str", "rule by which the edited neurons were chosen"),
     "statistic": Field((CONDITION,), "str", "statistic by which they were ranked"),
     "fraction": Field((CONDITION,), "float64", "fraction of neurons asked for, of each layer or of all"),
-    "scope": Field((CONDITION,), "str", "whether neurons were ranked by layer, or all together"),
-    "cohort_layers": Field((CONDITION,), "str", "layers that neurons were chosen in, first to last, or all"),
-    "chosen_at": Field((CONDITION,), "str", "checkpoint whose statistics were ranked, same for the one that is ablated"),
-    "controls": Field((CONDITION,), "str", "cohort that this one controls for, empty for none"),
-    "tolerance": Field((CONDITION,), "float64", "greatest difference of a matched perplexity to its cohort's, relative to it, and within a tenth of the rise; NaN where none is matched"),
+    "scope": Field((CONDITION,), "str", "layer: ranked layer by layer; all: ranked together"),
+    "first_layer": Field((CONDITION,), "int64", "first layer that neurons were chosen in, -1 for the intact model"),
+    "last_layer": Field((CONDITION,), "int64", "last layer that neurons were chosen in, -1 for the intact model"),
+    "chosen_at": Field((CONDITION,), "str", "checkpoint whose statistics were ranked; same: the one that is ablated"),
+    "target_scope": Field((CONDITION,), "str", "scope of the top cohort that this one controls for, empty for none"),
+    "selection_seed": Field((CONDITION,), "int64", "seed of the neuron choice, -1 where there is none"),
+    "tolerance": Field((CONDITION,), "float64", TOLERANCE),
     "is_edited": Field((CHECKPOINT, CONDITION, LAYER, NEURON), "bool", "whether the neuron was edited"),
-    "target_perplexity": Field((CHECKPOINT, CONDITION), "float64", "perplexity of the cohort that is controlled for, to be matched; NaN where none is"),
-    "is_matched": Field((CHECKPOINT, CONDITION), "int8", "1 if perplexity is matched, 0 if it could not be, -1 where none is to be"),
-    "ablated_surprisal": Field((CHECKPOINT, CONDITION, TOKEN), "float32", "surprisal under the condition; NaN where unscored", "nat"),
+    "target_perplexity": Field((CHECKPOINT, CONDITION), "float64", "perplexity to be matched; NaN where none is"),
+    "is_matched": Field((CHECKPOINT, CONDITION), "int8", "1: perplexity is matched, 0: it could not be, -1: it was not to be"),
+    # Measured under every condition on the text of the design; other readouts declare theirs beside their code.
+    "ablated_surprisal": Field(
+        (CHECKPOINT, CONDITION, TOKEN), "float32", "surprisal under the condition; NaN where unscored", "nat"
+    ),
     "perplexity": Field((CHECKPOINT, CONDITION), "float64", "exponential of the mean surprisal per scored token"),
-    "log_probability_good": Field((CHECKPOINT, CONDITION, PAIR), "float64", "total log-probability of the good sentence", "nat"),
-    "log_probability_bad": Field((CHECKPOINT, CONDITION, PAIR), "float64", "total log-probability of the bad sentence", "nat"),
-    "critical_log_probability_good": Field((CHECKPOINT, CONDITION, PAIR), "float64", "log-probability of the good sentence's critical region", "nat"),
-    "critical_log_probability_bad": Field((CHECKPOINT, CONDITION, PAIR), "float64", "log-probability of the bad sentence's critical region", "nat"),
-    "benchmark": Field((PAIR,), "str", "source of the minimal pair"),
-    "n_tokens_good": Field((PAIR,), "int64", "scored tokens of the good sentence"),
-    "n_tokens_bad": Field((PAIR,), "int64", "scored tokens of the bad sentence"),
-    "n_critical_good": Field((PAIR,), "int64", "tokens in the good sentence's critical region, where the two differ"),
-    "n_critical_bad": Field((PAIR,), "int64", "tokens in the bad sentence's critical region, where the two differ"),
-    "phenomenon": Field((PAIR,), "str", "linguistic phenomenon of the minimal pair"),
-    "paradigm": Field((PAIR,), "str", "paradigm (UID) of the minimal pair"),
-    "sentence_good": Field((PAIR,), "str", "well-formed sentence"),
-    "sentence_bad": Field((PAIR,), "str", "ill-formed sentence"),
-    "log_probability_option": Field((CHECKPOINT, CONDITION, ITEM, OPTION), "float64", "log-probability of an option given its context", "nat"),
-    "probe": Field((ITEM,), "str", "non-grammatical probe that the item belongs to"),
-    "answer": Field((ITEM,), "int64", "index of the right option"),
-    "task_score": Field((CHECKPOINT, CONDITION, SAMPLE), "float64", "score of one item of a task by one metric"),
-    "task": Field((SAMPLE,), "str", "task of lm-evaluation-harness"),
-    "task_item": Field((SAMPLE,), "int64", "item of the task"),
-    "metric": Field((SAMPLE,), "str", "metric of the score"),
-    # Analysis results.
-    "wasserstein_distance": Field((CHECKPOINT, LAYER, NEURON), "float64", "1-Wasserstein distance of the standardised pre-activation to N(0, 1)", "standard deviation"),
-    "negative_wasserstein_frac": Field((CHECKPOINT, LAYER, NEURON), "float64", "share of the Wasserstein integral on negative pre-activations"),
-    "wasserstein_2_distance": Field((CHECKPOINT, LAYER, NEURON), "float64", "2-Wasserstein distance of the standardised pre-activation to N(0, 1)", "standard deviation"),
-    "wasserstein_distance_all_positions": Field((CHECKPOINT, LAYER, NEURON), "float64", "1-Wasserstein distance with the first position of each window", "standard deviation"),
-    "mean": Field((CHECKPOINT, LAYER, NEURON), "float64", "mean pre-activation"),
-    "std": Field((CHECKPOINT, LAYER, NEURON), "float64", "population standard deviation of the pre-activation"),
-    "skewness": Field((CHECKPOINT, LAYER, NEURON), "float64", "skewness of the pre-activation"),
-    "excess_kurtosis": Field((CHECKPOINT, LAYER, NEURON), "float64", "excess kurtosis of the pre-activation"),
-    "bimodality_coefficient": Field((CHECKPOINT, LAYER, NEURON), "float64", "Sarle's bimodality coefficient of the pre-activation"),
-    "negative_frac": Field((CHECKPOINT, LAYER, NEURON), "float64", "fraction of tokens with a negative pre-activation"),
-    "negative_mean": Field((CHECKPOINT, LAYER, NEURON), "float64", "mean of the negative pre-activations; NaN where there is none"),
-    "mapping_difficulty": Field((CHECKPOINT, LAYER, NEURON), "float64", "mean normalised output distance over normalised input distance of random pairs"),
-    "output_scale": Field((CHECKPOINT, LAYER, NEURON), "float64", "median output distance of the sampled pairs, N_y"),
-    "input_scale": Field((CHECKPOINT, LAYER), "float64", "largest input distance of the sampled pairs, N_x"),
-    "n_identical_pairs": Field((CHECKPOINT, LAYER), "int64", "sampled pairs with the same input, left out"),
-}  # fmt: skip
+}
 
 TOKEN_COORDS = tuple(name for name, spec in FIELDS.items() if spec.dims == (TOKEN,))
+
+
+def declare(fields: Mapping[str, Field]) -> None:
+    """Add the fields of a readout or statistic to the names that may be stored.
+
+    Raises
+    ------
+    ActstoreError
+        If a name is taken by another field.
+    """
+    for name, spec in fields.items():
+        taken = FIELDS.setdefault(name, spec)
+        if taken != spec:
+            raise ActstoreError(f"the stored name {name!r} is taken ({taken.long_name}); give {spec.long_name!r} another")

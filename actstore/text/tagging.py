@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from actstore.config import ANY_PIPELINE, NO_WORDS
 from actstore.errors import CorpusError
 from actstore.text.documents import UNKNOWN_DEPTH, CorpusDocument, CorpusWord
 
@@ -23,9 +24,9 @@ class Tagger:
 
     Parameters
     ----------
-    pipeline : str, optional
-        Name of any installed pipeline, or `none`. Without a name the default one serves where it
-        is installed; where it is not, the first document says so and stays without words.
+    pipeline : str
+        Name of any installed pipeline, or `none`. `auto` is the default one where it is installed; where it is not, the
+        first document says so and stays without words.
 
     Raises
     ------
@@ -33,20 +34,21 @@ class Tagger:
         If a pipeline asked for by name is not there.
     """
 
-    def __init__(self, pipeline: str | None) -> None:
+    def __init__(self, pipeline: str) -> None:
         self._nlp: Any = None
         self._note = ""
-        if pipeline == "none":
+        if pipeline == NO_WORDS:
             return
+        name = DEFAULT_PIPELINE if pipeline == ANY_PIPELINE else pipeline
         try:
             import spacy
 
-            self._nlp = spacy.load(pipeline or DEFAULT_PIPELINE, exclude=["ner", "lemmatizer"])
+            self._nlp = spacy.load(name, exclude=["ner", "lemmatizer"])
         except (ImportError, OSError) as error:
-            missing = "spaCy" if isinstance(error, ImportError) else f"the pipeline {pipeline or DEFAULT_PIPELINE}"
-            mend = f"pip install 'actstore[spacy]' && python -m spacy download {pipeline or DEFAULT_PIPELINE}"
+            missing = "spaCy" if isinstance(error, ImportError) else f"the pipeline {name}"
+            mend = f"pip install 'actstore[spacy]' && python -m spacy download {name}"
             self._note = f"{missing} is not installed ({mend})"
-            if pipeline is not None:
+            if pipeline != ANY_PIPELINE:
                 raise CorpusError(self._note) from None
             return
         self._nlp.max_length = 10**9  # paragraphs, not files: the default of a million guards against whole books

@@ -128,7 +128,7 @@ def tokenize_corpus(
     SettingError
         If the window holds no text.
     """
-    bounds.check_window(window)
+    bounds.check_window("window", window)
     if not tokenizer.is_fast:
         raise CorpusError("this model has no fast tokenizer, so tokens cannot be aligned with words")
     rows = _Rows(tokenizer, window, annotate)

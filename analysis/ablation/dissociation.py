@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from actstore.store.schema import CHECKPOINT, CONDITION, ITEM, OPTION, SAMPLE
 from analysis.ablation.minimal_pairs import MARGIN, pair_clusters, pair_margins
-from analysis.conditions import Cell, comparison, contrasts
+from analysis.conditions import MeasuredCohort, comparison, contrasts
 from analysis.kernels.clusters import Clusters, Estimate, rare_changes
 from analysis.kernels.multiplicity import adjusted
 
@@ -96,7 +96,7 @@ def dissociation(store: xr.Dataset, score: str = "total", correction: str = "hol
     Liang and Zeger (1986); Schuirmann (1987).
     """
     items = _items(store, score)
-    rows = [_tested(items, cell, reference, margin) for cell, reference in contrasts(store)]
+    rows = [_tested(items, cohort, reference, margin) for cohort, reference in contrasts(store)]
     table = pd.DataFrame(rows)
     if table.empty:
         return table
@@ -129,10 +129,10 @@ def _items(store: xr.Dataset, score: str) -> _Items:
     return _Items(np.concatenate(parts, axis=-1), is_grammar, group, np.concatenate(clusters))
 
 
-def _tested(items: _Items, cell: Cell, reference: Cell, margin: float) -> dict[str, object]:
+def _tested(items: _Items, cohort: MeasuredCohort, reference: MeasuredCohort, margin: float) -> dict[str, object]:
     """A row of the table; the costs are those of a cohort against `reference`."""
-    now, then = (items.right[side.step, side.conditions] for side in (cell, reference))
-    row: dict[str, object] = comparison(cell, reference)
+    now, then = (side.of(items.right) for side in (cohort, reference))
+    row: dict[str, object] = comparison(cohort, reference)
     estimate = _with_rare_changes(items.clusters.estimate(then, minus=now), items.clusters.n_clusters)
     lower, upper = estimate.interval()
     for index, name in enumerate(("grammar_cost", "other_cost", "interaction")):

@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 
 from actstore.errors import UnknownNameError
 from actstore.store.schema import CHECKPOINT, CONDITION, PAIR
-from analysis.conditions import Cell, bounds, cells, comparison, contrasts, counted
+from analysis.conditions import MeasuredCohort, bounds, comparison, contrasts, counted, measured_cohorts
 from analysis.kernels.clusters import Clusters
 from analysis.kernels.multiplicity import adjusted
 from analysis.kernels.paired import least_p_value, sign_flip_test
@@ -126,16 +126,16 @@ def pair_accuracy(store: xr.Dataset, by: str = "phenomenon", score: str = "total
         frame = _Paradigms.of(store, places, margins[..., places], by)
         clusters, right = frame.clusters, frame.right
         sizes = {"n_pairs": frame.n_pairs, **counted(clusters, "minimal-pair cluster")}
-        for cell in cells(store):
-            now, before = right[cell.step, cell.conditions], right[cell.step, cell.baseline]
+        for cohort in measured_cohorts(store):
+            now, before = cohort.of(right), cohort.intact(right)
             change = clusters.estimate(now - before, binary=True)
             columns: dict[str, NDArray[Any]] = {
                 **bounds("accuracy", clusters.estimate(now, binary=True), 0, 1),
                 **bounds("delta_accuracy", change),
             }
             bound = np.maximum(np.abs(change.value) + change.reach(0.05), 3 / clusters.n_clusters)
-            columns |= {"equivalence_bound": bound, "is_equivalent": bound < margin, **frame.special(cell)}
-            frames.append(pd.DataFrame({**cell.labels, "benchmark": name, by: frame.rows, **columns, **sizes}))
+            columns |= {"equivalence_bound": bound, "is_equivalent": bound < margin, **frame.special(cohort)}
+            frames.append(pd.DataFrame({**cohort.labels, "benchmark": name, by: frame.rows, **columns, **sizes}))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -183,9 +183,9 @@ def paired_tests(
     frames = []
     for name, places in _benchmarks(store).items():
         frame = _Paradigms.of(store, places, margins[..., places], by, micro=False)
-        for cell, reference in contrasts(store):
-            now, then = (frame.right[side.step, side.conditions] for side in (cell, reference))
-            head = {**comparison(cell, reference), "benchmark": name}
+        for cohort, reference in contrasts(store):
+            now, then = (side.of(frame.right) for side in (cohort, reference))
+            head = {**comparison(cohort, reference), "benchmark": name}
             table = pd.DataFrame({**head, by: frame.rows, **_compared(now, then, frame, seed)})
             single = table[by] != "all"
             table["p_adjusted"] = table["p"]
@@ -274,9 +274,9 @@ class _Paradigms(NamedTuple):
         counts: NDArray[np.int64] = self.members.sum(axis=1)
         return counts
 
-    def special(self, cell: Cell) -> dict[str, NDArray[np.int64]]:
+    def special(self, cohort: MeasuredCohort) -> dict[str, NDArray[np.int64]]:
         """Ties and undefined scores of a cohort in every row, summed over its draws."""
-        margins = self.margins[cell.step, cell.conditions]
+        margins = cohort.of(self.margins)
         counts = {"n_ties": margins == 0, "n_undefined": np.isnan(margins)}
         return {name: self.members @ mask.sum(axis=0) for name, mask in counts.items()}
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from actstore.store.schema import CHECKPOINT, CONDITION, LAYER, NEURON, OPTION
 from analysis.ablation.dissociation import dissociation
 from analysis.ablation.minimal_pairs import MARGIN, pair_accuracy, paired_tests
-from analysis.conditions import bounds, cells, counted
+from analysis.conditions import bounds, counted, measured_cohorts
 from analysis.kernels.clusters import Clusters
 from analysis.surprisal.words import word_table
 
@@ -32,8 +32,8 @@ def perplexity_table(store: xr.Dataset) -> pd.DataFrame:
     -------
     DataFrame
         One row a (checkpoint, intervention, cohort): `perplexity` (geometric mean over draws),
-        `perplexity_ratio` with its 95% bounds, `n_tokens`, `n_clusters` and `cluster` (documents); `controls`, the cohort
-        that it controls for; of a perplexity-matched control `target_perplexity`, which is that cohort's measured one,
+        `perplexity_ratio` with its 95% bounds, `n_tokens`, `n_clusters` and `cluster` (documents); `target_scope`, the scope of the top
+        cohort that it controls for (empty for none); of a perplexity-matched control `target_perplexity`, which is that cohort's measured one,
         `tolerance`, and `is_matched`: 1 if the measured perplexities are within the tolerance and within
         a tenth of the rise of one another, 0 if not; -1 of all others. NaN bounds: of one document.
 
@@ -45,13 +45,13 @@ def perplexity_table(store: xr.Dataset) -> pd.DataFrame:
     clusters = Clusters.of(_codes(store["document"].values[scored]))
     surprisal = store["ablated_surprisal"].values[:, :, scored].astype(float)
     rows = []
-    for cell in cells(store):
-        values = surprisal[cell.step, cell.conditions]
-        change = bounds("perplexity_ratio", clusters.estimate(values - surprisal[cell.step, cell.baseline]))
+    for cohort in measured_cohorts(store):
+        values = cohort.of(surprisal)
+        change = bounds("perplexity_ratio", clusters.estimate(values - cohort.intact(surprisal)))
         ratio = {key: float(np.exp(value[0])) for key, value in change.items()}
-        match = {"target_perplexity": cell.target_perplexity, "tolerance": cell.tolerance}
+        match = {"target_perplexity": cohort.target_perplexity, "tolerance": cohort.tolerance}
         measured = {"perplexity": float(np.exp(values.mean())), **ratio, **match}
-        rows.append({**cell.labels, **measured, "n_tokens": int(scored.sum())})
+        rows.append({**cohort.labels, **measured, "n_tokens": int(scored.sum())})
     return pd.DataFrame(rows).assign(n_clusters=clusters.n_clusters[0], cluster="document")
 
 
@@ -79,12 +79,12 @@ def surprisal_by_upos(store: xr.Dataset) -> pd.DataFrame:
     clusters = Clusters.of(_codes(words["document"].to_numpy()), group)
     counts = {"n_words": np.bincount(group), **counted(clusters, "document")}
     frames = []
-    for cell in cells(store):
-        if cell.is_intact:
+    for cohort in measured_cohorts(store):
+        if cohort.is_intact:
             continue
-        delta = surprisal[cell.step, cell.conditions] - surprisal[cell.step, cell.baseline]
+        delta = cohort.of(surprisal) - cohort.intact(surprisal)
         columns = bounds("delta_surprisal", clusters.estimate(delta))
-        frames.append(pd.DataFrame({**cell.labels, "upos": names, **columns, **counts}))
+        frames.append(pd.DataFrame({**cohort.labels, "upos": names, **columns, **counts}))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
@@ -113,11 +113,11 @@ def probe_table(store: xr.Dataset) -> pd.DataFrame:
     clusters = Clusters.of(np.arange(len(group)), group)
     counts = {"n_items": np.bincount(group), "chance": 1 / scores.sizes[OPTION], **counted(clusters, "item")}
     frames = []
-    for cell in cells(store):
-        now, before = right[cell.step, cell.conditions], right[cell.step, cell.baseline]
+    for cohort in measured_cohorts(store):
+        now, before = cohort.of(right), cohort.intact(right)
         absolute = bounds("accuracy", clusters.estimate(now, binary=True), 0, 1)
         change = bounds("delta_accuracy", clusters.estimate(now - before, binary=True))
-        frames.append(pd.DataFrame({**cell.labels, "probe": names, **absolute, **change, **counts}))
+        frames.append(pd.DataFrame({**cohort.labels, "probe": names, **absolute, **change, **counts}))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -143,11 +143,11 @@ def task_table(store: xr.Dataset) -> pd.DataFrame:
         of_metric, clusters = scores[..., index], Clusters.of(np.arange(len(index)))
         binary = bool(np.isin(of_metric, (0, 1)).all())
         counts = {"n_items": len(index), **counted(clusters, "item")}
-        for cell in cells(store):
-            now, before = of_metric[cell.step, cell.conditions], of_metric[cell.step, cell.baseline]
+        for cohort in measured_cohorts(store):
+            now, before = cohort.of(of_metric), cohort.intact(of_metric)
             columns = bounds("score", clusters.estimate(now, binary=binary), *((0, 1) if binary else ()))
             columns |= bounds("delta_score", clusters.estimate(now - before, binary=binary))
-            frames.append(pd.DataFrame({**cell.labels, "task": task, "metric": metric, **columns, **counts}))
+            frames.append(pd.DataFrame({**cohort.labels, "task": task, "metric": metric, **columns, **counts}))
     return pd.concat(frames, ignore_index=True)
 
 

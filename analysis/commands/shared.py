@@ -16,7 +16,7 @@ from actstore.store.schema import NEURON
 from analysis.belonging import check_belonging, origin_of, origin_of_results, origin_of_selection
 from analysis.results import ENTANGLEMENT, load_dataset, save_table
 
-OF_AN_ABLATION = ("is_edited", "cohort_layers", "controls")
+OF_AN_ABLATION = ("is_edited", "first_layer", "target_scope")
 """Arrays that tell an ablation's store of this version."""
 
 

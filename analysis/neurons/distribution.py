@@ -8,12 +8,35 @@ from __future__ import annotations
 
 import xarray as xr
 
-from actstore.store.schema import TOKEN
-from analysis.kernels.moments import Moments, moments
+from actstore.store.schema import TOKEN, Field
+from analysis.kernels.moments import moments
 from analysis.kernels.transport import wasserstein_to_normal
-from analysis.labels import reduce_samples
+from analysis.labels import reduce_samples, text_tokens
+from analysis.neurons.registry import OF_NEURONS, add_statistics
 
-_TRANSPORT = ("wasserstein_distance", "negative_wasserstein_frac", "wasserstein_2_distance")
+_SD = "standard deviation"
+_TRANSPORT = {
+    "wasserstein_distance": Field(
+        OF_NEURONS, "float64", "1-Wasserstein distance of the standardised pre-activation to N(0, 1)", _SD
+    ),
+    "negative_wasserstein_frac": Field(OF_NEURONS, "float64", "share of the Wasserstein integral on negative pre-activations"),
+    "wasserstein_2_distance": Field(
+        OF_NEURONS, "float64", "2-Wasserstein distance of the standardised pre-activation to N(0, 1)", _SD
+    ),
+}
+_SHAPE = {
+    "mean": Field(OF_NEURONS, "float64", "mean pre-activation"),
+    "std": Field(OF_NEURONS, "float64", "population standard deviation of the pre-activation"),
+    "skewness": Field(OF_NEURONS, "float64", "skewness of the pre-activation"),
+    "excess_kurtosis": Field(OF_NEURONS, "float64", "excess kurtosis of the pre-activation"),
+    "bimodality_coefficient": Field(OF_NEURONS, "float64", "Sarle's bimodality coefficient of the pre-activation"),
+    "negative_frac": Field(OF_NEURONS, "float64", "fraction of tokens with a negative pre-activation"),
+    "negative_mean": Field(OF_NEURONS, "float64", "mean of the negative pre-activations; NaN where there is none"),
+}
+_ALL_POSITIONS = "wasserstein_distance_all_positions"
+_OF_ALL_POSITIONS = {
+    _ALL_POSITIONS: Field(OF_NEURONS, "float64", "1-Wasserstein distance with the first position of each window", _SD)
+}
 
 
 def wasserstein_distance(preactivation: xr.DataArray, dim: str = TOKEN) -> xr.DataArray:
@@ -113,4 +136,13 @@ def shape_statistics(preactivation: xr.DataArray, dim: str = TOKEN) -> xr.Datase
     >>> float(shape_statistics(two_points)["excess_kurtosis"])
     -2.0
     """
-    return reduce_samples(moments, preactivation, dim, Moments._fields)
+    return reduce_samples(moments, preactivation, dim, _SHAPE)
+
+
+def _with_first_positions(store: xr.Dataset) -> xr.Dataset:
+    return wasserstein_distance(store["preactivation"]).rename(_ALL_POSITIONS).to_dataset()
+
+
+add_statistics("entanglement", _TRANSPORT, lambda store, _: entanglement(text_tokens(store["preactivation"])), __name__)
+add_statistics("shape", _SHAPE, lambda store, _: shape_statistics(text_tokens(store["preactivation"])), __name__)
+add_statistics("entanglement of all positions", _OF_ALL_POSITIONS, lambda store, _: _with_first_positions(store), __name__)

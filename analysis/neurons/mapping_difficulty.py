@@ -12,12 +12,21 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from actstore.errors import StoreError
-from actstore.store.schema import CHECKPOINT, FIELDS, HIDDEN, LAYER, NEURON, TOKEN
+from actstore.store.schema import CHECKPOINT, HIDDEN, LAYER, NEURON, TOKEN, Field
 from analysis.kernels.mapping import MappingDifficulty
 from analysis.kernels.mapping import mapping_difficulty as _kernel
-from analysis.labels import each_layer
+from analysis.labels import each_layer, text_tokens
+from analysis.neurons.registry import OF_NEURONS, Sampling, add_statistics
 
 N_PAIRS = 8192
+_FIELDS = {
+    "mapping_difficulty": Field(
+        OF_NEURONS, "float64", "mean normalised output distance over normalised input distance of random pairs"
+    ),
+    "output_scale": Field(OF_NEURONS, "float64", "median output distance of the sampled pairs, N_y"),
+    "input_scale": Field((CHECKPOINT, LAYER), "float64", "largest input distance of the sampled pairs, N_x"),
+    "n_identical_pairs": Field((CHECKPOINT, LAYER), "int64", "sampled pairs with the same input, left out"),
+}
 
 
 def mapping_difficulty(
@@ -85,8 +94,8 @@ def mapping_difficulty(
     }
     return xr.DataArray(
         column("difficulty"), dims=(*over, NEURON), name="mapping_difficulty",
-        coords=coords | {name: (dims, values, FIELDS[name].attrs) for name, (dims, values) in scales.items()},
-        attrs=FIELDS["mapping_difficulty"].attrs | {"n_pairs": n_pairs, "seed": seed},
+        coords=coords | {name: (dims, values, _FIELDS[name].attrs) for name, (dims, values) in scales.items()},
+        attrs=_FIELDS["mapping_difficulty"].attrs | {"n_pairs": n_pairs, "seed": seed},
     )  # fmt: skip
 
 
@@ -102,3 +111,12 @@ def random_pairs(n_tokens: int, n_pairs: int, rng: np.random.Generator) -> NDArr
         raise StoreError(f"pairs need at least two tokens, the store has {n_tokens}; extract more with --tokens")
     first = rng.integers(0, n_tokens, size=n_pairs)
     return np.stack([first, (first + rng.integers(1, n_tokens, size=n_pairs)) % n_tokens], axis=1)
+
+
+def _of_store(store: xr.Dataset, sampling: Sampling) -> xr.Dataset:
+    text = text_tokens(store)
+    difficulty = mapping_difficulty(text["preactivation"], text["mlp_input"], n_pairs=sampling.n_pairs, seed=sampling.seed)
+    return difficulty.to_dataset().reset_coords(["output_scale", "input_scale", "n_identical_pairs"])
+
+
+add_statistics("mapping difficulty", _FIELDS, _of_store, __name__)

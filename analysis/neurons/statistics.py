@@ -11,14 +11,14 @@ import xarray as xr
 from actstore.selection.selection import Selection
 from actstore.store.schema import CHECKPOINT, LAYER, NEURON
 from analysis.labels import text_tokens
-from analysis.neurons.distribution import entanglement, shape_statistics, wasserstein_distance
-from analysis.neurons.mapping_difficulty import N_PAIRS, mapping_difficulty
+from analysis.neurons.mapping_difficulty import N_PAIRS
+from analysis.neurons.registry import STATISTICS, Sampling
 
-_KEPT = ("model", "site", "nonlinearity", "corpus", "corpus_fingerprint", "seed", "dtype", "package_version")
+_COPIED = ("model", "site", "nonlinearity", "corpus", "corpus_fingerprint", "seed", "dtype", "package_version")
 
 
 def neuron_statistics(store: xr.Dataset, *, n_pairs: int = N_PAIRS, seed: int = 0) -> xr.Dataset:
-    """Wasserstein distances, moments and mapping difficulty of every neuron, layer and checkpoint.
+    """Every registered statistic of every neuron, layer and checkpoint.
 
     Parameters
     ----------
@@ -30,42 +30,37 @@ def neuron_statistics(store: xr.Dataset, *, n_pairs: int = N_PAIRS, seed: int = 
     Returns
     -------
     Dataset
-        What `entanglement`, `shape_statistics` and `mapping_difficulty` give, over (checkpoint, layer,
-        neuron), without the first position of each window: it is BOS, an attention sink, and no
-        text. `wasserstein_distance_all_positions` has it.
+        What `entanglement`, `shape_statistics`, `mapping_difficulty` and the statistics of plugins give, over (checkpoint,
+        layer, neuron), without the first position of each window: it is BOS, an attention sink, and no text.
+        `wasserstein_distance_all_positions` has it.
 
     Notes
     -----
-    Reads neurons of a layer and checkpoint, 32 MiB at a time (and at least 64 neurons).
+    Reads neurons of a layer and checkpoint, 32 MiB at a time (and at least 64 neurons); a statistic of a plugin reads a
+    whole layer.
     """
-    text = text_tokens(store)
-    difficulty = mapping_difficulty(text["preactivation"], text["mlp_input"], n_pairs=n_pairs, seed=seed)
-    parts = [
-        entanglement(text["preactivation"]),
-        shape_statistics(text["preactivation"]),
-        difficulty.to_dataset().reset_coords(["output_scale", "input_scale", "n_identical_pairs"]),
-        wasserstein_distance(store["preactivation"]).rename("wasserstein_distance_all_positions").to_dataset(),
-    ]
-    found = xr.merge(parts, join="exact", compat="no_conflicts", combine_attrs="drop_conflicts")
-    found.attrs = {key: store.attrs[key] for key in _KEPT} | {
-        "n_tokens": text.sizes["token"],
+    sampling = Sampling(n_pairs, seed)
+    parts = [statistic.compute(store, sampling) for statistic in STATISTICS.entries.values()]
+    statistics = xr.merge(parts, join="exact", compat="no_conflicts", combine_attrs="drop_conflicts")
+    statistics.attrs = {key: store.attrs[key] for key in _COPIED} | {
+        "n_tokens": text_tokens(store["position"]).size,
         "n_pairs": n_pairs,
         "pair_seed": seed,
         "positions": "all but the first of each window",
         "standardisation": "mean and population standard deviation",
     }
-    for array in found.data_vars.values():
+    for array in statistics.data_vars.values():
         array.attrs |= {key: store.attrs[key] for key in ("model", "site")}
-    return found
+    return statistics
 
 
-def neuron_table(found: xr.Dataset, selection: Selection) -> pd.DataFrame:
+def neuron_table(statistics: xr.Dataset, selection: Selection) -> pd.DataFrame:
     """One row a neuron of one checkpoint: its statistics, and whether it is selected.
 
     Parameters
     ----------
-    found : Dataset
-        Statistics over (layer, neuron).
+    statistics : Dataset
+        Over (layer, neuron).
     selection : Selection
 
     Returns
@@ -73,9 +68,10 @@ def neuron_table(found: xr.Dataset, selection: Selection) -> pd.DataFrame:
     DataFrame
         `layer`, `neuron`, the statistics, `selected`.
     """
-    names: list[Any] = [name for name, array in found.data_vars.items() if array.dims == (LAYER, NEURON)]
-    frame = found[names].drop_vars([name for name in found.coords if name not in (LAYER, NEURON)]).to_dataframe().reset_index()
-    frame["selected"] = selection.mask(found[LAYER].values).ravel()
+    names: list[Any] = [name for name, array in statistics.data_vars.items() if array.dims == (LAYER, NEURON)]
+    others = [name for name in statistics.coords if name not in (LAYER, NEURON)]
+    frame = statistics[names].drop_vars(others).to_dataframe().reset_index()
+    frame["selected"] = selection.mask(statistics[LAYER].values).ravel()
     return frame
 
 
@@ -94,8 +90,8 @@ def histogram(store: xr.Dataset, checkpoint: int, layer: int, neuron: int, n_bin
         One row a bin: `left`, `right`, `density`; and, the same in every row, `zero` (where a raw
         pre-activation of 0 falls), `layer`, `neuron`, `checkpoint`, `n_tokens`.
     """
-    one = text_tokens(store["preactivation"].sel({CHECKPOINT: checkpoint, LAYER: layer, NEURON: neuron}))
-    values = one.values.astype(float)
+    of_neuron = store["preactivation"].sel({CHECKPOINT: checkpoint, LAYER: layer, NEURON: neuron})
+    values = text_tokens(of_neuron).values.astype(float)
     mean, scale = values.mean(), values.std()
     density, edges = np.histogram((values - mean) / scale, bins=n_bins, density=True)
     constant = {"zero": -mean / scale, "layer": layer, "neuron": neuron, "checkpoint": checkpoint, "n_tokens": len(values)}

@@ -70,7 +70,7 @@ def test_a_cohort_is_refused_alike_in_a_design_and_in_a_study(tmp_path, setting,
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("tokens = -1", "tokens must be 0 to 100,000,000, got -1"),
+        ("tokens = -1", "tokens must be 1 to 100,000,000, or all, got -1"),
         ("window = 1", "window must be 2 or more"),
         ('documents = "sentence"', "unknown documents 'sentence'.*Choose from: file"),
     ],
@@ -79,7 +79,7 @@ def test_a_text_is_refused_alike_in_a_design_and_in_a_study(tmp_path, setting, s
     path = tmp_path / "s.toml"
     for text, load, line in (
         (DESIGN + "[text]\n", load_design, 3),
-        (STUDY, load_study, 3),
+        (STUDY + "[extraction_text]\n", load_study, 4),
         (STUDY + "[text]\n", load_study, 4),
         (ABLATION + "[ablations.text]\n", load_study, 6),
     ):
@@ -111,8 +111,8 @@ def test_one_table_of_cohorts_is_enough(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (DESIGN + 'compute_dtype = "float64"', "line 2: unknown compute_dtype 'float64': did you mean 'float16'"),
-        (DESIGN + '[readouts]\nprobes = ["fact"]', "line 3: unknown probes 'fact': did you mean 'facts'"),
+        (DESIGN + '[run]\ncompute_dtype = "float64"', "line 3: unknown compute_dtype 'float64': did you mean 'float16'"),
+        (DESIGN + '[readouts.probes]\nnames = ["fact"]', "line 3: unknown names 'fact': did you mean 'facts'"),
         (DESIGN + "interventions = []", "line 2: interventions must name at least one"),
     ],
 )

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 import analysis
-from actstore.ablation.design import CohortSpec, Design, Readouts, Text
+from actstore.ablation.design import CohortSpec, Design
+from actstore.ablation.readouts.minimal_pairs import MinimalPairs
+from actstore.ablation.readouts.probes import Probes
 from actstore.ablation.run import ablate
+from actstore.config import TextConfig
 from actstore.selection.matching import allowed_difference
 from actstore.store.opening import open_store
 from analysis.ablation.tables import ablation_tables
@@ -162,8 +165,8 @@ def test_the_controls_of_a_real_ablation_have_the_perplexity_of_the_cohort_they_
     design = Design(
         "pico-neox",
         statistics=str(run_folder / "analysis" / "entanglement.zarr"),
-        text=Text(tokens=1500),
-        readouts=Readouts(pairs_per_paradigm=1, probes=("facts",)),
+        text=TextConfig("builtin-evaluation", tokens=1500),
+        readouts=(MinimalPairs(per_paradigm=1), Probes(("facts",))),
         cohorts=cohorts,
     )
     ablate(design, tmp_path / "a.zarr", progress=False)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from actstore.extraction.job import ExtractConfig
+from actstore.config import ExtractConfig, TextConfig
 from actstore.extraction.run import extract
 from actstore.selection.selection import Selection
 from analysis.__main__ import main
@@ -136,8 +136,8 @@ def test_problems_are_one_line_with_exit_code_2(results, run_folder, capsys, arg
 def strangers(tmp_path_factory):
     """Stores that are not the results': of another model, and of the same model over another text."""
     folder = tmp_path_factory.mktemp("strangers")
-    extract(ExtractConfig("pico-llama", tokens=300), folder / "llama.zarr", QUIET)
-    extract(ExtractConfig("pico-neox", CHECKPOINTS, tokens=300), folder / "text.zarr", QUIET)
+    extract(ExtractConfig("pico-llama", text=TextConfig(tokens=300)), folder / "llama.zarr", QUIET)
+    extract(ExtractConfig("pico-neox", CHECKPOINTS, text=TextConfig(tokens=300)), folder / "text.zarr", QUIET)
     return folder
 
 
@@ -226,7 +226,7 @@ def test_ablation_tables_and_a_line_of_verdict(run_folder, tmp_path, capsys):
     options = ["--score", "critical", "--correction", "bh", "--margin", "0.5"]
     assert main(["tables", "--store", store, "--out", str(tmp_path), *options]) == 0
     said = capsys.readouterr().out
-    assert "negative-zero of top-0.01 against random-0.01: cost of grammar less cost of the rest" in said
+    assert "negative-zero of top 1% against random 1%: cost of grammar less cost of the rest" in said
     assert "(bh): no effect beyond" in said
     for name in ("accuracy_by_paradigm", "paired_tests", "dissociation", "edited_by_layer"):
         assert (tmp_path / f"{name}.csv").is_file()

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from actstore.ablation.design import CohortSpec, Design, Text, conditions, load_design
+from actstore.ablation.design import CohortSpec, Design, conditions, load_design
+from actstore.config import TextConfig
 from actstore.errors import ActstoreError, SelectionError, UnknownNameError
 
 DESIGNS = Path(__file__).parent.parent.parent.parent / "designs"
@@ -25,9 +26,9 @@ def test_a_design_unfolds_in_order():
         interventions=("negative-zero", "positive-zero"),
     ) == [
         "none",
-        *(f"{name}/top-{rest}" for name in ("negative-zero", "positive-zero") for rest in ("0.01", "0.01-all", "0.02", "0.02-all")),
-        *(f"{name}/random-0.01-s{seed}" for name in ("negative-zero", "positive-zero") for seed in (0, 1)),
-        "negative-zero/perplexity-matched-0.01", "positive-zero/perplexity-matched-0.01",
+        *(f"{name} of top-{rest}" for name in ("negative-zero", "positive-zero") for rest in ("0.01", "0.01-all", "0.02", "0.02-all")),
+        *(f"{name} of random 1%, draw {seed}" for name in ("negative-zero", "positive-zero") for seed in (0, 1)),
+        "negative-zero of perplexity-matched to top 1%", "positive-zero of perplexity-matched to top 1%",
     ]  # fmt: skip
 
 
@@ -35,16 +36,16 @@ def test_cohorts_may_have_their_own_interventions_statistics_and_checkpoints():
     spec = CohortSpec(statistic="mapping_difficulty", checkpoint=("same", "last", "64"), interventions=("both-zero",))
     assert labels(spec) == [
         "none",
-        "both-zero/top-0.01-mapping_difficulty",
-        "both-zero/top-0.01-mapping_difficulty-atlast",
-        "both-zero/top-0.01-mapping_difficulty-at64",
+        "both-zero of top 1%, by mapping_difficulty",
+        "both-zero of top 1%, by mapping_difficulty, chosen at the last checkpoint",
+        "both-zero of top 1%, by mapping_difficulty, chosen at step 64",
     ]
 
 
 def targets(*specs, **options):
     states = conditions(Design("m", cohorts=specs, **options), 8)
     return {
-        state.label.removeprefix("negative-zero/"): state.cohort.target and state.cohort.target.label for state in states[1:]
+        state.label.removeprefix("negative-zero of "): state.cohort.target and state.cohort.target.label for state in states[1:]
     }
 
 
@@ -55,21 +56,21 @@ BOTH = ("layer", "all")
 def test_a_control_is_for_the_top_cohort_of_its_own_scope():
     specs = (CohortSpec(scope=BOTH), CohortSpec("random", scope=BOTH, seeds=1), CohortSpec(MATCHED, scope=BOTH))
     assert targets(*specs) == {
-        "top-0.01": None,
-        "top-0.01-all": None,
-        "random-0.01-s0": "top-0.01",
-        "random-0.01-all-s0": "top-0.01-all",
-        "perplexity-matched-0.01": "top-0.01",
-        "perplexity-matched-0.01-all": "top-0.01-all",
+        "top 1%": None,
+        "top 1%, ranked over all layers": None,
+        "random 1%, draw 0": "top 1%",
+        "random 1%, ranked over all layers, draw 0": "top 1%, ranked over all layers",
+        "perplexity-matched to top 1%": "top 1%",
+        "perplexity-matched to top 1%, ranked over all layers": "top 1%, ranked over all layers",
     }
 
 
-@pytest.mark.parametrize(("scope", "target"), [("layer", "top-0.01"), ("all", "top-0.01-all")])
+@pytest.mark.parametrize(("scope", "target"), [("layer", "top 1%"), ("all", "top 1%, ranked over all layers")])
 def test_a_perplexity_matched_control_is_for_the_only_top_whatever_its_own_scope(scope, target):
     found = targets(CohortSpec(scope=(scope,)), CohortSpec(MATCHED, scope=BOTH), CohortSpec("bottom", scope=BOTH))
-    assert found["perplexity-matched-0.01"] == found["perplexity-matched-0.01-all"] == target
+    assert found["perplexity-matched to top 1%"] == found["perplexity-matched to top 1%, ranked over all layers"] == target
     suffixes = {"layer": "", "all": "-all"}
-    assert {name: found[f"bottom-0.01{suffix}"] for name, suffix in suffixes.items()} == {
+    assert {name: found[f"bottom 1%{suffix}"] for name, suffix in suffixes.items()} == {
         name: target if name == scope else None for name in suffixes
     }
 
@@ -78,8 +79,8 @@ def test_cohort_scope_decides_and_the_label_tells():
     found = targets(
         CohortSpec(scope=BOTH), CohortSpec(MATCHED, scope=BOTH), CohortSpec(MATCHED, scope=("all",), cohort_scope="layer")
     )
-    assert found["perplexity-matched-0.01-all"] == "top-0.01-all"
-    assert found["perplexity-matched-0.01-all-forlayer"] == "top-0.01"
+    assert found["perplexity-matched to top 1%, ranked over all layers"] == "top 1%, ranked over all layers"
+    assert found["perplexity-matched to top 1%, ranked over all layers, for the top of each layer"] == "top 1%"
 
 
 def test_controls_are_for_the_same_fraction_layers_statistic_and_checkpoint():
@@ -90,20 +91,29 @@ def test_controls_are_for_the_same_fraction_layers_statistic_and_checkpoint():
         CohortSpec("bottom"),
     )
     found = targets(*specs)
-    assert found["random-0.02-layers0to3-atlast-s0"] == "top-0.02-layers0to3-atlast"
-    assert found["random-0.02-layers4to7-atlast-s0"] == "top-0.02-layers4to7-atlast"
-    assert found["bottom-0.01"] is None, "there is no such top over all layers"
+    assert (
+        found["random 2%, layers 0 to 3, chosen at the last checkpoint, draw 0"]
+        == "top 2%, layers 0 to 3, chosen at the last checkpoint"
+    )
+    assert (
+        found["random 2%, layers 4 to 7, chosen at the last checkpoint, draw 0"]
+        == "top 2%, layers 4 to 7, chosen at the last checkpoint"
+    )
+    assert found["bottom 1%"] is None, "there is no such top over all layers"
 
 
 @pytest.mark.parametrize(
     ("specs", "said"),
     [
-        ((CohortSpec(MATCHED),), "perplexity-matched-0.01 has no cohort to control for: add one of rule 'top' with the same"),
+        (
+            (CohortSpec(MATCHED),),
+            "perplexity-matched to top 1% has no cohort to control for: add one of rule 'top' with the same",
+        ),
         ((CohortSpec(fraction=(0.02,)), CohortSpec(MATCHED)), "no cohort to control for"),
         ((CohortSpec(), CohortSpec(MATCHED, cohort_scope="all")), "add one of rule 'top' and scope 'all' with the same"),
         (
             (CohortSpec(interventions=("both-zero",)), CohortSpec("random")),
-            "random-0.01 is run under negative-zero and top-0.01",
+            "random 1% is run under negative-zero and top 1%",
         ),
         ((CohortSpec(interventions=("both-zero",)), CohortSpec(MATCHED)), "add 'negative-zero' to the interventions of that"),
         ((CohortSpec(), CohortSpec("random", cohort_scope="all")), "leave it out of the random cohort"),
@@ -118,11 +128,11 @@ def test_layers_are_cut_into_groups_single_and_cumulative():
     states = conditions(Design("m", cohorts=(CohortSpec(layer_groups=3, grouping=("single", "cumulative")),)), 8)
     layers = [state.cohort.layers for state in states[1:]]
     assert layers == [(0, 1, 2), (3, 4, 5), (6, 7), (0, 1, 2, 3, 4, 5), tuple(range(8))]
-    assert states[2].label == "negative-zero/top-0.01-layers3to5"
+    assert states[2].label == "negative-zero of top 1%, layers 3 to 5"
 
 
 def test_a_condition_is_there_once():
-    assert labels(CohortSpec(), CohortSpec()) == ["none", "negative-zero/top-0.01"]
+    assert labels(CohortSpec(), CohortSpec()) == ["none", "negative-zero of top 1%"]
     with pytest.raises(SelectionError, match="two conditions are both"):
         labels(CohortSpec("matched", match=("mean",)), CohortSpec("matched", match=("std",)))
 
@@ -155,7 +165,7 @@ def test_a_file_is_read_with_single_values_and_paths_beside_it(tmp_path):
     )
     design = load_design(tmp_path / "d.toml")
     assert design.interventions == ("both-zero",)
-    assert design.text == Text(tokens=99)
+    assert design.text == TextConfig("builtin-evaluation", tokens=99)
     assert design.readouts.pairs == ("builtin", str(tmp_path / "pairs.jsonl"))
     assert design.cohorts == (CohortSpec(fraction=(0.05,)), CohortSpec("random", seeds=3))
 

@@ -12,9 +12,13 @@ import torch
 import xarray as xr
 
 from actstore.ablation import run as ablate_module
-from actstore.ablation.design import FILE, CohortSpec, Design, Readouts, Text
-from actstore.ablation.run import ablate, applied
+from actstore.ablation.applied import applied
+from actstore.ablation.design import FILE, CohortSpec, Design
+from actstore.ablation.readouts.minimal_pairs import MinimalPairs
+from actstore.ablation.readouts.probes import Probes
+from actstore.ablation.run import ablate
 from actstore.cli.main import main
+from actstore.config import TextConfig
 from actstore.errors import ActstoreError, SelectionError, StoreError, UnknownNameError
 from actstore.model import scoring, sources
 from actstore.model.interventions import intervention
@@ -28,8 +32,8 @@ from analysis.results import load_dataset, save_dataset
 from tests.actstore.extraction.test_resume import contents
 
 EVERY = {layer: tuple(range(512)) for layer in range(4)}
-SHORT = Text(corpus="builtin", tokens=300)
-NOTHING = Readouts(pairs=(), probes=())
+SHORT = TextConfig(corpus="builtin", tokens=300)
+NOTHING = ()
 UP_SITE = "model.layers.{layer}.mlp.up_proj"
 NEOX_SITE = "gpt_neox.layers.{layer}.mlp.dense_h_to_4h"
 
@@ -57,7 +61,7 @@ def design(statistics):
         "64,4000",
         statistics,
         text=SHORT,
-        readouts=Readouts(pairs_per_paradigm=1, probes=("facts",)),
+        readouts=(MinimalPairs(per_paradigm=1), Probes(("facts",))),
         cohorts=cohorts,
     )
 
@@ -72,7 +76,7 @@ def whole(design, tmp_path_factory):
 def test_labels_and_dims(ablation):
     assert ablation["ablated_surprisal"].dims == ("checkpoint", "condition", "token")
     assert ablation["condition"].values.tolist() == [
-        "none", "negative-zero/random-0.01-s0", "negative-zero/random-0.01-s1", "negative-zero/top-0.01",
+        "none", "negative-zero of random 1%, draw 0", "negative-zero of random 1%, draw 1", "negative-zero of top 1%",
     ]  # fmt: skip
     assert ablation["intervention"].values.tolist() == ["none", *["negative-zero"] * 3]
     assert ablation["selection_seed"].values.tolist() == [-1, 0, 1, -1]
@@ -105,10 +109,10 @@ def test_a_condition_is_what_it_says(whole, statistics):
         by_difficulty = select(found["mapping_difficulty"].sel(checkpoint=4000), 0.01)
         early = {layer: neurons for layer, neurons in by_distance.neurons.items() if layer < 2}
         for label, chosen in (
-            ("negative-zero/top-0.01", by_distance.neurons),
-            ("sign-flip/top-0.01", by_distance.neurons),
-            ("negative-zero/top-0.01-mapping_difficulty-atlast", by_difficulty.neurons),
-            ("negative-zero/top-0.01-layers0to1", early),
+            ("negative-zero of top 1%", by_distance.neurons),
+            ("sign-flip/top 1%", by_distance.neurons),
+            ("negative-zero of top 1%, by mapping_difficulty, chosen at the last checkpoint", by_difficulty.neurons),
+            ("negative-zero of top 1%, layers 0 to 1", early),
         ):
             cell = store.isel(checkpoint=i).sel(condition=label)
             where = np.argwhere(cell["is_edited"].values)
@@ -143,7 +147,7 @@ def test_a_matched_control_reaches_the_perplexity_of_its_target(statistics, tmp_
     )
     found = open_store(tmp_path / "a").isel(checkpoint=0)
     _, top, top_of_all, by_layer, of_all, of_all_for_layer = (found.isel(condition=j) for j in range(6))
-    names = ["top-0.2", "top-0.2-all"]
+    names = ["top 20%", "top 20%, ranked over all layers"]
     assert found["controls"].values.tolist() == ["", "", "", *names, names[0]]
     assert found["is_matched"].values.tolist() == [-1, -1, -1, 1, 0, 1]
     for control, target in ((by_layer, top), (of_all, top_of_all), (of_all_for_layer, top)):
@@ -174,7 +178,7 @@ def test_a_control_takes_the_lowest_neurons_that_its_target_leaves(statistics, t
 
 
 def test_controls_of_selection_files_are_for_the_selected(ablation):
-    assert ablation["controls"].values.tolist() == ["", "top-0.01", "top-0.01", ""]
+    assert ablation["controls"].values.tolist() == ["", "top 1%", "top 1%", ""]
 
 
 def test_an_interrupted_run_continues_to_the_same_store(design, whole, tmp_path, monkeypatch):
@@ -239,8 +243,8 @@ def test_relu_model_under_negative_zero_changes_by_exactly_zero(tmp_path):
     fingerprint = sources.weights_fingerprint(sources.load(sources.resolve("pico-opt"), step, torch.float32))
     site = "model.decoder.layers.{layer}.fc1"
     path = saved(tmp_path / "s.json", model="pico-opt", site=site, checkpoint=step, weights_fingerprint=fingerprint)
-    readouts = Readouts(pairs_per_paradigm=1, probes=())
-    ablate(Design("pico-opt", text=Text(tokens=800), readouts=readouts, cohorts=(CohortSpec(FILE, selection=(path,)),)),
+    readouts = (MinimalPairs(per_paradigm=1),)
+    ablate(Design("pico-opt", text=TextConfig("builtin-evaluation", tokens=800), readouts=readouts, cohorts=(CohortSpec(FILE, selection=(path,)),)),
            tmp_path / "a.zarr", progress=False)  # fmt: skip
     found = open_store(tmp_path / "a.zarr")
     for name in ("ablated_surprisal", "log_probability_good", "log_probability_bad"):
@@ -287,17 +291,17 @@ def test_selections_that_do_not_fit(tmp_path, change, said):
         ({"cohorts": (CohortSpec(fraction=(0.0001,)),)}, "rounds to none"),
         (
             {"cohorts": (CohortSpec(fraction=(1.0,)), CohortSpec("perplexity-matched", fraction=(1.0,)))},
-            "top-1 leaves no neurons to match perplexity with; take a smaller fraction",
+            "top 100% leaves no neurons to match perplexity with; take a smaller fraction",
         ),
         (
             {"cohorts": (CohortSpec(fraction=(0.998,), scope=("all",)), CohortSpec("perplexity-matched", fraction=(0.998,)))},
-            'top-0.998-all leaves no neurons .* in one layer; take a smaller fraction or scope = "all"',
+            'top 99.8%, ranked over all layers leaves no neurons .* in one layer; take a smaller fraction or scope = "all"',
         ),
         ({"cohorts": (CohortSpec("perplexity-matched"),)}, "has no cohort to control for"),
         ({"cohorts": (CohortSpec("file"),)}, "needs selection"),
         ({"cohorts": (CohortSpec(interventions=("negativ-zero",)),)}, "did you mean 'negative-zero'"),
-        ({"readouts": Readouts(pairs=("nowhere",))}, "unknown minimal pairs"),
-        ({"text": Text(window=999)}, "exceeds the context"),
+        ({"readouts": (MinimalPairs(sources=("nowhere",)), Probes())}, "unknown minimal pairs"),
+        ({"text": TextConfig("builtin-evaluation", window=999)}, "exceeds the context"),
         ({"device": "cuda:999"}, "cannot be used"),
     ],
 )
@@ -418,7 +422,7 @@ def test_unknown_intervention_of_the_command(tmp_path, capsys):
 def test_a_perplexity_that_is_not_finite_is_named(tmp_path):
     chosen = saved(tmp_path / "s.json")
     cohorts = (CohortSpec(FILE, selection=(chosen,), interventions=("scale:1e38",)),)
-    with pytest.raises(ActstoreError, match=r"under scale:1e38/top-1 .* perplexity is not finite"):
+    with pytest.raises(ActstoreError, match=r"under scale:1e38 of top 100% .* perplexity is not finite"):
         ablate(Design("pico-neox", text=SHORT, readouts=NOTHING, cohorts=cohorts), tmp_path / "a", progress=False)
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from actstore.ablation.readouts import ChoiceReadout, PairReadout
+from actstore.ablation.readout import Subject
+from actstore.ablation.readouts.minimal_pairs import PairScorer
+from actstore.ablation.readouts.probes import ChoiceScorer
 from actstore.builtin import MODELS_FOLDER
 from actstore.builtin.probes import fact_probes, recall_probes
 from actstore.builtin.train import CHECKPOINTS, VOCABULARY_SIZE, configuration, rate, train, train_tokenizer
@@ -20,7 +22,7 @@ N_PAIRS = 30
 
 def accuracies(model, tokenizer):
     pairs = read_pairs("builtin", N_PAIRS, seed=11)
-    scores = PairReadout(tokenizer, pairs, 256).read(model)
+    scores = PairScorer(Subject(tokenizer, 256), pairs).read(model)
     found = defaultdict(list)
     for pair, right in zip(pairs, scores["log_probability_good"] > scores["log_probability_bad"], strict=True):
         found[pair.paradigm].append(right)
@@ -28,7 +30,7 @@ def accuracies(model, tokenizer):
 
 
 def probe_accuracy(model, tokenizer, items):
-    scores = ChoiceReadout(tokenizer, items, 256).read(model)["log_probability_option"]
+    scores = ChoiceScorer(Subject(tokenizer, 256), items).read(model)["log_probability_option"]
     return float(np.mean(scores.argmax(axis=1) == [item.answer for item in items]))
 
 

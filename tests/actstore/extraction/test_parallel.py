@@ -11,10 +11,10 @@ import time
 import pytest
 
 from actstore.cli.main import main
+from actstore.config import ExtractConfig, TextConfig
 from actstore.errors import ActstoreError
 from actstore.extraction import dask_cluster as cluster_module
 from actstore.extraction.block import BlockRunner
-from actstore.extraction.job import ExtractConfig
 from actstore.extraction.run import RunOptions, extract
 from actstore.store import layout, resumable
 from actstore.store.configuration import partial_path
@@ -23,7 +23,7 @@ from actstore.verification import verify
 from tests.actstore.extraction.test_resume import contents
 from tests.helpers import QUIET
 
-CONFIG = ExtractConfig("pico-neox", "16,64,4000", tokens=1000)
+CONFIG = ExtractConfig("pico-neox", "16,64,4000", text=TextConfig(tokens=1000))
 COMMAND = [
     sys.executable, "-m", "actstore", "extract", "--quiet", "--model", "pico-neox", "--checkpoints", "16,64,4000",
     "--tokens", "9000", "--store",

@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from actstore.cli.main import main
+from actstore.config import ExtractConfig, TextConfig
 from actstore.errors import ActstoreError, CorpusError
-from actstore.extraction.job import ExtractConfig
 from actstore.extraction.plan import plan
 from actstore.extraction.run import extract
 from actstore.model import sources
@@ -23,9 +23,9 @@ def quick(monkeypatch):
 @pytest.mark.parametrize(
     "config",
     [
-        ExtractConfig("pico-neox", "0,64", tokens=3000),
-        ExtractConfig("pico-llama", tokens=5000, dtype="float32"),
-        ExtractConfig("pico-neox", "0,64,4000", tokens=2000, layers="0,3"),
+        ExtractConfig("pico-neox", "0,64", text=TextConfig(tokens=3000)),
+        ExtractConfig("pico-llama", dtype="float32", text=TextConfig(tokens=5000)),
+        ExtractConfig("pico-neox", "0,64,4000", layers="0,3", text=TextConfig(tokens=2000)),
     ],
     ids=lambda config: f"{config.model} {config.checkpoints} {config.layers}",
 )
@@ -54,7 +54,7 @@ def test_a_public_model_is_planned_with_no_network(monkeypatch, capsys, tmp_path
 
 
 def test_bytes_of_a_public_model_by_hand(tmp_path):
-    found = plan(ExtractConfig("pythia-1b", "all", tokens=131_072), tmp_path)
+    found = plan(ExtractConfig("pythia-1b", "all", text=TextConfig(tokens=131_072)), tmp_path)
     by_hand = 154 * (131_072 * (16 * (8192 + 2048) * 2 + 4) + 16 * 8192 * 2048 * 2)
     assert found.total_bytes == pytest.approx(by_hand, rel=1e-3)
     assert not found.n_tokens_known
@@ -64,14 +64,14 @@ def test_what_cannot_be_planned_without_a_download(tmp_path):
     with pytest.raises(ActstoreError, match="not known without a download"):
         plan(ExtractConfig("someone/some-model"), tmp_path)
     with pytest.raises(CorpusError, match="--tokens N"):
-        plan(ExtractConfig("pythia-1b", corpus="wikitext2", tokens=None), tmp_path)
+        plan(ExtractConfig("pythia-1b", text=TextConfig(corpus="wikitext2", tokens="all")), tmp_path)
 
 
 def test_what_could_not_be_extracted_is_not_planned(tmp_path):
     with pytest.raises(CorpusError, match="--window 9000 exceeds the context of pythia-1b, 2048"):
-        plan(ExtractConfig("pythia-1b", window=9000), tmp_path)
+        plan(ExtractConfig("pythia-1b", text=TextConfig(window=9000)), tmp_path)
     with pytest.raises(CorpusError, match=r"corpus novel\.txt: no such file or folder"):
-        plan(ExtractConfig("pythia-1b", corpus="novel.txt"), tmp_path)
+        plan(ExtractConfig("pythia-1b", text=TextConfig(corpus="novel.txt")), tmp_path)
 
 
 def test_a_nearly_full_disk_is_planned_for(tmp_path, monkeypatch, capsys):
@@ -84,5 +84,5 @@ def test_a_nearly_full_disk_is_planned_for(tmp_path, monkeypatch, capsys):
 
 
 def test_time_grows_with_the_work(tmp_path):
-    one, many = (plan(ExtractConfig("pythia-70m", spec, tokens=4096), tmp_path) for spec in ("main", "all"))
+    one, many = (plan(ExtractConfig("pythia-70m", spec, text=TextConfig(tokens=4096)), tmp_path) for spec in ("main", "all"))
     assert many.compute_seconds > 50 * one.compute_seconds

@@ -19,10 +19,10 @@ import pytest
 
 from actstore.builtin import MODELS_FOLDER
 from actstore.cli.main import main
+from actstore.config import ExtractConfig, TextConfig
 from actstore.errors import StoreError
 from actstore.extraction import block
 from actstore.extraction.block import BlockRunner
-from actstore.extraction.job import ExtractConfig
 from actstore.extraction.run import RunOptions, extract
 from actstore.files import claim
 from actstore.store import layout
@@ -34,7 +34,7 @@ from actstore.store.writer import StoreWriter
 from actstore.verification import verify
 from tests.helpers import QUIET
 
-CONFIG = ExtractConfig("pico-neox", "16,64,4000", tokens=1000)
+CONFIG = ExtractConfig("pico-neox", "16,64,4000", text=TextConfig(tokens=1000))
 
 
 def contents(folder):

@@ -7,9 +7,10 @@ import pytest
 import torch
 import xarray as xr
 
+from actstore.config import ExtractConfig, TextConfig
 from actstore.errors import ActstoreError, CorpusError, ModelError
 from actstore.extraction import block
-from actstore.extraction.job import ExtractConfig, choose_layers
+from actstore.extraction.job import choose_layers
 from actstore.extraction.run import extract
 from actstore.model import sources
 from actstore.store import layout
@@ -118,7 +119,7 @@ def with_bias(neox_source, monkeypatch):
 
 
 def test_overflow_is_refused_and_float32_holds_it(with_bias, tmp_path):
-    config = ExtractConfig("pico-neox", tokens=400)
+    config = ExtractConfig("pico-neox", text=TextConfig(tokens=400))
     with_bias(1e6)
     with pytest.raises(
         ActstoreError, match=r"preactivation of checkpoint 4000, layer 2, neuron 7 reaches (1,000|999),.*--dtype float32"
@@ -131,7 +132,7 @@ def test_overflow_is_refused_and_float32_holds_it(with_bias, tmp_path):
 def test_a_value_that_is_not_finite_is_named(with_bias, tmp_path):
     with_bias(float("nan"))
     with pytest.raises(ActstoreError, match="preactivation of checkpoint 4000, layer 2, neuron 7 is not finite"):
-        extract(ExtractConfig("pico-neox", tokens=400), tmp_path / "s.zarr", QUIET)
+        extract(ExtractConfig("pico-neox", text=TextConfig(tokens=400)), tmp_path / "s.zarr", QUIET)
 
 
 def test_weights_that_overflow_are_refused(neox_source, tmp_path, monkeypatch):
@@ -139,12 +140,12 @@ def test_weights_that_overflow_are_refused(neox_source, tmp_path, monkeypatch):
     model.gpt_neox.layers[2].mlp.dense_h_to_4h.weight[7, 3] = 1e6
     monkeypatch.setattr(sources, "load", lambda *_: model)
     with pytest.raises(ActstoreError, match="a weight of checkpoint 4000 is not finite or beyond float16"):
-        extract(ExtractConfig("pico-neox", tokens=400), tmp_path / "s.zarr", QUIET)
+        extract(ExtractConfig("pico-neox", text=TextConfig(tokens=400)), tmp_path / "s.zarr", QUIET)
 
 
 def test_weights_come_in_runs(neox_source, tmp_path, monkeypatch):
     monkeypatch.setattr(block, "_WEIGHT_BYTES", 4 * 512 * 2 * 5)
-    extract(ExtractConfig("pico-neox", tokens=400, layers="1,3"), tmp_path / "s.zarr", QUIET)
+    extract(ExtractConfig("pico-neox", layers="1,3", text=TextConfig(tokens=400)), tmp_path / "s.zarr", QUIET)
     stored = open_store(tmp_path / "s.zarr")["neuron_weight"].isel(checkpoint=0)
     model = sources.load(neox_source, 4000, torch.float32)
     for layer in (1, 3):
@@ -154,7 +155,7 @@ def test_weights_come_in_runs(neox_source, tmp_path, monkeypatch):
 
 def test_window_beyond_the_context(tmp_path):
     with pytest.raises(CorpusError, match="exceeds the context of pico-neox, 256"):
-        extract(ExtractConfig("pico-neox", window=300), tmp_path / "s.zarr", QUIET)
+        extract(ExtractConfig("pico-neox", text=TextConfig(window=300)), tmp_path / "s.zarr", QUIET)
 
 
 def test_some_layers_are_those_of_all(extract_config, run_folder, tmp_path):
@@ -203,4 +204,4 @@ def test_a_surprisal_that_is_not_finite_is_refused(neox_source, monkeypatch, tmp
     model.get_output_embeddings().weight[5] = torch.nan
     monkeypatch.setattr(sources, "load", lambda *_: model)
     with pytest.raises(ActstoreError, match="surprisal of checkpoint 4000 is not finite"):
-        extract(ExtractConfig("pico-neox", tokens=400), tmp_path / "s.zarr", QUIET)
+        extract(ExtractConfig("pico-neox", text=TextConfig(tokens=400)), tmp_path / "s.zarr", QUIET)

@@ -15,8 +15,8 @@ import xarray as xr
 from huggingface_hub import constants
 
 from actstore.cli.main import main
+from actstore.config import ExtractConfig, TextConfig
 from actstore.errors import ModelError, UnknownNameError
-from actstore.extraction.job import ExtractConfig
 from actstore.extraction.run import RunOptions, extract
 from actstore.hub import repositories as hub_module
 from actstore.hub import watch
@@ -25,7 +25,7 @@ from actstore.store.resumable import Outcome
 from tests.helpers import QUIET
 
 REPO = "tiny/suite"
-CONFIG = ExtractConfig(REPO, "all", tokens=400)
+CONFIG = ExtractConfig(REPO, "all", text=TextConfig(tokens=400))
 
 
 def files_of(source, step):

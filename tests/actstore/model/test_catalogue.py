@@ -5,7 +5,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from actstore.model.catalogue import CATALOGUE, PYTHIA_STEPS, entry_of, known_problem
-from actstore.model.families import ADAPTERS, adapter_for
+from actstore.model.families import FAMILIES, adapter_for
 
 PUBLISHED_PARAMETERS = {
     "pythia-14m": 14_067_712,
@@ -53,7 +53,7 @@ def test_the_shape_gives_the_published_number_of_parameters(name):
 @pytest.mark.parametrize("name", [name for name in CATALOGUE if "seed" not in name and "deduped" not in name])
 def test_the_adapter_finds_layers_and_neurons(name):
     entry, model = CATALOGUE[name], outline(name)
-    assert entry.family in ADAPTERS
+    assert entry.family in FAMILIES.entries
     sites = adapter_for(model).modules(model)
     assert len(sites) == entry.n_layers
     assert sites[0].weight.numel() == entry.n_hidden * entry.n_neurons

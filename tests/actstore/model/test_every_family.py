@@ -9,10 +9,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from actstore.extraction.job import ExtractConfig
+from actstore.config import ExtractConfig, RunConfig, TextConfig
 from actstore.extraction.run import extract
 from actstore.model import sources
-from actstore.model.families import ADAPTERS
+from actstore.model.families import adapter_for
 from actstore.store.opening import open_store
 from tests.helpers import FAMILIES, QUIET, tiny_model
 from tests.model_files import N_TOKENS, save
@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
 @contextmanager
 def seen_by_hand(model, family):
     """What the site of every layer receives and gives in the last forward pass, by plain hooks."""
-    seen, pattern = {}, SITES.get(family) or ADAPTERS[family].site
+    seen, pattern = {}, adapter_for(model, SITES.get(family)).site
 
     def hook_for(layer):
         return lambda module, args, output: seen.update({layer: (args[0], output)})
@@ -49,8 +49,11 @@ def seen_by_hand(model, family):
         handle.remove()
 
 
-def stored(family, place, path, **options):
-    extract(ExtractConfig(str(place), site=SITES.get(family), dtype="float32", window=48, **options), path, QUIET)
+def stored(family, place, path, **text):
+    config = ExtractConfig(
+        str(place), dtype="float32", text=TextConfig(window=48, **text), run=RunConfig(site=SITES.get(family))
+    )
+    extract(config, path, QUIET)
     return open_store(path).isel(checkpoint=0)
 
 

@@ -4,14 +4,15 @@ import pytest
 import torch
 
 from actstore.errors import ModelError, SettingError
-from actstore.model.families import ADAPTERS, adapter_for, nonlinearity
+from actstore.model import families
+from actstore.model.families import adapter_for, nonlinearity
 from actstore.model.scoring import hidden_states, pad
 from actstore.model.sites import incoming_weights
 from tests.helpers import FAMILIES, capture, tiny_model
 
 
 def test_every_family_is_tried():
-    assert set(FAMILIES) == set(ADAPTERS)
+    assert set(FAMILIES) == set(families.FAMILIES.entries)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from actstore.config import ExtractConfig, TextConfig
 from actstore.errors import ModelError
-from actstore.extraction.job import ExtractConfig
 from actstore.extraction.run import extract
 from actstore.model import sources
 from actstore.store.opening import open_store
@@ -34,7 +34,7 @@ def test_the_file_gives_the_same_weights(path, original):
 
 
 def test_it_is_extracted_like_any_model(path, original, tmp_path):
-    config = ExtractConfig(str(path), tokens=600, dtype="float32")
+    config = ExtractConfig(str(path), dtype="float32", text=TextConfig(tokens=600))
     assert extract(config, tmp_path / "s.zarr", QUIET) is Outcome.WRITTEN
     store = open_store(tmp_path / "s.zarr")
     assert (store.attrs["family"], store.attrs["model"]) == ("qwen3", "tiny")

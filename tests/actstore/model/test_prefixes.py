@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actstore.ablation.run import applied
+from actstore.ablation.applied import applied
 from actstore.model import prefixes, scoring
 from actstore.model.interventions import intervention
 from tests.helpers import FAMILIES, tiny_model

@@ -17,6 +17,12 @@ def reference(model, sequence):
     return -log_probabilities[0, :-1].gather(1, ids[0, 1:, None]).squeeze(1).numpy()
 
 
+def surprisal_of_pieces(model, tokenizer, text):
+    """Of every token, with the text of each."""
+    ids = tokenizer(text)["input_ids"]
+    return reference(model, np.array([0, *ids])), [tokenizer.decode([i]) for i in ids]
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_batched_surprisal_equals_plain_log_softmax(family):
     model = tiny_model(family)

@@ -9,11 +9,12 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from actstore.ablation.design import Design, Readouts, Text
-from actstore.ablation.run import ablate, applied
+from actstore.ablation.applied import applied
+from actstore.ablation.design import Design
+from actstore.ablation.run import ablate
 from actstore.cli.main import main
+from actstore.config import ExtractConfig, RunConfig, TextConfig
 from actstore.errors import ActstoreError, ModelError
-from actstore.extraction.job import ExtractConfig
 from actstore.extraction.plan import plan
 from actstore.extraction.run import extract
 from actstore.model.families import adapter_for, nonlinearity
@@ -68,8 +69,9 @@ def folder(tmp_path_factory):
     return write
 
 
-def config_of(place, site, tokens=48, **options):
-    return ExtractConfig(str(place), site=site, tokens=tokens, window=48, dtype="float32", **options)
+def config_of(place, site, tokens=48, layers="all", **text):
+    text = TextConfig(tokens=tokens, window=48, **text)
+    return ExtractConfig(str(place), dtype="float32", layers=layers, text=text, run=RunConfig(site=site))
 
 
 def by_hand(place, site, token_id):
@@ -168,7 +170,9 @@ def test_a_site_of_some_layers_keeps_their_numbers(folder, tmp_path):
         extract(config_of(place, site, layers="0:1"), tmp_path / "t.zarr", QUIET)
     with pytest.raises(ModelError, match=r"is in layers 1 alone.*cannot be ablated"):
         ablate(
-            Design(str(place), site=site, text=Text(tokens=200, window=48), readouts=Readouts((), probes=())),
+            Design(
+                str(place), text=TextConfig("builtin-evaluation", tokens=200, window=48), readouts=(), run=RunConfig(site=site)
+            ),
             tmp_path / "a.zarr",
         )
 
@@ -278,7 +282,11 @@ def test_an_output_that_the_model_does_not_go_on_from_cannot_be_edited():
 def test_statistics_of_a_site_without_weights(tmp_path, capsys):
     """All tables are there, the weights' own is empty, and one line says why."""
     site = "gpt_neox.layers.{layer}.input_layernorm"
-    extract(ExtractConfig("pico-neox", "0,64,4000", site=site, tokens=600), tmp_path / "s.zarr", QUIET)
+    extract(
+        ExtractConfig("pico-neox", "0,64,4000", text=TextConfig(tokens=600), run=RunConfig(site=site)),
+        tmp_path / "s.zarr",
+        QUIET,
+    )
     store, results = str(tmp_path / "s.zarr"), str(tmp_path / "r")
     options = ["--fraction", "0.2", "--random-seeds", "1"]
     assert analysis_main(["entanglement", "--store", store, "--out", results, *options]) == 0

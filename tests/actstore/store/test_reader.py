@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from zarr.codecs import ZstdCodec
 
+from actstore.config import ExtractConfig, TextConfig
 from actstore.errors import StoreError
-from actstore.extraction.job import ExtractConfig
 from actstore.extraction.run import extract
 from actstore.store import layout, reader
 from actstore.store.opening import open_store
@@ -26,7 +26,7 @@ def path(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reader") / "s.zarr"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layout, "_SHARD_TOKENS", 200)
-        extract(ExtractConfig("pico-neox", "64,4000", tokens=700), folder, QUIET)
+        extract(ExtractConfig("pico-neox", "64,4000", text=TextConfig(tokens=700)), folder, QUIET)
     return folder
 
 

@@ -66,7 +66,7 @@ def test_a_pipeline_asked_for_must_be_there():
 
 def test_without_spacy_it_says_so_once(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "spacy", None)
-    tagger = Tagger(None)
+    tagger = Tagger("auto")
     document = CorpusDocument("d", TEXT)
     assert tagger(document) is document
     tagger(document)

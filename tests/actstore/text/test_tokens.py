@@ -9,15 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actstore.ablation.design import Text
+from actstore.config import ExtractConfig, TextConfig
 from actstore.errors import CorpusError, SettingError
-from actstore.extraction.job import ExtractConfig
 from actstore.model import sources
 from actstore.store.schema import NO_WORD
 from actstore.text.corpus import read_corpus
 from actstore.text.documents import CorpusDocument, CorpusWord
 from actstore.text.tokens import tokenize_corpus
-from reports.study import Study
 
 
 def split_on_spaces(text: str) -> CorpusDocument:
@@ -181,9 +179,8 @@ def test_a_window_without_text_is_refused_everywhere(neox_tokenizer, window):
     said = f"window must be 2 or more, as it holds BOS and a token, got {window}"
     for entrance in (
         lambda: tokenize_corpus([], neox_tokenizer, window),
-        lambda: ExtractConfig("m", window=window),
-        lambda: Text(window=window),
-        lambda: Study("s", ("m",), window=window),
+        lambda: ExtractConfig("m", text=TextConfig(window=window)),
+        lambda: TextConfig("builtin-evaluation", window=window),
     ):
         with pytest.raises(SettingError, match=said):
             entrance()

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from actstore.ablation.design import Design, Readouts, Text
+from actstore.ablation.design import Design
 from actstore.ablation.run import ablate
+from actstore.config import ExtractConfig, TextConfig
 from actstore.errors import StoreError
-from actstore.extraction.job import ExtractConfig
 from actstore.extraction.run import extract
 from actstore.store.opening import open_store
 from analysis.ablation.overlap import text_overlap
 from tests.helpers import QUIET
 
-NOTHING = Readouts(pairs=(), probes=())
+NOTHING = ()
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def texts(tmp_path_factory):
 
 
 def readout(folder, name, **text):
-    ablate(Design("pico-neox", text=Text(**text), readouts=NOTHING), folder / name, progress=False)
+    ablate(Design("pico-neox", text=TextConfig(**text), readouts=NOTHING), folder / name, progress=False)
     return open_store(folder / name)
 
 
@@ -57,7 +57,7 @@ def test_the_same_text_is_seen_whatever_its_windows(store, tmp_path):
 
 
 def test_a_part_of_a_document_is_seen_under_another_name(texts, tmp_path):
-    extract(ExtractConfig("pico-neox", corpus=str(texts / "seen"), tokens=None), tmp_path / "s.zarr", QUIET)
+    extract(ExtractConfig("pico-neox", text=TextConfig(corpus=str(texts / "seen"), tokens="all")), tmp_path / "s.zarr", QUIET)
     mixed = readout(tmp_path, "a.zarr", corpus=str(texts / "mixed"), tokens=0)
     (row,) = text_overlap(open_store(tmp_path / "s.zarr"), mixed).to_dict("records")
     assert (row["extraction_documents"], row["n_documents"], row["n_documents_seen"]) == (4, 2, 1)

@@ -139,7 +139,7 @@ def test_null_intervals_rarely_exclude_zero():
 
 def test_on_a_real_ablation(ablation):
     table = analysis.perplexity_table(ablation)
-    assert table["cohort"].tolist() == ["none", "random-0.01", "top-0.01"]
+    assert table["cohort"].tolist() == ["none", "random 1%", "top 1%"]
     assert table["n_neurons"].tolist() == [0, 20, 20]
     assert table["perplexity"].iloc[0] == pytest.approx(float(ablation["perplexity"].values[0, 0]), rel=1e-6)
 

@@ -7,14 +7,15 @@ import json
 import numpy as np
 import pytest
 
-from actstore.ablation.readouts import ChoiceReadout
-from actstore.ablation.run import applied
+from actstore.ablation.applied import applied
+from actstore.ablation.readout import Subject, shapes
+from actstore.ablation.readouts.probes import ChoiceScorer
+from actstore.ablation.readouts.tasks import Tasks
 from actstore.builtin.probes import fact_probes
 from actstore.errors import ActstoreError, UnknownNameError
 from actstore.model.interventions import intervention
 
 pytest.importorskip("lm_eval")
-from actstore.ablation.tasks import TaskReadout
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the harness's own
 ITEMS = fact_probes(24)
@@ -42,12 +43,12 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def readout(folder, neox_tokenizer):
-    return TaskReadout(neox_tokenizer, ["local_facts"], folder, 0, 0)
+    return Tasks(("local_facts",), folder).prepare(Subject(neox_tokenizer, 256))
 
 
 def test_scores_are_those_of_the_intervened_model(readout, neox, neox_tokenizer):
     """Item by item what our own scoring says, intact, ablated, and intact again: nothing is cached."""
-    ours = ChoiceReadout(neox_tokenizer, ITEMS, 256)
+    ours = ChoiceScorer(Subject(neox_tokenizer, 256), ITEMS)
     answer = np.array([item.answer for item in ITEMS])
 
     def both():
@@ -70,14 +71,15 @@ def test_labels(readout):
 
 
 def test_a_limit(folder, neox, neox_tokenizer):
-    readout = TaskReadout(neox_tokenizer, ["local_facts"], folder, 5, 0)
-    assert readout.shapes == {"task_score": (5,)}
-    assert not np.isnan(readout.read(neox)["task_score"]).any()
+    tasks = Tasks(("local_facts",), folder, limit=5)
+    reading = tasks.prepare(Subject(neox_tokenizer, 256))
+    assert shapes(tasks, reading) == {"task_score": (5,)}
+    assert not np.isnan(reading.read(neox)["task_score"]).any()
 
 
 def test_what_is_not_there(folder, neox_tokenizer, tmp_path):
     with pytest.raises(UnknownNameError, match="did you mean 'local_facts'"):
-        TaskReadout(neox_tokenizer, ["local_fact"], folder, 0, 0)
+        Tasks(("local_fact",), folder).check()
     (tmp_path / "facts.yaml").write_text(TASK.format(data=tmp_path / "nowhere.jsonl"))
     with pytest.raises(ActstoreError, match="cannot load the tasks local_facts"):
-        TaskReadout(neox_tokenizer, ["local_facts"], str(tmp_path), 0, 0)
+        Tasks(("local_facts",), str(tmp_path)).prepare(Subject(neox_tokenizer, 256))

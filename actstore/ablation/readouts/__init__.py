@@ -1,0 +1,1 @@
+"""The readouts of this package, one file each."""

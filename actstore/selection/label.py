@@ -1,0 +1,54 @@
+"""The label of a cohort, in words and for display only: what tells cohorts apart is in columns."""
+
+from __future__ import annotations
+
+_WORDS = {
+    "top": "top {share}",
+    "bottom": "bottom {share}",
+    "random": "random {share}",
+    "matched": "matched to top {share}",
+    "perplexity-matched": "perplexity-matched to top {share}",
+}
+_DEFAULT = "wasserstein_distance"
+
+
+def cohort_label(
+    rule: str,
+    fraction: float,
+    *,
+    statistic: str = _DEFAULT,
+    scope: str = "layer",
+    target_scope: str = "",
+    layers: tuple[int, int] | None = None,
+    chosen_at: str = "same",
+) -> str:
+    """What a cohort is, in words; its draws share it.
+
+    Parameters
+    ----------
+    rule, statistic, scope, target_scope, chosen_at : str
+        As stored, in `actstore.store.schema`.
+    fraction : float
+    layers : (int, int), optional
+        The first and the last; None for all.
+
+    Examples
+    --------
+    >>> cohort_label("top", 0.01)
+    'top 1%'
+    >>> cohort_label("random", 0.05, layers=(0, 1), chosen_at="last")
+    'random 5%, layers 0 to 1, chosen at the last checkpoint'
+    """
+    parts = [_WORDS.get(rule, f"{rule} {{share}}").format(share=f"{100 * fraction:g}%")]
+    if statistic != _DEFAULT:
+        parts.append(f"by {statistic}")
+    if scope == "all":
+        parts.append("ranked over all layers")
+    if target_scope not in ("", scope):
+        parts.append("for the top of each layer" if target_scope == "layer" else "for the top over all layers")
+    if layers is not None:
+        first, last = layers
+        parts.append(f"layer {first}" if first == last else f"layers {first} to {last}")
+    if chosen_at != "same":
+        parts.append(f"chosen at {'the last checkpoint' if chosen_at == 'last' else f'step {chosen_at}'}")
+    return ", ".join(parts)
