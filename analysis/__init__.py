@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from analysis.training.dynamics import emergence as emergence
     from analysis.training.dynamics import weight_dissimilarity as weight_dissimilarity
     from analysis.transport.classes import class_separation as class_separation
-    from analysis.transport.classes import distribution_distance as distribution_distance
-    from analysis.transport.classes import sliced_distance as sliced_distance
+    from analysis.transport.two_samples import distribution_distance as distribution_distance
+    from analysis.transport.two_samples import sliced_distance as sliced_distance
 
 _PUBLIC = {
     "actstore.selection.choosing": "select",
@@ -72,7 +72,8 @@ _PUBLIC = {
     "analysis.neurons.profiles": "neuron_histograms neuron_story pairs_in_context",
     "analysis.pairs.similarity": "find_pairs",
     "analysis.surprisal.models": "control_pairs fit_surprisal_model surprisal_curves surprisal_effects",
-    "analysis.transport.classes": "class_separation distribution_distance sliced_distance",
+    "analysis.transport.classes": "class_separation",
+    "analysis.transport.two_samples": "distribution_distance sliced_distance",
     "analysis.surprisal.words": "surprisal_table word_table",
 }
 _HOMES = homes(_PUBLIC)

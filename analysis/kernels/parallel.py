@@ -7,9 +7,11 @@ are the same for any number of processors.
 from __future__ import annotations
 
 import functools
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,24 @@ def blocks(n_items: int, size: int) -> list[slice]:
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
     return [slice(start, min(start + size, n_items)) for start in range(0, n_items, size)]
+
+
+def index_blocks(sizes: Sequence[int], size: int) -> Iterator[tuple[Any, ...]]:
+    """Indices of all blocks of an array: one entry of every axis, but `size` entries of the last axis.
+
+    Examples
+    --------
+    >>> list(index_blocks([2, 3], 2))  # doctest: +NORMALIZE_WHITESPACE
+    [(0, slice(0, 2, None)), (0, slice(2, 3, None)),
+     (1, slice(0, 2, None)), (1, slice(2, 3, None))]
+    >>> list(index_blocks([], 2))
+    [()]
+    """
+    if not sizes:
+        yield ()
+        return
+    for index in itertools.product(*map(range, sizes[:-1])):
+        yield from ((*index, block) for block in blocks(sizes[-1], size))
 
 
 def map_rows(
