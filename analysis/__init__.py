@@ -47,10 +47,10 @@ if TYPE_CHECKING:
     from analysis.surprisal.models import surprisal_effects as surprisal_effects
     from analysis.surprisal.words import surprisal_table as surprisal_table
     from analysis.surprisal.words import word_table as word_table
-    from analysis.training.dynamics import cohort_overlap as cohort_overlap
-    from analysis.training.dynamics import cohort_trajectory as cohort_trajectory
-    from analysis.training.dynamics import emergence as emergence
-    from analysis.training.dynamics import weight_dissimilarity as weight_dissimilarity
+    from analysis.training.cohorts import cohort_overlap as cohort_overlap
+    from analysis.training.cohorts import cohort_trajectory as cohort_trajectory
+    from analysis.training.emergence import emergence as emergence
+    from analysis.training.weights import weight_dissimilarity as weight_dissimilarity
     from analysis.transport.classes import class_separation as class_separation
     from analysis.transport.two_samples import distribution_distance as distribution_distance
     from analysis.transport.two_samples import sliced_distance as sliced_distance
@@ -61,7 +61,9 @@ _PUBLIC = {
     "analysis.neurons.atlas": "neuron_atlas",
     "analysis.pairs.differentiation": "cohort_table most_differentiated pair_differentiation pair_labels",
     "analysis.ablation.dissociation": "dissociation",
-    "analysis.training.dynamics": "cohort_overlap cohort_trajectory emergence weight_dissimilarity",
+    "analysis.training.cohorts": "cohort_overlap cohort_trajectory",
+    "analysis.training.emergence": "emergence",
+    "analysis.training.weights": "weight_dissimilarity",
     "analysis.neurons.distribution": "entanglement shape_statistics wasserstein_distance",
     "analysis.pairs.explanation": "explained_by_shape rank_correlations",
     "analysis.ablation.minimal_pairs": "pair_accuracy pair_clusters pair_margins paired_tests",
