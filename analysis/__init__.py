@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from analysis.pairs.differentiation import cohort_table as cohort_table
     from analysis.pairs.differentiation import most_differentiated as most_differentiated
     from analysis.pairs.differentiation import pair_differentiation as pair_differentiation
-    from analysis.pairs.differentiation import pair_labels as pair_labels
     from analysis.pairs.explanation import explained_by_shape as explained_by_shape
     from analysis.pairs.explanation import rank_correlations as rank_correlations
+    from analysis.pairs.labels import pair_labels as pair_labels
     from analysis.pairs.similarity import find_pairs as find_pairs
     from analysis.surprisal.mixed_model import MixedModel as MixedModel
     from analysis.surprisal.models import control_pairs as control_pairs
@@ -59,7 +59,8 @@ _PUBLIC = {
     "actstore.selection.choosing": "select",
     "analysis.ablation.tables": "edited_by_layer perplexity_table probe_table surprisal_by_upos task_table",
     "analysis.neurons.atlas": "neuron_atlas",
-    "analysis.pairs.differentiation": "cohort_table most_differentiated pair_differentiation pair_labels",
+    "analysis.pairs.differentiation": "cohort_table most_differentiated pair_differentiation",
+    "analysis.pairs.labels": "pair_labels",
     "analysis.ablation.dissociation": "dissociation",
     "analysis.training.cohorts": "cohort_overlap cohort_trajectory",
     "analysis.training.emergence": "emergence",
