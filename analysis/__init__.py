@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from analysis.pairs.differentiation import cohort_table as cohort_table
     from analysis.pairs.differentiation import most_differentiated as most_differentiated
     from analysis.pairs.differentiation import pair_differentiation as pair_differentiation
-    from analysis.pairs.differentiation import pair_labels as pair_labels
     from analysis.pairs.explanation import explained_by_shape as explained_by_shape
     from analysis.pairs.explanation import rank_correlations as rank_correlations
+    from analysis.pairs.labels import pair_labels as pair_labels
     from analysis.pairs.similarity import find_pairs as find_pairs
     from analysis.surprisal.mixed_model import MixedModel as MixedModel
     from analysis.surprisal.models import control_pairs as control_pairs
@@ -48,21 +48,24 @@ if TYPE_CHECKING:
     from analysis.surprisal.models import surprisal_effects as surprisal_effects
     from analysis.surprisal.words import surprisal_table as surprisal_table
     from analysis.surprisal.words import word_table as word_table
-    from analysis.training.dynamics import cohort_overlap as cohort_overlap
-    from analysis.training.dynamics import cohort_trajectory as cohort_trajectory
-    from analysis.training.dynamics import emergence as emergence
-    from analysis.training.dynamics import weight_dissimilarity as weight_dissimilarity
+    from analysis.training.cohorts import cohort_overlap as cohort_overlap
+    from analysis.training.cohorts import cohort_trajectory as cohort_trajectory
+    from analysis.training.emergence import emergence as emergence
+    from analysis.training.weights import weight_dissimilarity as weight_dissimilarity
     from analysis.transport.classes import class_separation as class_separation
-    from analysis.transport.classes import distribution_distance as distribution_distance
-    from analysis.transport.classes import sliced_distance as sliced_distance
+    from analysis.transport.two_samples import distribution_distance as distribution_distance
+    from analysis.transport.two_samples import sliced_distance as sliced_distance
 
 _PUBLIC = {
     "actstore.selection.choosing": "select",
     "analysis.ablation.tables": "edited_by_layer perplexity_table probe_table surprisal_by_upos task_table",
     "analysis.neurons.atlas": "neuron_atlas",
-    "analysis.pairs.differentiation": "cohort_table most_differentiated pair_differentiation pair_labels",
+    "analysis.pairs.differentiation": "cohort_table most_differentiated pair_differentiation",
+    "analysis.pairs.labels": "pair_labels",
     "analysis.ablation.dissociation": "dissociation",
-    "analysis.training.dynamics": "cohort_overlap cohort_trajectory emergence weight_dissimilarity",
+    "analysis.training.cohorts": "cohort_overlap cohort_trajectory",
+    "analysis.training.emergence": "emergence",
+    "analysis.training.weights": "weight_dissimilarity",
     "analysis.neurons.distribution": "entanglement shape_statistics wasserstein_distance",
     "analysis.pairs.explanation": "explained_by_shape rank_correlations",
     "analysis.ablation.minimal_pairs": "pair_accuracy pair_clusters pair_margins paired_tests",
@@ -74,7 +77,8 @@ _PUBLIC = {
     "analysis.neurons.profiles": "neuron_histograms neuron_story pairs_in_context",
     "analysis.pairs.similarity": "find_pairs",
     "analysis.surprisal.models": "control_pairs fit_surprisal_model surprisal_curves surprisal_effects",
-    "analysis.transport.classes": "class_separation distribution_distance sliced_distance",
+    "analysis.transport.classes": "class_separation",
+    "analysis.transport.two_samples": "distribution_distance sliced_distance",
     "analysis.surprisal.words": "surprisal_table word_table",
 }
 _HOMES = homes(_PUBLIC)

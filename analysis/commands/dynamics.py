@@ -12,7 +12,9 @@ from actstore.selection.selection import Selection
 from actstore.store.schema import CHECKPOINT, NOT_A_DUPLICATE
 from analysis.commands.shared import load_statistics, provenance, save_tables, selected
 from analysis.labels import at_checkpoint
-from analysis.training.dynamics import cohort_overlap, cohort_trajectory, emergence, weight_dissimilarity
+from analysis.training.cohorts import cohort_overlap, cohort_trajectory
+from analysis.training.emergence import emergence
+from analysis.training.weights import weight_dissimilarity
 
 
 def run(options: argparse.Namespace) -> None:

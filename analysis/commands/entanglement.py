@@ -13,7 +13,7 @@ from analysis.labels import at_checkpoint
 from analysis.neurons.statistics import histogram, neuron_statistics, neuron_table
 from analysis.pairs.explanation import explained_by_shape, rank_correlations
 from analysis.results import ENTANGLEMENT, save_dataset, save_selection
-from analysis.training.dynamics import cohort_trajectory
+from analysis.training.cohorts import cohort_trajectory
 
 
 def run(options: argparse.Namespace) -> None:

@@ -7,7 +7,8 @@ import argparse
 from actstore.store.schema import LAYER
 from analysis.belonging import IDENTITY
 from analysis.commands.shared import save_tables, selected
-from analysis.pairs.differentiation import cohort_table, pair_differentiation, pair_labels
+from analysis.pairs.differentiation import cohort_table, pair_differentiation
+from analysis.pairs.labels import pair_labels
 from analysis.pairs.similarity import find_pairs
 from analysis.results import DIFFERENTIATION, PAIRS, save_dataset
 

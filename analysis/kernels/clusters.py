@@ -1,6 +1,6 @@
-"""Means of values that come in clusters, with intervals that hold for few of them, on plain arrays.
+"""Means of values that come in clusters, with intervals that also cover for few clusters, on plain arrays.
 
-Owns the one method of every interval of a mean: the parts of its sampling variance, each with its degrees of freedom.
+Owns the method behind every interval of a mean: the parts of its sampling variance, each with its degrees of freedom.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from scipy.special import stdtrit
 LEAST_CLUSTERS = 2
 """With fewer clusters an estimate has no interval."""
 FEW_CLUSTERS = 20
-"""With fewer clusters an interval depends on Student's t, and a reader is told."""
+"""With fewer clusters an interval depends on Student's t, and reports warn of it."""
 _BISECTIONS = 60
-_NOTHING = 1e-9
-"""Share of all clusters but one below which that one is alone."""
+_NEGLIGIBLE = 1e-9
+"""A group whose other clusters have a smaller share than this counts as a single cluster."""
 
 
 class Estimate(NamedTuple):
@@ -29,17 +29,17 @@ class Estimate(NamedTuple):
     value: NDArray[np.float64]
     """(row,)"""
     variance: NDArray[np.float64]
-    """(source, row); NaN where it cannot be known."""
+    """(source, row); NaN where it cannot be estimated."""
     freedom: NDArray[np.float64]
-    """(source, row) Degrees of freedom of each part; infinite where it is not estimated."""
+    """(source, row) Degrees of freedom of each part; infinite where its variance is fixed, not estimated."""
 
     def reach(self, tail: NDArray[np.float64] | float) -> NDArray[np.float64]:
         """Half the width (row,) of the interval that leaves out `tail` on each side.
 
         Notes
         -----
-        The root of the sum of each source's squared half-width. Satterthwaite's single t would do for parts of similar
-        degrees of freedom; with two draws of neurons beside many documents its intervals cover 81 to 91%.
+        The root of the sum of the sources' squared half-widths. A single t with Satterthwaite's degrees of freedom needs
+        parts of similar degrees of freedom: with two draws of neurons beside many documents it covers 81 to 91%.
 
         References
         ----------
@@ -56,32 +56,33 @@ class Estimate(NamedTuple):
         return self.value - reach, self.value + reach
 
     def p_value(self) -> NDArray[np.float64]:
-        """Two-sided p-value (row,) of an estimate of zero: one less the level at which the interval begins to hold it."""
+        """Two-sided p-value (row,) that the true value is 0: 1 less the level of the narrowest interval with 0 in it."""
         low, high = np.zeros(self.value.shape), np.full(self.value.shape, 0.5)
         for _ in range(_BISECTIONS):
             tail = (low + high) / 2
             holds_zero = self.reach(tail) > np.abs(self.value)
             low, high = np.where(holds_zero, tail, low), np.where(holds_zero, high, tail)
-        known = ~np.isnan(self.variance).any(axis=0)
-        certain = (self.variance == 0).all(axis=0)
-        return np.where(known, np.where(certain, (self.value == 0) * 1.0, low + high), np.nan)
+        is_estimated = ~np.isnan(self.variance).any(axis=0)
+        is_certain = (self.variance == 0).all(axis=0)
+        return np.where(is_estimated, np.where(is_certain, (self.value == 0) * 1.0, low + high), np.nan)
 
 
 @dataclass(frozen=True)
 class Clusters:
-    """Which values belong together: the cells of cluster and group that values fall in.
+    """The cluster and the group of every value; `Clusters.of` makes it.
 
-    Made by `Clusters.of`. Values of one cluster may depend on each other in any way, in one group or in several.
+    A cell holds the values of one cluster in one group. Values of one cluster may depend on each other in any way, within
+    a group and between groups.
     """
 
     cell: NDArray[np.intp]
-    """(value,) Its cell."""
+    """(value,) Cell of each value."""
     cluster: NDArray[np.intp]
     """(cell,)"""
     group: NDArray[np.intp]
     """(cell,)"""
     weights: NDArray[np.float64]
-    """(row, group) Of each group's mean in a row of what is estimated."""
+    """(row, group) Each row is one estimate: a weighted sum of the groups' means."""
 
     @classmethod
     def of(
@@ -94,9 +95,9 @@ class Clusters:
         cluster : int array (value,)
             From 0.
         group : int array (value,), optional
-            From 0, none empty; all values in one group by default.
+            From 0, no group empty; by default all values are in one group.
         weights : array (row, group), optional
-            Each group is a row by itself by default.
+            By default each group is a row of its own.
         """
         groups = np.zeros(len(cluster), dtype=np.intp) if group is None else np.asarray(group, dtype=np.intp)
         n_groups = int(groups.max(initial=0)) + 1
@@ -105,27 +106,27 @@ class Clusters:
 
     @property
     def n_groups(self) -> int:
-        """Groups."""
+        """How many groups there are."""
         return int(self.weights.shape[1])
 
     @cached_property
     def count(self) -> NDArray[np.float64]:
-        """(cell,) Values in it."""
+        """(cell,) Number of values in each cell."""
         return np.bincount(self.cell, minlength=len(self.group)).astype(np.float64)
 
     @cached_property
     def total(self) -> NDArray[np.float64]:
-        """(group,) Values in it."""
+        """(group,) Number of values in each group."""
         return self._of_groups(self.count)
 
     @cached_property
     def correction(self) -> Correction:
-        """Of each group's few and unequal clusters."""
+        """Correction of each group for few and unequal clusters."""
         return small_sample(self.count / self.total[self.group], self.group, self.n_groups)
 
     @cached_property
     def n_clusters(self) -> NDArray[np.int64]:
-        """(row,) Clusters with a value in a group that counts in the row."""
+        """(row,) Number of clusters with a value in a group of nonzero weight."""
         incidence = self._by_cluster(np.ones(len(self.group)))
         counts: NDArray[np.int64] = (incidence @ (self.weights != 0).T.astype(np.float64) > 0).sum(axis=0)
         return counts
@@ -136,26 +137,28 @@ class Clusters:
         Parameters
         ----------
         values : array (draw, value)
-            The same values under several independent draws of what was done; one draw where nothing was drawn.
+            The same values under several independent draws of the neurons that were changed; a single draw where none
+            were drawn.
         minus : array (draw, value), optional
-            What is taken off, under draws of its own.
+            Values to subtract, with draws of their own.
         binary : bool
-            Whether values are 0 or 1, so that no change in few of them is not certainty.
+            Whether values are 0 or 1: no change in a few of these does not mean that changes never happen.
 
         Returns
         -------
         Estimate
-            One a row; NaN of a row in which no group counts. Sources: clusters (NaN with fewer than two), the draws of
-            `values`, those of `minus`, and rare changes of binary values.
+            One value a row; NaN in a row without any value. Sources of variance: clusters (NaN with fewer than two), the
+            draws of `values`, the draws of `minus`, and rare changes of binary values.
 
         Notes
         -----
         With :math:`m_k` the mean of group k over draws, cluster c moves it by
         :math:`u_{ck} = (s_{ck} - m_k n_{ck}) / N_k`, and its variance is :math:`\sum_c a_{ck} u_{ck}^2` with the factors and
-        the degrees of freedom of `small_sample`; a row's is that of :math:`\sum_k W_k u_{ck}`, its degrees of freedom
-        Satterthwaite's over groups. A group of a single cluster is compared with the others that count alike. Draws add
-        the variance of their means over the number of draws. What depends on cluster and draw at once is in both; it is
-        taken off the first. Of binary values there is `rare_changes` besides.
+        the degrees of freedom of `small_sample`. A row's variance is that of :math:`\sum_k W_k u_{ck}`, with
+        Satterthwaite's degrees of freedom over groups. A group of a single cluster is compared with the other groups
+        whose weight has the same sign. Draws add the variance of their means, divided by the number of draws. The part
+        that depends on cluster and draw at once is in both variances; it is subtracted from the first. Binary values add
+        `rare_changes`.
 
         Time is linear in values and draws, with no replicates and no seed.
 
@@ -187,7 +190,7 @@ class Clusters:
         return sparse.csr_array((of_cell, (self.cluster, self.group)), shape=shape)
 
     def _of_draws(self, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """How far each cell moves its group's mean (draw, cell), and the means (draw, group)."""
+        """How far each cell moves the mean of its group (draw, cell), and the means (draw, group)."""
         sums = np.stack([np.bincount(self.cell, weights=row, minlength=len(self.group)) for row in values])
         means = np.stack([self._of_groups(row) for row in sums]) / self.total
         moves = (sums - means[:, self.group] * self.count) / self.total[self.group] * np.sqrt(self.correction.factor)
@@ -211,7 +214,7 @@ class Clusters:
         return self._squared(moves) + between.sum(axis=1), freedom
 
     def _row_means(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(row, group) Weighted mean of the groups that count in the row with the same sign."""
+        """(row, group) Weighted mean of the groups whose weight in the row has the same sign."""
         means = np.zeros(self.weights.shape)
         for sign in (1, -1):
             same = np.where(sign * self.weights > 0, self.weights, 0)
@@ -220,7 +223,7 @@ class Clusters:
         return means
 
     def _interaction(self, moves: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(row,) Part of the variance that is of cluster and draw at once, from moves (draw, cell)."""
+        """(row,) Part of the variance that depends on cluster and draw at once, from moves (draw, cell)."""
         n_draws = len(moves)
         if n_draws < 2:
             return np.zeros(len(self.weights))
@@ -229,12 +232,12 @@ class Clusters:
 
 
 def rare_changes(n_clusters: NDArray[np.integer]) -> NDArray[np.float64]:
-    r"""Variance of a mean of binary changes that no change in n clusters leaves open: :math:`2 / (n + 2)^2`.
+    r"""Variance that remains for a mean of binary changes when n clusters show none: :math:`2 / (n + 2)^2`.
 
     Notes
     -----
-    What one more change of either sign adds: without any change the interval ends at 2.8 / (n + 2), near the 3 / n of
-    Hanley and Lippman-Hand (1983).
+    The variance of one more change of either sign. Without any change the interval ends at 2.8 / (n + 2), near the 3 / n
+    of Hanley and Lippman-Hand (1983).
 
     References
     ----------
@@ -244,12 +247,12 @@ def rare_changes(n_clusters: NDArray[np.integer]) -> NDArray[np.float64]:
 
 
 class Correction(NamedTuple):
-    """What few and unequal clusters ask for."""
+    """Correction of a cluster-robust variance for few and unequal clusters."""
 
     factor: NDArray[np.float64]
-    """(cell,) Of each cluster's squared move."""
+    """(cell,) Factor of each cluster's squared move."""
     freedom: NDArray[np.float64]
-    """(group,) Degrees of freedom of their sum."""
+    """(group,) Degrees of freedom of the sum of squared moves."""
 
 
 def small_sample(share: NDArray[np.float64], group: NDArray[np.intp], n_groups: int) -> Correction:
@@ -258,13 +261,13 @@ def small_sample(share: NDArray[np.float64], group: NDArray[np.intp], n_groups: 
     Parameters
     ----------
     share : array (cell,)
-        Of a cluster in its group's mean; the shares of a group sum to 1.
+        Share of a cluster in its group's mean; the shares of a group sum to 1.
     group : int array (cell,)
     n_groups : int
 
     Notes
     -----
-    Under clusters of equal variance, whatever their size, :math:`E u_c^2` is :math:`w_c^2 (1 - 2 w_c + Q)` times that
+    If all clusters have the same variance, whatever their size, :math:`E u_c^2` is :math:`w_c^2 (1 - 2 w_c + Q)` times that
     variance, with :math:`Q = \sum w^2`: the factors are the inverse of the bracket, and the degrees of freedom follow from
     the first two moments of the sum (Satterthwaite's, for normal clusters). Equal clusters: G / (G − 1), and G − 1.
 
@@ -272,9 +275,8 @@ def small_sample(share: NDArray[np.float64], group: NDArray[np.intp], n_groups: 
     ----------
     Bell and McCaffrey (2002), section 4; Imbens and Kolesár (2016).
     """
-
     squares = _sums(share**2, group, n_groups)
-    single = squares > 1 - _NOTHING
+    single = squares > 1 - _NEGLIGIBLE
     bracket = np.where(single[group], 1, 1 - 2 * share + squares[group])
     weight = share**2 / bracket
     sums = [_sums(weight * share**power, group, n_groups) for power in range(3)]

@@ -17,26 +17,26 @@ class Information(NamedTuple):
     """Mutual information of a clustering with one labelling."""
 
     mutual_information: float
-    """In nats, less the bias of Miller and Madow; about 0, also below, for independent labels."""
+    """In nats, corrected for bias (Miller and Madow); for independent labels near 0, and sometimes below."""
     explained_frac: float
-    """The same over the entropy of the clusters: what share of the clustering the labels tell."""
+    """The mutual information over the entropy of the clusters: the share of the clustering that the labels explain."""
     p_value: float
-    """Against permuted labels."""
+    """From permuted labels."""
 
 
 def clusters_on_a_line(values: NDArray[np.floating], n_clusters: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Numbers on a line in clusters of least squared distance, from the quantiles on (Lloyd's algorithm).
+    """Clusters of numbers with the least squared distance, by Lloyd's algorithm from the quantiles on.
 
     Parameters
     ----------
     values : array (item,)
     n_clusters : int
-        At most; fewer where there are fewer different values.
+        At most so many; fewer where there are fewer different values.
 
     Returns
     -------
     labels : int array (item,)
-        Ascending with the values.
+        From 0, in the order of the values.
     centres : array (cluster,)
         Means, ascending.
     """
@@ -74,21 +74,21 @@ def information(
     Notes
     -----
     :math:`I = \sum_{cl} \hat p_{cl} \log \frac{\hat p_{cl}}{\hat p_c \hat p_l} - \frac{(C-1)(L-1)}{2n}` with the
-    numbers C, L of values that occur (Miller, 1955). The p-value is `gamma_p_value`'s: under
-    independence I is about a multiple of a chi-square variable.
+    numbers C, L of values that occur (Miller, 1955). The p-value is `gamma_p_value`'s: under independence, I is close to
+    a multiple of a chi-square variable.
     """
-    n_values = [len(np.unique(kind)) for kind in (clusters, labels)]
+    n_values = [len(np.unique(codes)) for codes in (clusters, labels)]
     if min(n_values, default=1) < 2:
         return Information(np.nan, np.nan, np.nan)
     shape = int(clusters.max()) + 1, int(labels.max()) + 1
-    flat = clusters * shape[1]
-    margins = sum(_entropy(np.bincount(kind)) for kind in (clusters, labels))
+    first_cell = clusters * shape[1]
+    margins = sum(_entropy(np.bincount(codes)) for codes in (clusters, labels))
 
-    def plain(shuffled: NDArray[np.int64]) -> float:
-        return margins - _entropy(np.bincount(flat + shuffled, minlength=shape[0] * shape[1]))
+    def plug_in(labels: NDArray[np.int64]) -> float:
+        return margins - _entropy(np.bincount(first_cell + labels, minlength=shape[0] * shape[1]))
 
-    observed = plain(labels)
-    null = np.array([plain(rng.permutation(labels)) for _ in range(n_permutations)])
+    observed = plug_in(labels)
+    null = np.array([plug_in(rng.permutation(labels)) for _ in range(n_permutations)])
     unbiased = observed - (n_values[0] - 1) * (n_values[1] - 1) / (2 * len(labels))
     return Information(unbiased, unbiased / _entropy(np.bincount(clusters)), float(gamma_p_value(observed, null)))
 

@@ -11,7 +11,7 @@ from analysis.kernels.parallel import map_rows
 
 
 class Moments(NamedTuple):
-    """What describes a distribution's shape; NaN for zero variance where it divides by it."""
+    """Moments of distributions; those that divide by the variance are NaN where it is zero."""
 
     mean: NDArray[np.float64]
     std: NDArray[np.float64]

@@ -1,10 +1,16 @@
-"""Correction for many tests, on plain arrays."""
+"""Correction for many tests, on plain arrays.
+
+Owns what a missing p-value is: NaN where there was no test, which counts for nothing and stays NaN.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import false_discovery_control
+from statsmodels.stats.multitest import multipletests
 
 from actstore.errors import UnknownNameError
 
@@ -33,11 +39,7 @@ def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
     >>> benjamini_hochberg([0.01, 0.02, float("nan"), 0.9]).round(3)
     array([0.03, 0.03,  nan, 0.9 ])
     """
-    q = np.array(p, dtype=np.float64)
-    tested = ~np.isnan(q)
-    if tested.any():
-        q[tested] = false_discovery_control(q[tested])
-    return q
+    return _corrected(p, false_discovery_control)
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
@@ -62,14 +64,7 @@ def holm(p: ArrayLike) -> NDArray[np.float64]:
     >>> holm([0.01, 0.02, float("nan"), 0.9]).round(3)
     array([0.03, 0.04,  nan, 0.9 ])
     """
-    found = np.array(p, dtype=np.float64)
-    tested = ~np.isnan(found)
-    values = found[tested]
-    order = np.argsort(values, kind="stable")
-    steps = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
-    values[order] = np.minimum(steps, 1)
-    found[tested] = values
-    return found
+    return _corrected(p, lambda values: multipletests(values, method="holm")[1])
 
 
 def adjusted(p: ArrayLike, correction: str) -> NDArray[np.float64]:
@@ -83,3 +78,12 @@ def adjusted(p: ArrayLike, correction: str) -> NDArray[np.float64]:
     if correction not in CORRECTIONS:
         raise UnknownNameError("correction", correction, CORRECTIONS)
     return holm(p) if correction == "holm" else benjamini_hochberg(p)
+
+
+def _corrected(p: ArrayLike, correction: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> NDArray[np.float64]:
+    """A correction of the p-values that are not NaN."""
+    values = np.array(p, dtype=np.float64)
+    is_tested = ~np.isnan(values)
+    if is_tested.any():
+        values[is_tested] = correction(values[is_tested])
+    return values

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.kernels.parallel import one_thread_a_product, workers
-from analysis.kernels.ties import drawn_order, keyed, place_of
+from analysis.kernels.parallel import blocks, one_thread_a_product, workers
+from analysis.kernels.ties import drawn_order, keyed, rank_of
 
 _IDENTICAL = 5e-3
 _BLOCK_ROWS = 128
@@ -22,21 +22,20 @@ class SimilarPairs(NamedTuple):
     distance: NDArray[np.float64]
     """(pair,), Euclidean."""
     n_identical: int
-    """Pairs of points that count as the same, and are left out."""
+    """Pairs of points that count as the same; they are left out."""
 
 
 def identical_below(points: NDArray[np.floating]) -> float:
     """Distance up to which two inputs (point, dim) count as the same: 0.5% of their root-mean-square norm.
 
-    Equal inputs differ by rounding: batches of another size sum in another order, and half
-    precision keeps 11 bits.
+    Equal inputs differ by rounding: batches of another size sum in another order, and half precision has 11 bits.
     """
     x = points.astype(np.float32, copy=False)
     return float(_IDENTICAL * np.sqrt(np.mean(np.einsum("ij,ij->i", x, x))))
 
 
 def similar_pairs(points: NDArray[np.floating], n_neighbours: int) -> SimilarPairs:
-    """The nearest neighbours of every point that are not the same as it.
+    """The nearest neighbours of every point, without those that count as the same point.
 
     Parameters
     ----------
@@ -50,11 +49,10 @@ def similar_pairs(points: NDArray[np.floating], n_neighbours: int) -> SimilarPai
 
     Notes
     -----
-    Distances from blocks of the Gram matrix in float32, which finds neighbours to rounding; the
-    returned ones are recomputed from differences. Squared distances that agree to 11 significant
-    bits tie, and a point's nearest among those that tie are the ones that follow it in an order
-    drawn once: where inputs depend on the token alone, every occurrence of a word is as near as any
-    other. Cost: n² · dim operations; memory: n · 128 numbers a processor.
+    Neighbours are found by distances from blocks of the Gram matrix in float32; the returned distances are recomputed
+    from differences. Squared distances that agree to 11 significant bits tie. Of those that tie, a point's nearest
+    are the next ones after it in a fixed random order: where inputs depend on the token alone, all occurrences of a
+    word are equally near. Cost: n² · dim operations; memory: n · 128 numbers a processor.
     """
     order = drawn_order(len(points))
     x = points[order].astype(np.float32)
@@ -63,30 +61,33 @@ def similar_pairs(points: NDArray[np.floating], n_neighbours: int) -> SimilarPai
     threshold = identical_below(points) ** 2
     k = min(n_neighbours, len(x) - 1)
 
-    def block(first: int) -> tuple[NDArray[np.int64], int]:
-        rows = np.arange(first, min(first + _BLOCK_ROWS, len(x)))[:, None]
+    def of_points(block: slice) -> tuple[NDArray[np.int64], int]:
+        rows = np.arange(block.start, block.stop)[:, None]
         square = squares[rows] + squares - 2 * (x[rows[:, 0]] @ x.T)
         np.put_along_axis(square, rows, np.inf, axis=1)
         same = square <= threshold
         square[same] = np.inf
         keys = keyed(square.copy(), (np.arange(len(x)) - rows) % len(x))
         keys.partition(k - 1, axis=1)
-        nearest = (place_of(keys[:, :k]) + rows) % len(x)
+        nearest = (rank_of(keys[:, :k]) + rows) % len(x)
         differs = np.isfinite(np.take_along_axis(square, nearest, axis=1))
         return np.stack([np.repeat(rows, k)[differs.ravel()], nearest[differs]], axis=1), int(same.sum())
 
     with one_thread_a_product():
-        blocks = list(workers().map(block, range(0, len(x), _BLOCK_ROWS)))
-    pairs = np.unique(np.sort(order[np.concatenate([of_block for of_block, _ in blocks])], axis=1), axis=0)
+        neighbours, n_same = zip(*workers().map(of_points, blocks(len(x), _BLOCK_ROWS)), strict=True)
+    pairs = np.unique(np.sort(order[np.concatenate(neighbours)], axis=1), axis=0)
     gap = points[pairs[:, 0]].astype(np.float64) - points[pairs[:, 1]]
-    return SimilarPairs(pairs, np.sqrt(np.einsum("ij,ij->i", gap, gap)), sum(n_same for _, n_same in blocks) // 2)
+    return SimilarPairs(pairs, np.sqrt(np.einsum("ij,ij->i", gap, gap)), sum(n_same) // 2)
 
 
 def matched_pairs(
-    pairs: NDArray[np.int64], strata: NDArray[np.int64], candidates: NDArray[np.int64], candidate_strata: NDArray[np.int64],
+    pairs: NDArray[np.int64],
+    strata: NDArray[np.int64],
+    candidates: NDArray[np.int64],
+    candidate_strata: NDArray[np.int64],
     rng: np.random.Generator,
-) -> NDArray[np.int64]:  # fmt: skip
-    """For each pair a candidate of its stratum, each candidate at most once.
+) -> NDArray[np.int64]:
+    """A random candidate of the same stratum for each pair; each candidate is used at most once.
 
     Parameters
     ----------
@@ -95,7 +96,7 @@ def matched_pairs(
     candidates : int array (candidate, 2)
     candidate_strata : int array (candidate,)
     rng : numpy Generator
-        Orders the candidates of a stratum.
+        Draws the order of a stratum's candidates.
 
     Returns
     -------
@@ -107,10 +108,10 @@ def matched_pairs(
     ordered = shuffled[np.argsort(candidate_strata[shuffled], kind="stable")]
     starts = np.searchsorted(candidate_strata[ordered], strata)
     stops = np.searchsorted(candidate_strata[ordered], strata, side="right")
-    of_stratum = np.argsort(strata, kind="stable")
-    first_of = np.searchsorted(strata[of_stratum], strata[of_stratum])
+    by_stratum = np.argsort(strata, kind="stable")
+    first_of = np.searchsorted(strata[by_stratum], strata[by_stratum])
     rank = np.empty(len(pairs), np.int64)  # 0, 1, 2, … among the pairs of a stratum
-    rank[of_stratum] = np.arange(len(pairs)) - first_of
-    there = starts + rank < stops
-    matched[there] = candidates[ordered[(starts + rank)[there]]]
+    rank[by_stratum] = np.arange(len(pairs)) - first_of
+    has_match = starts + rank < stops
+    matched[has_match] = candidates[ordered[(starts + rank)[has_match]]]
     return matched

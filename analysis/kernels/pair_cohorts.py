@@ -1,6 +1,6 @@
 """Means of pair signs over a cohort of neurons and over the rest, with intervals over clusters of tokens and neurons.
 
-On plain arrays. Owns what is compared: fractions of every pool, and what the first has beyond each of the others.
+On plain arrays. Owns what is compared: the fractions of every pool, and the excess of the first pool over each other one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from analysis.kernels.clusters import LEAST_CLUSTERS, Estimate, small_sample
 from analysis.kernels.pairs import SIGNS, fraction_moves, predicted_fractions, predicted_moves, sign_fractions
+from analysis.kernels.parallel import blocks
 
 _BLOCK_NEURONS = 64
 
@@ -27,15 +28,15 @@ class PoolSigns(NamedTuple):
 
 
 class _Cohort(NamedTuple):
-    """Means of a cohort: of each pool's fractions, then of the excess over each baseline; (statistic, signs)."""
+    """Means over a cohort's neurons (statistic, signs): of each pool's fractions, then of the excess over each baseline."""
 
     mean: NDArray[np.float64]
     moves: NDArray[np.float64]
-    """(statistic, signs, cluster) How far each cluster moves them."""
+    """(statistic, signs, cluster) How far each cluster moves the means."""
     interaction: NDArray[np.float64]
-    """Their variance that is of cluster and neuron at once."""
+    """The part of the means' variance that depends on cluster and neuron at once."""
     of_neurons: NDArray[np.float64]
-    """Their variance over neurons; 0 of one neuron."""
+    """The means' variance over neurons; 0 for a single neuron."""
     freedom: float
 
 
@@ -49,7 +50,7 @@ def cohort_signs(
     below : array (neuron, token)
         Whether values are negative.
     pools : sequence of PoolSigns
-        After them comes the pool of two independent values of a neuron's signs.
+        The pool of two independent values, with a neuron's own frequency of negative ones, is added as the last.
     cluster : int array (token,)
         From 0.
     chosen : array (neuron,)
@@ -57,9 +58,9 @@ def cohort_signs(
     Returns
     -------
     dict of str to array
-        `cohort_pair_frac` (cohort, pool, signs), `cohort_excess` (cohort, baseline, signs) of the first pool over each of the
-        others, `cohort_difference` (signs) of the chosen neurons' excess over the second pool less the rest's; and of each
-        `…_bounds` (…, 2). NaN of no neuron; NaN bounds of one cluster.
+        `cohort_pair_frac` (cohort, pool, signs); `cohort_excess` (cohort, baseline, signs), the first pool's fractions less
+        each other pool's; `cohort_difference` (signs), the chosen neurons' excess over the second pool less the rest's;
+        and the `…_bounds` (…, 2) of each. NaN for a cohort of no neuron; bounds are NaN for a single cluster.
     """
     n_clusters = int(cluster.max()) + 1
     factor, freedom = small_sample(np.bincount(cluster) / len(cluster), np.zeros(n_clusters, dtype=np.intp), 1)
@@ -68,19 +69,19 @@ def cohort_signs(
     def estimate(*signed: tuple[_Cohort, int], of: int | slice = slice(None)) -> Estimate:
         moves = np.sum([sign * cohort.moves[of] for cohort, sign in signed], axis=0)
         over_clusters = (factor * moves**2).sum(axis=-1) - np.sum([cohort.interaction[of] for cohort, _ in signed], axis=0)
-        known = np.maximum(over_clusters, 0) if n_clusters >= LEAST_CLUSTERS else np.full_like(over_clusters, np.nan)
-        variance = np.stack([known, *(cohort.of_neurons[of] for cohort, _ in signed)])
-        source = [float(freedom[0]), *(cohort.freedom for cohort, _ in signed)]
-        degrees = np.broadcast_to(np.reshape(source, (-1, *[1] * known.ndim)), variance.shape)
+        over_clusters = np.maximum(over_clusters, 0) if n_clusters >= LEAST_CLUSTERS else np.full_like(over_clusters, np.nan)
+        variance = np.stack([over_clusters, *(cohort.of_neurons[of] for cohort, _ in signed)])
+        of_sources = [float(freedom[0]), *(cohort.freedom for cohort, _ in signed)]
+        degrees = np.broadcast_to(np.reshape(of_sources, (-1, *[1] * over_clusters.ndim)), variance.shape)
         return Estimate(np.sum([sign * cohort.mean[of] for cohort, sign in signed], axis=0), variance, degrees)
 
-    both = [estimate((cohort, 1)) for cohort in cohorts]
+    estimates = [estimate((cohort, 1)) for cohort in cohorts]
     n_pools = len(pools) + 1
     difference = estimate((cohorts[0], 1), (cohorts[1], -1), of=n_pools)
     arrays = {}
     for name, of in (("cohort_pair_frac", slice(n_pools)), ("cohort_excess", slice(n_pools, None))):
-        arrays[name] = np.stack([part.value[of] for part in both])
-        arrays[f"{name}_bounds"] = np.stack([np.stack(part.interval(), axis=-1)[of] for part in both])
+        arrays[name] = np.stack([of_cohort.value[of] for of_cohort in estimates])
+        arrays[f"{name}_bounds"] = np.stack([np.stack(of_cohort.interval(), axis=-1)[of] for of_cohort in estimates])
     arrays["cohort_pair_frac_bounds"] = np.clip(arrays["cohort_pair_frac_bounds"], 0, 1)
     bounds = np.stack(difference.interval(), axis=-1)
     return arrays | {"cohort_difference": difference.value, "cohort_difference_bounds": bounds}
@@ -92,11 +93,10 @@ def _cohort(
     n, n_clusters = len(members), int(cluster.max()) + 1
     shape = (2 * len(pools) + 1, len(SIGNS))
     if not n:
-        nothing = np.full(shape, np.nan)
-        return _Cohort(nothing, np.full((*shape, n_clusters), np.nan), nothing, nothing, np.nan)
+        undefined = np.full(shape, np.nan)
+        return _Cohort(undefined, np.full((*shape, n_clusters), np.nan), undefined, undefined, np.nan)
     fractions, total, squares = [], np.zeros((*shape, n_clusters)), np.zeros(shape)
-    for start in range(0, n, _BLOCK_NEURONS):
-        block = members[start : start + _BLOCK_NEURONS]
+    for block in (members[part] for part in blocks(n, _BLOCK_NEURONS)):
         of_pools = [sign_fractions(pool.n_below[block]) for pool in pools] + [predicted_fractions(below[block].mean(axis=1))]
         moves = [fraction_moves(pool.n_below[block], pool.ends[block], n_clusters) for pool in pools]
         fractions.append(_with_excess(of_pools))
@@ -111,5 +111,5 @@ def _cohort(
 
 
 def _with_excess(of_pools: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Pools on a leading axis, and after them the first less each of the others."""
+    """Pools on a leading axis, and after them the first pool less each of the others."""
     return np.stack([*of_pools, *(of_pools[0] - baseline for baseline in of_pools[1:])])

@@ -8,26 +8,29 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 
+from analysis.kernels.parallel import blocks
+from analysis.kernels.permutation import count_p_value
+
 N_FLIPS = 9999
 _FLIP_ELEMENTS = 4_000_000
 
 
 def sign_flip_test(changes: ArrayLike, n_flips: int = N_FLIPS, seed: int = 0) -> float:
-    """Two-sided p-value of the null that every change is as likely to have the other sign.
+    """Two-sided p-value of the null that every change is as likely to have the opposite sign.
 
     Parameters
     ----------
     changes : array (cluster,)
         Sum of the paired differences of each independent unit.
     n_flips : int
-        Random sign patterns, where the changes are not all of one size and all patterns are more.
+        Random sign patterns to draw; only used where the p-value is not exact.
     seed : int
 
     Returns
     -------
     float
-        Exact where all changes that are not 0 have one size (binomial: McNemar's test), and where all patterns of
-        signs are no more than `n_flips`; 1 where nothing changed. It is never below `least_p_value`.
+        Exact where all changes that are not 0 have one size (binomial: McNemar's test), and where there are at most
+        `n_flips` patterns of signs; 1 where nothing changed. It is never below `least_p_value`.
 
     Examples
     --------
@@ -41,20 +44,19 @@ def sign_flip_test(changes: ArrayLike, n_flips: int = N_FLIPS, seed: int = 0) ->
         return 1.0
     if np.ptp(np.abs(values)) <= 1e-9 * size:
         return float(binomtest(int((values > 0).sum()), len(values)).pvalue)
-    observed, n_as_far = abs(values.sum()), 0
+    observed, n_reached = abs(values.sum()) * (1 - 1e-12), 0
     if 2 ** len(values) <= n_flips:
         patterns = np.array(list(itertools.product((-1, 1), repeat=len(values))))
-        return float((np.abs(patterns @ values) >= observed * (1 - 1e-12)).mean())
+        return float((np.abs(patterns @ values) >= observed).mean())
     rng = np.random.default_rng(seed)
-    n_rows = max(1, min(1000, _FLIP_ELEMENTS // len(values)))
-    for start in range(0, n_flips, n_rows):
-        signs = rng.integers(0, 2, (min(n_rows, n_flips - start), len(values)), dtype=np.int8) * np.int8(2) - np.int8(1)
-        n_as_far += int((np.abs(signs @ values) >= observed * (1 - 1e-12)).sum())
-    return (1 + n_as_far) / (1 + n_flips)
+    for block in blocks(n_flips, max(1, min(1000, _FLIP_ELEMENTS // len(values)))):
+        signs = rng.integers(0, 2, (block.stop - block.start, len(values)), dtype=np.int8) * np.int8(2) - np.int8(1)
+        n_reached += int((np.abs(signs @ values) >= observed).sum())
+    return float(count_p_value(n_reached, n_flips))
 
 
 def least_p_value(n_clusters: ArrayLike) -> NDArray[np.float64]:
-    """The least p-value that `sign_flip_test` can give so many clusters: all changes of one sign, 2^(1 − n).
+    """The least p-value that `sign_flip_test` can give for n clusters, 2^(1 − n): all changes have one sign.
 
     Examples
     --------

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from analysis.kernels.parallel import workers
-from analysis.kernels.ties import drawn_order, keyed, place_of
+from analysis.kernels.parallel import blocks, workers
+from analysis.kernels.ties import drawn_order, keyed, rank_of
 
 _BLOCK_ROWS = 16
 SIGNS = ("NN", "PN", "PP")
-"""Both values negative, one of them, none."""
+"""Both values of a pair are negative, one is, none is."""
 
 
 def furthest_pairs(values: NDArray[np.float32], pairs: NDArray[np.int64], n_top: int) -> NDArray[np.int64]:
@@ -27,30 +27,30 @@ def furthest_pairs(values: NDArray[np.float32], pairs: NDArray[np.int64], n_top:
     Returns
     -------
     int array (neuron, n_top)
-        Positions in `pairs`, ascending.
+        Indices in `pairs`, ascending.
 
     Notes
     -----
-    Differences that agree to 11 significant bits tie, and are taken in an order drawn once: pairs of
-    the same two words tie by the hundred where a layer's input depends on the token alone.
+    Differences that agree to 11 significant bits tie, and are taken in a fixed random order: where a layer's input
+    depends on the token alone, hundreds of pairs of the same two words tie.
     """
-    order, place = drawn_order(len(pairs)), np.arange(len(pairs))
+    order, rank = drawn_order(len(pairs)), np.arange(len(pairs))
     first, second = np.ascontiguousarray(pairs[order].T)
+    n_below = len(pairs) - n_top
 
-    def block(start: int) -> NDArray[np.int64]:
-        part = values[start : start + _BLOCK_ROWS]
+    def of_neurons(neurons: slice) -> NDArray[np.int64]:
+        part = values[neurons]
         gap = part.take(first, axis=1)
         gap -= part.take(second, axis=1)
-        keys = keyed(np.abs(gap, out=gap), place)
-        least = len(pairs) - n_top
-        keys.partition(least, axis=1)
-        return np.sort(order[place_of(keys[:, least:])], axis=1)
+        keys = keyed(np.abs(gap, out=gap), rank)
+        keys.partition(n_below, axis=1)
+        return np.sort(order[rank_of(keys[:, n_below:])], axis=1)
 
-    return np.concatenate(list(workers().map(block, range(0, len(values), _BLOCK_ROWS))))
+    return np.concatenate(list(workers().map(of_neurons, blocks(len(values), _BLOCK_ROWS))))
 
 
 def n_negative(values: NDArray[np.float32], pairs: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many of the two values are negative, of every neuron's chosen pairs (neuron, chosen)."""
+    """How many of the two values are negative (neuron, chosen), for every neuron's chosen pairs."""
     below = values < 0
     rows = np.arange(len(values))[:, None]
     counts: NDArray[np.int64] = below[rows, pairs[chosen, 0]].astype(np.int64) + below[rows, pairs[chosen, 1]]
@@ -63,19 +63,19 @@ def sign_fractions(n_below: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def predicted_fractions(negative_frac: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Fractions NN, PN, PP (…, 3) of two independent values that are negative so often (…)."""
+    """Fractions NN, PN, PP (…, 3) of two independent values, each negative with the probability `negative_frac` (…)."""
     p = np.asarray(negative_frac)
     return np.stack([p**2, 2 * p * (1 - p), (1 - p) ** 2], axis=-1)
 
 
 def fraction_moves(n_below: NDArray[np.int64], ends: NDArray[np.intp], n_clusters: int) -> NDArray[np.float64]:
-    """How far each cluster of tokens moves every neuron's fractions NN, PN, PP: their derivatives by its weight.
+    """How far each cluster of tokens moves every neuron's fractions NN, PN, PP: their derivatives by the cluster's weight.
 
     Parameters
     ----------
     n_below : int array (neuron, chosen)
     ends : int array (neuron, chosen, 2)
-        Clusters of both tokens of the chosen pairs; a pair weighs the product of their weights.
+        Clusters of both tokens of the chosen pairs; a pair's weight is the product of both clusters' weights.
     n_clusters : int
 
     Returns
@@ -83,20 +83,20 @@ def fraction_moves(n_below: NDArray[np.int64], ends: NDArray[np.intp], n_cluster
     array (neuron, 3, cluster)
     """
     n_neurons, n_chosen = n_below.shape
-    place = (np.arange(n_neurons)[:, None, None] * n_clusters + ends).ravel()
+    cell = (np.arange(n_neurons)[:, None, None] * n_clusters + ends).ravel()
 
     def moves(count: int) -> NDArray[np.float64]:
         is_count = n_below == count
         residual = (is_count - is_count.mean(axis=1, keepdims=True)) / n_chosen
         of_ends = np.broadcast_to(residual[:, :, None], ends.shape).ravel()
-        moved = np.bincount(place, weights=of_ends, minlength=n_neurons * n_clusters)
+        moved = np.bincount(cell, weights=of_ends, minlength=n_neurons * n_clusters)
         return moved.astype(np.float64).reshape(n_neurons, n_clusters)
 
     return np.stack([moves(count) for count in (2, 1, 0)], axis=1)
 
 
 def predicted_moves(below: NDArray[np.bool], cluster: NDArray[np.intp], n_clusters: int) -> NDArray[np.float64]:
-    """The same (neuron, 3, cluster) of `predicted_fractions`, from which values (neuron, token) are negative."""
+    """As `fraction_moves` (neuron, 3, cluster), for `predicted_fractions`; `below` (neuron, token) is true of negative values."""
     n_tokens = below.shape[1]
     membership = csr_array((np.ones(n_tokens), (np.arange(n_tokens), cluster)), shape=(n_tokens, n_clusters))
     p = below.mean(axis=1)[:, None]

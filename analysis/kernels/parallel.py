@@ -1,15 +1,17 @@
-"""Rows of an array on all processors, some at a time.
+"""Rows of an array on all processors, a block of rows at a time.
 
-Owns the cutting: a block of rows is small enough for the cache, of one dtype for arithmetic, and the
-same whatever the number of processors, as is the order in which products are summed.
+Owns the cutting into blocks. A block fits the processor's cache. Blocks, and the order in which products are summed,
+are the same for any number of processors.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,36 @@ from threadpoolctl import threadpool_limits
 
 _BLOCK_ELEMENTS = 2**18
 _STRIDED_ROWS = 32
-"""Rows gathered at once from an array whose rows are not contiguous: of half precision a line of the processor's cache."""
+"""Rows copied at once from an array whose rows are not contiguous; in half precision they fill a line of the cache."""
+
+
+def blocks(n_items: int, size: int) -> list[slice]:
+    """Slices that cut `n_items` into blocks of `size`; the last one may be shorter.
+
+    Examples
+    --------
+    >>> blocks(5, 2)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    return [slice(start, min(start + size, n_items)) for start in range(0, n_items, size)]
+
+
+def index_blocks(sizes: Sequence[int], size: int) -> Iterator[tuple[Any, ...]]:
+    """Indices of all blocks of an array: one entry of every axis, but `size` entries of the last axis.
+
+    Examples
+    --------
+    >>> list(index_blocks([2, 3], 2))  # doctest: +NORMALIZE_WHITESPACE
+    [(0, slice(0, 2, None)), (0, slice(2, 3, None)),
+     (1, slice(0, 2, None)), (1, slice(2, 3, None))]
+    >>> list(index_blocks([], 2))
+    [()]
+    """
+    if not sizes:
+        yield ()
+        return
+    for index in itertools.product(*map(range, sizes[:-1])):
+        yield from ((*index, block) for block in blocks(sizes[-1], size))
 
 
 def map_rows(
@@ -28,8 +59,8 @@ def map_rows(
     Parameters
     ----------
     function : callable
-        Takes samples (row, n), C-contiguous and its own to overwrite, float32 (of half and single
-        precision input) or float64; gives (row, statistic).
+        Takes samples (row, n) and gives statistics (row, statistic). The samples are C-contiguous, float32 for input
+        of half or single precision and else float64, and may be overwritten.
     values : array
     axis : int
         The sample axis.
@@ -38,7 +69,7 @@ def map_rows(
     -------
     shape : tuple of int
         Of `values` without `axis`.
-    found : array (product of shape, statistic), float64
+    statistics : array (product of shape, statistic), float64
 
     Raises
     ------
@@ -51,37 +82,37 @@ def map_rows(
         raise ValueError(f"a distribution needs at least two values, got {n}")
     shape = moved.shape[:-1]
     rows = moved.reshape(-1, n)  # copies where the axes cannot be merged
-    work = np.dtype(np.float32 if values.dtype in (np.float16, np.float32) else np.float64)
+    dtype = np.dtype(np.float32 if values.dtype in (np.float16, np.float32) else np.float64)
     size = max(1, _BLOCK_ELEMENTS // n)
-    stride = size if rows.strides[-1] == rows.itemsize else max(size, _STRIDED_ROWS)
+    n_copied = size if rows.strides[-1] == rows.itemsize else max(size, _STRIDED_ROWS)
 
-    def gathered(first: int) -> list[NDArray[np.float64]]:
-        part: NDArray[np.floating] = rows[first : first + stride].astype(work, order="C", copy=True)
-        return [function(part[a : a + size]) for a in range(0, len(part), size)]
+    def statistics(block: slice) -> list[NDArray[np.float64]]:
+        samples: NDArray[np.floating] = rows[block].astype(dtype, order="C", copy=True)
+        return [function(samples[part]) for part in blocks(len(samples), size)]
 
-    found = [block for blocks in workers().map(gathered, range(0, len(rows), stride)) for block in blocks]
-    return shape, np.concatenate(found)
+    parts = workers().map(statistics, blocks(len(rows), n_copied))
+    return shape, np.concatenate([part for of_block in parts for part in of_block])
 
 
 @functools.cache
 def workers() -> ThreadPoolExecutor:
-    """A thread for every processor. They are kept, since memory that a thread has used stays with it."""
+    """A thread for every processor. The threads live on, so that each uses its memory again."""
     return ThreadPoolExecutor(n_processors(), thread_name_prefix="analysis")
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=workers.cache_clear)  # a child has no threads
+    os.register_at_fork(after_in_child=workers.cache_clear)  # a child process has no threads
 
 
 def one_thread_a_product() -> threadpool_limits:
-    """A context in which each product and decomposition of matrices runs on one thread.
+    """A context in which each product or decomposition of matrices runs on one thread.
 
-    On several it is cut by their number, and every number of them gives other last digits. Blocks of
-    our own cutting take the processors instead.
+    On several threads the work is cut by their number, and each number gives other last digits. The blocks of this
+    module use the processors instead.
     """
     return threadpool_limits(1, "blas")
 
 
 def n_processors() -> int:
-    """Processors that this process may use."""
+    """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Rank correlation and how much of a ranking others explain, on plain arrays."""
+"""Rank correlations, and how much of a ranking other rankings explain, on plain arrays."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-_LEAST = 5
+_LEAST_PAIRS = 5
 
 
 def spearman(a: NDArray[np.float64], b: NDArray[np.float64], level: float = 0.95) -> tuple[float, float, float]:
     """Spearman's rank correlation of two samples and its confidence bounds.
 
-    Pairs with a NaN are left out; NaN with fewer than five pairs or a constant sample.
+    Pairs with a NaN are left out. NaN with fewer than five pairs or a constant sample.
 
     Notes
     -----
@@ -22,17 +22,17 @@ def spearman(a: NDArray[np.float64], b: NDArray[np.float64], level: float = 0.95
     defined = ~(np.isnan(a) | np.isnan(b))
     n = int(defined.sum())
     ranks = rankdata(a[defined]), rankdata(b[defined])
-    if n < _LEAST or any(np.ptp(rank) == 0 for rank in ranks):
+    if n < _LEAST_PAIRS or any(np.ptp(rank) == 0 for rank in ranks):
         return np.nan, np.nan, np.nan
     rho = float(np.corrcoef(*ranks)[0, 1])
     if abs(rho) >= 1 - 1e-12:
         return rho, rho, rho
-    half = ndtri(0.5 + level / 2) * np.sqrt((1 + rho**2 / 2) / (n - 3))
-    return rho, float(np.tanh(np.arctanh(rho) - half)), float(np.tanh(np.arctanh(rho) + half))
+    reach = ndtri(0.5 + level / 2) * np.sqrt((1 + rho**2 / 2) / (n - 3))
+    return rho, float(np.tanh(np.arctanh(rho) - reach)), float(np.tanh(np.arctanh(rho) + reach))
 
 
 def ranked(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Positions of the values that are there, the greatest first; ties by position."""
+    """Indices of the values that are not NaN, the greatest value first; ties by index."""
     defined = np.flatnonzero(~np.isnan(values))
     return defined[np.argsort(-values[defined], kind="stable")]
 
@@ -40,11 +40,11 @@ def ranked(values: NDArray[np.float64]) -> NDArray[np.int64]:
 def explained(target: NDArray[np.float64], predictors: NDArray[np.float64]) -> float:
     """Adjusted R² of the ranks of `target` (item,) on those of `predictors` (item, predictor).
 
-    Items with a NaN are left out; NaN if too few are left, and a constant predictor explains nothing.
+    Items with a NaN are left out. NaN if fewer than five more items than predictors are left, or the target is constant.
     """
     defined = ~(np.isnan(target) | np.isnan(predictors).any(axis=1))
     n, k = int(defined.sum()), predictors.shape[1]
-    if n < k + _LEAST or np.ptp(target[defined]) == 0:
+    if n < k + _LEAST_PAIRS or np.ptp(target[defined]) == 0:
         return np.nan
     y = rankdata(target[defined])
     x = np.column_stack([np.ones(n), rankdata(predictors[defined], axis=0)])

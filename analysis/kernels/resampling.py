@@ -1,4 +1,4 @@
-"""Intervals of what is no mean, by leaving units out or by replicates of a mean, on plain arrays."""
+"""Intervals of functions of independent units, by leaving units out or by replicates of their mean, on plain arrays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def jackknife_reach(function: Callable[[NDArray[np.intp]], float], n_units: int,
     Parameters
     ----------
     function : callable
-        Takes the units that are kept; its values need no mean over units.
+        Takes the indices of the units that are not left out; its value need not be a mean.
     n_units : int
     level : float
 
@@ -28,8 +28,8 @@ def jackknife_reach(function: Callable[[NDArray[np.intp]], float], n_units: int,
 
     Notes
     -----
-    Units are left out one at a time, or in 40 groups of every fortieth; Student's t with as many degrees of freedom, less
-    one. Costs 40 calls at most, and has no seed.
+    Units are left out one at a time; more than 40 units in 40 groups, of every fortieth unit. The degrees of freedom of
+    Student's t are the number of groups less one. Costs 40 calls at most, and has no seed.
 
     References
     ----------
@@ -38,7 +38,7 @@ def jackknife_reach(function: Callable[[NDArray[np.intp]], float], n_units: int,
     Examples
     --------
     >>> values = np.array([1.0, 2.0, 4.0, 7.0])
-    >>> round(jackknife_reach(lambda kept: values[kept].mean(), 4), 3)  # of a mean: t s / √n
+    >>> round(jackknife_reach(lambda units: values[units].mean(), 4), 3)  # of a mean: t s / √n
     4.21
     """
     n_groups = min(n_units, _N_GROUPS)
@@ -65,9 +65,8 @@ def mean_replicates(values: NDArray[np.float64], n_replicates: int, rng: np.rand
     Notes
     -----
     :math:`\bar x + \sqrt{(n - 1) / \chi^2_{n-1}} \sum_i z_i (x_i - \bar x) / \sqrt{n (n - 1)}` with normal z: percentiles of
-    any linear combination of the columns are its Student's t interval, and what follows from the columns in another
-    way has one that is as wide. Drawing units with replacement gives intervals that are too narrow for few: of five,
-    percentiles cover 83%.
+    any linear combination of the columns are its Student's t interval, and those of any other function of the columns
+    are as wide. Drawing units with replacement gives too narrow intervals for few units: of five, they cover 83%.
 
     References
     ----------
@@ -76,6 +75,6 @@ def mean_replicates(values: NDArray[np.float64], n_replicates: int, rng: np.rand
     n_units = len(values)
     mean = values.mean(axis=0)
     spread = rng.normal(size=(n_replicates, n_units)) @ (values - mean) / np.sqrt(n_units * (n_units - 1))
-    heavy = np.sqrt((n_units - 1) / rng.chisquare(n_units - 1, size=n_replicates))
-    replicates: NDArray[np.float64] = mean + heavy[:, None] * spread
+    scale = np.sqrt((n_units - 1) / rng.chisquare(n_units - 1, size=n_replicates))
+    replicates: NDArray[np.float64] = mean + scale[:, None] * spread
     return replicates

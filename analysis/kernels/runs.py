@@ -26,36 +26,36 @@ def shared_runs(
     ids, reference_ids : array (token,)
         Vocabulary indices of the two texts.
     document, reference_document : array (token,)
-        Document of each token; a document's tokens are neighbours. A run lies in one document.
+        Document of each token; the tokens of a document are in one piece. A run lies within a document.
     length : int
         Tokens in a run. A document of fewer tokens is one run.
 
     Returns
     -------
-    array (token,)
-        Of the first text.
+    bool array (token,)
+        Over the first text.
 
     Notes
     -----
-    Runs are compared by 64-bit polynomial hashes: of a million runs in each text, one is taken for
-    another with a probability of about 1e-7. Time is of the order of `length` times the tokens.
+    Runs are compared by 64-bit polynomial hashes: with a million runs in each text, the probability that any two
+    different runs count as equal is about 1e-7. Time is of the order of `length` times the tokens.
     """
     size = np.bincount(np.unique(document, return_inverse=True)[1])
-    run_length = np.minimum(np.repeat(size, size), length)  # a document's tokens are neighbours
+    run_length = np.minimum(np.repeat(size, size), length)
     is_shared = np.zeros(len(ids), bool)
-    for each in np.unique(run_length):
-        inside = np.flatnonzero(run_length == each)
-        starts, hashes = _hashed(ids[inside], document[inside], int(each))
-        starts = starts[np.isin(hashes, _hashed(reference_ids, reference_document, int(each))[1])]
-        covered = np.zeros(len(inside) + 1, np.int64)
-        np.add.at(covered, starts, 1)
-        np.add.at(covered, starts + each, -1)
-        is_shared[inside] = covered.cumsum()[:-1] > 0
+    for n in map(int, np.unique(run_length)):
+        tokens = np.flatnonzero(run_length == n)
+        starts, hashes = _hashed(ids[tokens], document[tokens], n)
+        starts = starts[np.isin(hashes, _hashed(reference_ids, reference_document, n)[1])]
+        n_covering = np.zeros(len(tokens) + 1, np.int64)
+        np.add.at(n_covering, starts, 1)
+        np.add.at(n_covering, starts + n, -1)
+        is_shared[tokens] = n_covering.cumsum()[:-1] > 0
     return is_shared
 
 
 def _hashed(ids: NDArray[np.int64], document: NDArray[np.int64], length: int) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
-    """Where the runs of that length begin that lie in one document, and their hashes."""
+    """First tokens and hashes of the runs of a length that lie within a document."""
     n_runs = max(0, len(ids) - length + 1)
     mixed = ids.astype(np.uint64) + _BASE
     for shift, factor in zip((30, 27), _MIX, strict=True):

@@ -48,14 +48,14 @@ def wasserstein_to_normal(values: ArrayLike, axis: int = -1) -> TransportToNorma
     Notes
     -----
     :math:`W_1 = \int_0^1 |F^{-1}(u) - \Phi^{-1}(u)|\,du`. The empirical quantile function is
-    constant, :math:`y_{(i)}`, on the cells :math:`[(i-1)/n, i/n]`, where the normal's quantiles have
-    the mean :math:`m_i = n\,(\varphi(\Phi^{-1}(\tfrac{i-1}{n})) - \varphi(\Phi^{-1}(\tfrac{i}{n})))`. A cell
-    that is not crossed adds :math:`|y_{(i)} - m_i| / n`; the few where :math:`y_{(i)}` lies between
-    the cell's own quantiles need :math:`\Phi(y_{(i)})` and are computed in float64. And
+    constant, :math:`y_{(i)}`, on the cell :math:`[(i-1)/n, i/n]`, where the normal's quantiles have
+    the mean :math:`m_i = n\,(\varphi(\Phi^{-1}(\tfrac{i-1}{n})) - \varphi(\Phi^{-1}(\tfrac{i}{n})))`. A cell adds
+    :math:`|y_{(i)} - m_i| / n`, except for the few cells whose quantiles lie on both sides of :math:`y_{(i)}`: these need
+    :math:`\Phi(y_{(i)})` and are computed in float64. And
     :math:`W_2^2 = 1 + \tfrac{1}{n} \sum_i ((y_{(i)} - m_i)^2 - m_i^2)`. Values are standardised by their mean and
-    population standard deviation, taken in float64; float16 and float32 samples are then handled
-    in float32, which moves a distance by less than 1e-7. Cost: one sort and six passes, on all
-    processors; memory beyond the input is a few MiB.
+    population standard deviation, taken in float64. The rest is in float32 for float16 and float32 samples, which
+    changes a distance by less than 1e-7. Cost: one sort and six passes, on all processors; memory beyond the input is
+    a few MiB.
     """
     shape, flat = map_rows(_block, np.asarray(values), axis)
     return TransportToNormal(*(column.reshape(shape) for column in flat.T))
@@ -78,33 +78,33 @@ def _block(ordered: NDArray[np.floating]) -> NDArray[np.float64]:
 
     row, cell = np.divmod(np.flatnonzero(gap < reach), n)
     y = ordered[row, cell].astype(np.float64)
-    crossed = (y > edges[cell]) & (y < edges[cell + 1])
-    row, cell, y = row[crossed], cell[crossed], y[crossed]
-    exact = (
-        y * (2 * ndtr(y) - (2 * cell + 1) / n) + 2 * np.exp(-0.5 * y * y) / _SQRT_2PI - densities[cell] - densities[cell + 1]
-    )
-    more = n * exact - gap[row, cell]
-    total += np.bincount(row, more, len(total))
-    negative += np.bincount(row, np.where(cell < n_negative[row], more, 0), len(total))
+    is_crossed = (y > edges[cell]) & (y < edges[cell + 1])
+    row, cell, y = row[is_crossed], cell[is_crossed], y[is_crossed]
+    density = np.exp(-0.5 * y * y) / _SQRT_2PI
+    exact = y * (2 * ndtr(y) - (2 * cell + 1) / n) + 2 * density - densities[cell] - densities[cell + 1]
+    correction = n * exact - gap[row, cell]
+    total += np.bincount(row, correction, len(total))
+    negative += np.bincount(row, np.where(cell < n_negative[row], correction, 0), len(total))
     with np.errstate(invalid="ignore"):
-        found = np.stack([total / n, negative / total, quadratic], axis=1)
-    found[constant] = np.nan
-    return found
+        distances = np.stack([total / n, negative / total, quadratic], axis=1)
+    distances[constant] = np.nan
+    return distances
 
 
 def _standardise(values: NDArray[np.floating], constant: NDArray[np.bool]) -> None:
-    """In place, to mean 0 and variance 1; what the first subtraction rounds away is subtracted after it.
+    """Bring samples to mean 0 and variance 1, in place; the rounding error of the first subtraction is subtracted too.
 
-    A spread below the smallest normal number of the dtype cannot be divided by: the sample counts as constant.
+    A sample whose spread is below the smallest normal number of the dtype counts as constant.
     """
     mean = values.mean(axis=1, dtype=np.float64)
     values -= mean.astype(values.dtype)[:, None]
-    rest = values.mean(axis=1, dtype=np.float64)
-    scale = np.sqrt(np.maximum(np.einsum("ij,ij->i", values, values, dtype=np.float64) / values.shape[1] - rest**2, 0))
+    rounding = values.mean(axis=1, dtype=np.float64)
+    mean_square = np.einsum("ij,ij->i", values, values, dtype=np.float64) / values.shape[1]
+    scale = np.sqrt(np.maximum(mean_square - rounding**2, 0))
     constant |= ~(scale >= np.finfo(values.dtype).tiny)
     scale[constant] = 1
     values /= scale.astype(values.dtype)[:, None]
-    values -= (rest / scale).astype(values.dtype)[:, None]
+    values -= (rounding / scale).astype(values.dtype)[:, None]
 
 
 @lru_cache(maxsize=4)
@@ -116,7 +116,7 @@ def _normal_cells(n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 @lru_cache(maxsize=4)
 def _cell_means(n: int, dtype: str) -> tuple[NDArray[np.floating], NDArray[np.floating], float]:
-    """Mean of N(0, 1) in each cell, a bound on how far from it the cell reaches, and the variance within cells."""
+    """Mean of N(0, 1) in each cell, a bound on the distance from it to the cell's edges, and the variance within cells."""
     edges, densities = _normal_cells(n)
     means = n * (densities[:-1] - densities[1:])
     reach = np.maximum(edges[1:] - means, means - edges[:-1]) * (1 + 1e-4) + 1e-4 / n

@@ -1,4 +1,4 @@
-"""What a neuron statistic is explained by: is the Wasserstein distance more than a tail detector?
+"""How far other statistics explain a neuron statistic: is the Wasserstein distance more than a tail detector?
 
 Owns rank correlations between neuron statistics, layer by layer.
 """
@@ -17,7 +17,7 @@ from analysis.kernels.ranks import explained, spearman
 from analysis.kernels.resampling import jackknife_reach
 
 TAILS = ("abs_skewness", "excess_kurtosis", "bimodality_coefficient")
-"""What a tail detector would see."""
+"""Statistics of heavy tails: a detector of tails would rank neurons by these."""
 
 
 def rank_correlations(found: xr.Dataset, target: str = "wasserstein_distance") -> pd.DataFrame:
@@ -66,30 +66,33 @@ def explained_by_shape(found: xr.Dataset, target: str = "wasserstein_distance") 
     -------
     DataFrame
         One row a (checkpoint, layer): adjusted `r2` of ranks on ranks with its 95% bounds (a jackknife over neurons),
-        `n_neurons`, which are the `n_clusters` of the `cluster` neuron. 1: a tail detector would rank the same; 0: it would
-        know nothing.
+        `n_neurons`, which are the `n_clusters` of the `cluster` neuron. An `r2` of 1 means that a tail detector would
+        rank the neurons in the same way; at 0, its ranking is unrelated.
     """
     rows = []
     for labels, frame in _layers(found):
-        known = frame[[target, *TAILS]].dropna().to_numpy()
+        ranked = frame[[target, *TAILS]].dropna().to_numpy()
 
-        def r2(kept: NDArray[np.intp], known: NDArray[np.float64] = known) -> float:
-            return explained(known[kept, 0], known[kept, 1:])
+        def r2(neurons: NDArray[np.intp], ranked: NDArray[np.float64] = ranked) -> float:
+            return explained(ranked[neurons, 0], ranked[neurons, 1:])
 
-        value, reach = r2(np.arange(len(known))), jackknife_reach(r2, len(known)) if len(known) else np.nan
-        rows.append((*labels, value, value - reach, min(value + reach, 1.0), len(known)))
+        n_neurons = len(ranked)
+        value, reach = r2(np.arange(n_neurons)), jackknife_reach(r2, n_neurons) if n_neurons else np.nan
+        rows.append((*labels, value, value - reach, min(value + reach, 1.0), n_neurons))
     table = pd.DataFrame(rows, columns=["checkpoint", "layer", "r2", "r2_lower", "r2_upper", "n_neurons"])
     return table.assign(n_clusters=table["n_neurons"], cluster="neuron")
 
 
-def _layers(found: xr.Dataset) -> Iterator[tuple[tuple[int, int], pd.DataFrame]]:
-    """(checkpoint, layer) and the frame of its neurons' statistics."""
-    if "skewness" in found:
-        found = found.assign(abs_skewness=abs(found["skewness"]))
-    if CHECKPOINT not in found.dims:
-        found = found.expand_dims(CHECKPOINT) if CHECKPOINT in found.coords else found.expand_dims({CHECKPOINT: [0]})
-    names = [name for name, array in found.data_vars.items() if {CHECKPOINT, LAYER, NEURON} == set(array.dims)]
-    for step, checkpoint in enumerate(found[CHECKPOINT].values):
-        for index, layer in enumerate(found[LAYER].values):
-            part = found.isel({CHECKPOINT: step, LAYER: index})
-            yield (int(checkpoint), int(layer)), pd.DataFrame({str(name): part[name].values for name in names})
+def _layers(statistics: xr.Dataset) -> Iterator[tuple[tuple[int, int], pd.DataFrame]]:
+    """(checkpoint, layer) and the table of its neurons' statistics."""
+    if "skewness" in statistics:
+        statistics = statistics.assign(abs_skewness=abs(statistics["skewness"]))
+    if CHECKPOINT not in statistics.dims:
+        statistics = (
+            statistics.expand_dims(CHECKPOINT) if CHECKPOINT in statistics.coords else statistics.expand_dims({CHECKPOINT: [0]})
+        )
+    names = [name for name, array in statistics.data_vars.items() if {CHECKPOINT, LAYER, NEURON} == set(array.dims)]
+    for step in statistics[CHECKPOINT].values:
+        for layer in statistics[LAYER].values:
+            of_layer = statistics.sel({CHECKPOINT: step, LAYER: layer})
+            yield (int(step), int(layer)), pd.DataFrame({str(name): of_layer[name].values for name in names})

@@ -1,11 +1,12 @@
 """Pairs of tokens that a layer sees as similar, and comparable pairs that it does not.
 
-Owns the choice of pairs, once for all neurons of a layer: nearest neighbours of the MLP input,
-each with a pair of dissimilar inputs that is like it in token frequency, position and subword
-overlap.
+Owns the choice of pairs, once for all neurons of a layer: nearest neighbours of the MLP input, each with a matched pair. A
+matched pair has dissimilar inputs, but similar token frequency, position and subword overlap.
 """
 
 from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -18,7 +19,7 @@ from analysis.kernels.neighbours import identical_below, matched_pairs, similar_
 from analysis.labels import at_checkpoint, each_layer
 
 NO_PAIR = -1
-"""Token of a pair that is not there: a layer has fewer pairs than another, or none matches."""
+"""Token of a missing pair: the layer has fewer pairs than another layer, or no pair matches."""
 N_TOKENS, N_NEIGHBOURS = 4096, 4
 _N_RANDOM, _N_ALIKE = 200_000, 100_000
 _N_FREQUENCIES, _N_POSITIONS = 4, 3
@@ -26,9 +27,25 @@ _SAME, _ALIKE = 2, 1
 _DICE = 0.5
 
 
+class _LayerPairs(NamedTuple):
+    """The pairs of a layer, as indices of the drawn tokens."""
+
+    similar: NDArray[np.int64]
+    """(pair, 2)"""
+    distance: NDArray[np.float64]
+    matched: NDArray[np.int64]
+    """(pair, 2) `NO_PAIR` where none is left."""
+    n_identical: int
+
+
 def find_pairs(
-    store: xr.Dataset, *, checkpoint: int | None = None, n_tokens: int = N_TOKENS, n_neighbours: int = N_NEIGHBOURS, seed: int = 0
-) -> xr.Dataset:  # fmt: skip
+    store: xr.Dataset,
+    *,
+    checkpoint: int | None = None,
+    n_tokens: int = N_TOKENS,
+    n_neighbours: int = N_NEIGHBOURS,
+    seed: int = 0,
+) -> xr.Dataset:
     """Similar input pairs of every layer, each with a matched pair of dissimilar inputs.
 
     Parameters
@@ -47,10 +64,10 @@ def find_pairs(
     Returns
     -------
     Dataset
-        Over (layer, pair): `token_a`, `token_b` (positions on `token`, never the same),
-        `input_distance`, and `matched_a`, `matched_b`; -1 (NaN) where a layer has fewer pairs or
-        no comparable pair is left. Over layer: `n_identical_pairs`, left out because their inputs
-        are the same, and `n_unmatched_pairs`. Attributes say which model, site and text they are of.
+        Over (layer, pair): `token_a`, `token_b` (indices on `token`, never the same), `input_distance`,
+        and `matched_a`, `matched_b`; -1 (distances: NaN) where a layer has fewer pairs or no comparable pair is left.
+        Over layer: `n_identical_pairs`, which are left out because their inputs are the same, and
+        `n_unmatched_pairs`. Attributes name the model, the site and the text.
 
     Raises
     ------
@@ -59,9 +76,9 @@ def find_pairs(
 
     Notes
     -----
-    A matched pair is in the same stratum: quarter of token frequency of both, third of window
-    position of both, and whether their tokens are the same, alike in letters (Dice coefficient of
-    letter pairs at least 0.5), or neither. It is drawn at random, used once, and is no similar pair.
+    A matched pair is in the same stratum as its similar pair. A stratum holds the quarter of token frequency of both
+    tokens, the third of window position of both, and whether the tokens are the same, alike in letters (Dice coefficient
+    of letter pairs at least 0.5), or neither. A matched pair is drawn at random, used once, and is no similar pair.
     """
     store = at_checkpoint(store, checkpoint)
     rng = np.random.default_rng(seed)
@@ -77,37 +94,43 @@ def find_pairs(
     candidates = strata.candidates(rng)
     candidate_strata = strata.of(candidates)
 
-    def one(layer: xr.Dataset) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], int]:
+    def of_layer(layer: xr.Dataset) -> _LayerPairs:
         points = layer["mlp_input"].values
-        similar = similar_pairs(points, n_neighbours)
-        own = np.random.default_rng([seed, int(layer[LAYER])])
-        matched = matched_pairs(similar.pairs, strata.of(similar.pairs), candidates, candidate_strata, own)
-        matched[_is_similar(points, matched, similar.pairs)] = NO_PAIR
-        return similar.pairs, similar.distance, matched, similar.n_identical
+        pairs, distance, n_identical = similar_pairs(points, n_neighbours)
+        layer_rng = np.random.default_rng([seed, int(layer[LAYER])])
+        matched = matched_pairs(pairs, strata.of(pairs), candidates, candidate_strata, layer_rng)
+        matched[_is_similar(points, matched, pairs)] = NO_PAIR
+        return _LayerPairs(pairs, distance, matched, n_identical)
 
-    found = each_layer(one, store[["mlp_input"]].isel({TOKEN: tokens}))
-    n_pairs = max(len(pairs) for pairs, *_ in found)
-
-    def column(arrays: list[NDArray[np.int64]], side: int) -> NDArray[np.int64]:
-        rows = [np.where(array[:, side] == NO_PAIR, NO_PAIR, tokens[array[:, side]]) for array in arrays]
-        return np.stack([np.pad(row, (0, n_pairs - len(row)), constant_values=NO_PAIR) for row in rows])
-
-    similar, matched = [pairs for pairs, *_ in found], [pairs for *_, pairs, _ in found]
-    distance = [np.pad(values, (0, n_pairs - len(values)), constant_values=np.nan) for _, values, *_ in found]
+    layers = each_layer(of_layer, store[["mlp_input"]].isel({TOKEN: tokens}))
+    identity = {key: store.attrs[key] for key in IDENTITY if key in store.attrs}
     return xr.Dataset(
-        {
-            "token_a": ((LAYER, PAIR), column(similar, 0)),
-            "token_b": ((LAYER, PAIR), column(similar, 1)),
-            "input_distance": ((LAYER, PAIR), np.stack(distance)),
-            "matched_a": ((LAYER, PAIR), column(matched, 0)),
-            "matched_b": ((LAYER, PAIR), column(matched, 1)),
-            "n_identical_pairs": ((LAYER,), [n for *_, n in found]),
-            "n_unmatched_pairs": ((LAYER,), [int((pairs[:, 0] == NO_PAIR).sum()) for pairs in matched]),
-        },
+        _columns(layers, tokens),
         coords={LAYER: store[LAYER]},
-        attrs={key: store.attrs[key] for key in IDENTITY if key in store.attrs}
-        | {"n_tokens": len(tokens), "n_neighbours": n_neighbours, "seed": seed},
+        attrs=identity | {"n_tokens": len(tokens), "n_neighbours": n_neighbours, "seed": seed},
     )
+
+
+def _columns(layers: list[_LayerPairs], tokens: NDArray[np.int64]) -> dict[str, tuple[tuple[str, ...], NDArray[Any]]]:
+    """The variables of `find_pairs`; layers with fewer pairs than others are filled up."""
+    n_pairs = max(len(layer.similar) for layer in layers)
+
+    def filled(rows: list[NDArray[Any]], fill: float) -> tuple[tuple[str, ...], NDArray[Any]]:
+        return (LAYER, PAIR), np.stack([np.pad(row, (0, n_pairs - len(row)), constant_values=fill) for row in rows])
+
+    def ends(pairs: list[NDArray[np.int64]], side: int) -> tuple[tuple[str, ...], NDArray[Any]]:
+        return filled([np.where(array[:, side] == NO_PAIR, NO_PAIR, tokens[array[:, side]]) for array in pairs], NO_PAIR)
+
+    similar, matched = [layer.similar for layer in layers], [layer.matched for layer in layers]
+    return {
+        "token_a": ends(similar, 0),
+        "token_b": ends(similar, 1),
+        "input_distance": filled([layer.distance for layer in layers], np.nan),
+        "matched_a": ends(matched, 0),
+        "matched_b": ends(matched, 1),
+        "n_identical_pairs": ((LAYER,), np.array([layer.n_identical for layer in layers])),
+        "n_unmatched_pairs": ((LAYER,), np.array([(pairs[:, 0] == NO_PAIR).sum() for pairs in matched])),
+    }
 
 
 def _is_similar(points: NDArray[np.floating], matched: NDArray[np.int64], similar: NDArray[np.int64]) -> NDArray[np.bool]:
@@ -119,7 +142,7 @@ def _is_similar(points: NDArray[np.floating], matched: NDArray[np.int64], simila
 
 
 class _Strata:
-    """What makes two pairs of the drawn tokens comparable."""
+    """Strata of pairs of drawn tokens; pairs of one stratum are comparable."""
 
     def __init__(self, store: xr.Dataset, text: NDArray[np.int64], tokens: NDArray[np.int64]) -> None:
         ids = store["token_id"].values
@@ -131,15 +154,16 @@ class _Strata:
 
     def of(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
         """The stratum of each pair (pair, 2) of drawn tokens."""
-        kinds = self._type[pairs]
-        code = np.where(kinds[:, 0] == kinds[:, 1], _SAME, np.where(self._alike[kinds[:, 0], kinds[:, 1]], _ALIKE, 0))
+        types = self._type[pairs]
+        is_alike = self._alike[types[:, 0], types[:, 1]]
+        code = np.where(types[:, 0] == types[:, 1], _SAME, np.where(is_alike, _ALIKE, 0))
         for bins, n_bins in ((self._frequency, _N_FREQUENCIES), (self._position, _N_POSITIONS)):
             both = np.sort(bins[pairs], axis=1)
             code = (code * n_bins + both[:, 0]) * n_bins + both[:, 1]
         return code
 
     def candidates(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Pairs (pair, 2) of two drawn tokens: at random, and more of those whose tokens are alike, each once."""
+        """Pairs (pair, 2) of two drawn tokens, each once: random ones, and additional ones whose tokens are alike."""
         n = len(self._type)
         pairs = [rng.integers(0, n, size=(_N_RANDOM, 2))]
         by_type = np.argsort(self._type, kind="stable")
@@ -147,10 +171,10 @@ class _Strata:
         related = np.argwhere(self._alike | np.eye(len(self._alike), dtype=bool))
         sizes = np.diff(starts)
         weight = (sizes[related[:, 0]] * sizes[related[:, 1]]).astype(float)
-        kinds = related[rng.choice(len(related), size=_N_ALIKE, p=weight / weight.sum())]
-        pairs.append(by_type[starts[kinds] + (rng.random(kinds.shape) * sizes[kinds]).astype(int)])
-        both = np.sort(np.concatenate(pairs), axis=1)
-        return np.unique(both[both[:, 0] != both[:, 1]], axis=0)
+        types = related[rng.choice(len(related), size=_N_ALIKE, p=weight / weight.sum())]
+        pairs.append(by_type[starts[types] + (rng.random(types.shape) * sizes[types]).astype(int)])
+        ordered = np.sort(np.concatenate(pairs), axis=1)
+        return np.unique(ordered[ordered[:, 0] != ordered[:, 1]], axis=0)
 
 
 def _bins(values: NDArray[np.floating], n_bins: int) -> NDArray[np.int64]:
@@ -159,14 +183,13 @@ def _bins(values: NDArray[np.floating], n_bins: int) -> NDArray[np.int64]:
 
 
 def _alike(texts: list[str]) -> NDArray[np.bool]:
-    """Which two of some texts share half of their letter pairs or more."""
-    pairs = [
-        {word[i : i + 2] for i in range(len(word) - 1)} or {word} for word in (f" {text.strip().lower()}" for text in texts)
-    ]
-    names = {pair: index for index, pair in enumerate(sorted(set().union(*pairs)))}
-    has = np.zeros((len(texts), len(names)), np.float32)
-    for row, found in enumerate(pairs):
-        has[row, [names[pair] for pair in found]] = 1
-    n = has.sum(axis=1)
-    alike: NDArray[np.bool] = 2 * (has @ has.T) / (n[:, None] + n) >= _DICE
-    return alike
+    """Which two texts share at least half of their letter pairs (text, text)."""
+    words = [f" {text.strip().lower()}" for text in texts]
+    letter_pairs = [{word[i : i + 2] for i in range(len(word) - 1)} or {word} for word in words]
+    column = {pair: index for index, pair in enumerate(sorted(set().union(*letter_pairs)))}
+    has_pair = np.zeros((len(texts), len(column)), np.float32)
+    for row, pairs in enumerate(letter_pairs):
+        has_pair[row, [column[pair] for pair in pairs]] = 1
+    n = has_pair.sum(axis=1)
+    is_alike: NDArray[np.bool] = 2 * (has_pair @ has_pair.T) / (n[:, None] + n) >= _DICE
+    return is_alike

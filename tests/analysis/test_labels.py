@@ -9,7 +9,7 @@ from actstore.errors import UnknownNameError
 from actstore.store.opening import open_store
 from analysis import labels
 from analysis.labels import at_checkpoint, each_layer, text_tokens
-from tests.analysis.pairs.test_differentiation import made, selection
+from tests.analysis.pairs.helpers import selection, toy_store
 
 
 class Recorder(xr.backends.BackendArray):
@@ -99,7 +99,7 @@ def test_the_same_calls_on_a_cluster_of_two_processes(cluster, run_folder):
 
 @pytest.mark.slow
 def test_pairs_and_atlas_on_a_cluster(cluster):
-    eager = made(n_layers=2)
+    eager = toy_store(n_layers=2)
     lazy = eager.chunk({"layer": 1, "token": 300})
     pairs = analysis.find_pairs(eager, n_neighbours=2)
     xr.testing.assert_identical(analysis.find_pairs(lazy, n_neighbours=2), pairs)

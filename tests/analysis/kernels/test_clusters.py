@@ -38,12 +38,12 @@ def test_a_difference_of_groups_is_welch_s():
 def test_unequal_clusters_by_matrices():
     """Unbiased under clusters of equal variance, with Satterthwaite's degrees of freedom of the quadratic form."""
     share = np.array([0.5, 0.2, 0.15, 0.1, 0.05])
-    found = small_sample(share, np.zeros(5, dtype=np.intp), 1)
+    correction = small_sample(share, np.zeros(5, dtype=np.intp), 1)
     moves = np.diag(share) @ (np.eye(5) - share)
-    form = moves.T @ np.diag(found.factor) @ moves
+    form = moves.T @ np.diag(correction.factor) @ moves
     assert np.trace(form) == pytest.approx((share**2).sum())
-    np.testing.assert_allclose(found.factor * np.diag(moves @ moves.T), share**2)
-    assert found.freedom[0] == pytest.approx(np.trace(form) ** 2 / np.trace(form @ form))
+    np.testing.assert_allclose(correction.factor * np.diag(moves @ moves.T), share**2)
+    assert correction.freedom[0] == pytest.approx(np.trace(form) ** 2 / np.trace(form @ form))
 
 
 def test_clusters_in_several_groups_move_them_together():
@@ -55,7 +55,7 @@ def test_clusters_in_several_groups_move_them_together():
     np.testing.assert_allclose(estimate.variance[0, 2], 0, atol=1e-15)
 
 
-def test_draws_add_their_variance_and_what_is_of_both_counts_once():
+def test_draws_add_their_variance_and_the_interaction_counts_once():
     rng = np.random.default_rng(3)
     draw, cluster = rng.normal(size=(5, 1)), rng.normal(size=(1, 8))
     additive = Clusters.of(np.arange(8)).estimate(draw + cluster)
@@ -68,10 +68,12 @@ def test_draws_add_their_variance_and_what_is_of_both_counts_once():
 
 def test_the_draws_of_both_sides_count():
     rng = np.random.default_rng(4)
-    now, then = rng.normal(size=(3, 1)) + np.zeros((3, 6)), rng.normal(size=(4, 1)) + np.zeros((4, 6))
-    estimate = Clusters.of(np.arange(6)).estimate(now, minus=then)
-    np.testing.assert_allclose(estimate.value, now.mean() - then.mean())
-    np.testing.assert_allclose(estimate.variance[:, 0], [0, now[:, 0].var(ddof=1) / 3, then[:, 0].var(ddof=1) / 4], atol=1e-15)
+    values, baseline = rng.normal(size=(3, 1)) + np.zeros((3, 6)), rng.normal(size=(4, 1)) + np.zeros((4, 6))
+    estimate = Clusters.of(np.arange(6)).estimate(values, minus=baseline)
+    np.testing.assert_allclose(estimate.value, values.mean() - baseline.mean())
+    np.testing.assert_allclose(
+        estimate.variance[:, 0], [0, values[:, 0].var(ddof=1) / 3, baseline[:, 0].var(ddof=1) / 4], atol=1e-15
+    )
 
 
 def test_halves_of_intervals_add_by_squares():
@@ -88,7 +90,7 @@ def test_p_is_below_five_percent_where_the_interval_leaves_zero_out():
         assert (estimate.p_value()[0] < 0.05) == (lower > 0 or upper < 0)
 
 
-def test_what_no_interval_can_be_made_of():
+def test_single_clusters_and_empty_rows_have_no_interval():
     single = Clusters.of(np.zeros(5, dtype=int)).estimate(np.arange(5.0)[None])
     assert single.value[0] == 2
     assert np.isnan(interval(single)).all()

@@ -19,18 +19,20 @@ def brute_force(x, k):
 def test_brute_force_agrees(monkeypatch):
     monkeypatch.setattr(neighbours, "_BLOCK_ROWS", 7)
     x = np.random.default_rng(0).normal(size=(50, 6)) + 20
-    found = similar_pairs(x, 3)
-    assert {tuple(pair) for pair in found.pairs.tolist()} == brute_force(x, 3)
-    np.testing.assert_allclose(found.distance, np.linalg.norm(x[found.pairs[:, 0]] - x[found.pairs[:, 1]], axis=1), rtol=1e-4)
-    assert (found.pairs[:, 0] < found.pairs[:, 1]).all()
+    similar = similar_pairs(x, 3)
+    assert {tuple(pair) for pair in similar.pairs.tolist()} == brute_force(x, 3)
+    np.testing.assert_allclose(
+        similar.distance, np.linalg.norm(x[similar.pairs[:, 0]] - x[similar.pairs[:, 1]], axis=1), rtol=1e-4
+    )
+    assert (similar.pairs[:, 0] < similar.pairs[:, 1]).all()
 
 
 def test_identical_points_are_no_neighbours():
     x = np.random.default_rng(1).normal(size=(20, 4))
     repeated = np.concatenate([x, x * (1 + 1e-5), x])
-    found = similar_pairs(repeated, 2)
-    assert found.n_identical == 3 * 20
-    assert (found.pairs[:, 0] % 20 != found.pairs[:, 1] % 20).all()
+    similar = similar_pairs(repeated, 2)
+    assert similar.n_identical == 3 * 20
+    assert (similar.pairs[:, 0] % 20 != similar.pairs[:, 1] % 20).all()
 
 
 def test_noise_does_not_choose_among_neighbours_that_tie():
@@ -47,9 +49,9 @@ def test_noise_does_not_choose_among_neighbours_that_tie():
 
 
 def test_all_points_identical_gives_no_pair():
-    found = similar_pairs(np.ones((10, 3)), 2)
-    assert len(found.pairs) == 0
-    assert found.n_identical == 45
+    similar = similar_pairs(np.ones((10, 3)), 2)
+    assert len(similar.pairs) == 0
+    assert similar.n_identical == 45
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(0, 60), st.integers(1, 5))
@@ -58,9 +60,9 @@ def test_matches_are_of_the_stratum_and_used_once(seed, n_pairs, n_candidates, n
     strata, candidate_strata = rng.integers(0, n_strata, n_pairs), rng.integers(0, n_strata, n_candidates)
     candidates = np.stack([np.arange(n_candidates), np.arange(n_candidates) + 100], axis=1)
     matched = matched_pairs(np.zeros((n_pairs, 2), np.int64), strata, candidates, candidate_strata, rng)
-    there = matched[:, 0] >= 0
-    assert (candidate_strata[matched[there, 0]] == strata[there]).all()
-    assert len(set(matched[there, 0])) == there.sum()
+    has_match = matched[:, 0] >= 0
+    assert (candidate_strata[matched[has_match, 0]] == strata[has_match]).all()
+    assert len(set(matched[has_match, 0])) == has_match.sum()
     for stratum in range(n_strata):
-        wanted, offered = (strata == stratum).sum(), (candidate_strata == stratum).sum()
-        assert there[strata == stratum].sum() == min(wanted, offered)
+        n_pairs_of, n_candidates_of = (strata == stratum).sum(), (candidate_strata == stratum).sum()
+        assert has_match[strata == stratum].sum() == min(n_pairs_of, n_candidates_of)

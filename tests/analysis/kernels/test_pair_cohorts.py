@@ -28,13 +28,13 @@ def data():
 
 def test_means_by_hand(data):
     below, pools, _, chosen = data
-    found = cohort_signs(*data)
+    result = cohort_signs(*data)
     similar, matched = ((pool.n_below == 2).mean(axis=1) for pool in pools)
     predicted = predicted_fractions(below.mean(axis=1))[:, 0]
-    np.testing.assert_allclose(found["cohort_pair_frac"][0, :, 0], [v[chosen].mean() for v in (similar, matched, predicted)])
-    np.testing.assert_allclose(found["cohort_excess"][1, :, 0], [(similar - v)[~chosen].mean() for v in (matched, predicted)])
+    np.testing.assert_allclose(result["cohort_pair_frac"][0, :, 0], [v[chosen].mean() for v in (similar, matched, predicted)])
+    np.testing.assert_allclose(result["cohort_excess"][1, :, 0], [(similar - v)[~chosen].mean() for v in (matched, predicted)])
     excess = similar - matched
-    np.testing.assert_allclose(found["cohort_difference"][0], excess[chosen].mean() - excess[~chosen].mean())
+    np.testing.assert_allclose(result["cohort_difference"][0], excess[chosen].mean() - excess[~chosen].mean())
 
 
 def test_neurons_alone_have_the_t_interval_of_their_values():

@@ -49,8 +49,8 @@ def test_noise_does_not_choose_among_pairs_that_tie():
 def test_ties_favour_no_part_of_the_text():
     _, values, pairs = repeated_words()
     pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
-    places = np.concatenate(furthest_pairs(np.zeros_like(values), pairs, 100))
-    assert 0.4 < (places < len(pairs) / 2).mean() < 0.6
+    indices = np.concatenate(furthest_pairs(np.zeros_like(values), pairs, 100))
+    assert 0.4 < (indices < len(pairs) / 2).mean() < 0.6
 
 
 def test_signs_by_hand():
@@ -80,7 +80,7 @@ def test_moves_are_derivatives_by_the_clusters_weights(data):
     top = furthest_pairs(values, pairs, 10)
     moves = [fraction_moves(n_negative(values, pairs, top), cluster[pairs[top]], 5), predicted_moves(values < 0, cluster, 5)]
     for index in range(5):
-        step = 1e-6 * (np.arange(5) == index)
-        ends = zip(*(weighted(values, pairs, top, cluster, 1 + sign * step) for sign in (1, -1)), strict=True)
-        for found, (more, less) in zip(moves, ends, strict=True):
-            np.testing.assert_allclose(found[:, :, index], (more - less) / 2e-6, atol=1e-7)
+        shift = 1e-6 * (np.arange(5) == index)
+        ends = zip(*(weighted(values, pairs, top, cluster, 1 + sign * shift) for sign in (1, -1)), strict=True)
+        for of_fractions, (more, less) in zip(moves, ends, strict=True):
+            np.testing.assert_allclose(of_fractions[:, :, index], (more - less) / 2e-6, atol=1e-7)

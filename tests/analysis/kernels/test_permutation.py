@@ -6,11 +6,18 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, wasserstein_distance
 
-from analysis.kernels.permutation import class_test, gamma_p_value, pearson_p_value, permutation_p_value, permuted_distances
+from analysis.kernels.permutation import (
+    class_test,
+    count_p_value,
+    gamma_p_value,
+    pearson_p_value,
+    permutation_p_value,
+    permuted_distances,
+)
 
 
 class Listed:
-    """A generator that goes through given permutations of what it is asked to permute."""
+    """A generator whose permutations are those of a list, one after the other."""
 
     def __init__(self, orders):
         self.orders = iter(orders)
@@ -24,6 +31,7 @@ def test_p_value_by_hand():
     assert permutation_p_value([2.0], null) == pytest.approx(4 / 5)
     assert permutation_p_value([6.0], null) == pytest.approx(1 / 5)
     assert np.isnan(permutation_p_value([np.nan], null))
+    assert count_p_value(3, 4) == pytest.approx(4 / 5)
 
 
 def test_rounding_breaks_no_tie():
@@ -37,8 +45,8 @@ def test_every_permutation_of_a_small_sample(p, n_first):
     """By the definition for p = 1, and by repeating values up to equal numbers for the others."""
     pooled = np.random.default_rng(0).normal(size=(5, 3))
     orders = [np.array(order) for order in itertools.permutations(range(5))]
-    found = permuted_distances(pooled, n_first, len(orders), Listed(orders), p)
-    for order, row in zip(orders, found, strict=True):
+    distances = permuted_distances(pooled, n_first, len(orders), Listed(orders), p)
+    for order, row in zip(orders, distances, strict=True):
         first = (np.arange(5) < n_first)[order]
         for value, column in zip(row, pooled.T, strict=True):
             a, b = np.sort(column[first]), np.sort(column[~first])
@@ -50,9 +58,9 @@ def test_every_permutation_of_a_small_sample(p, n_first):
 
 def test_samples_are_permuted_alike():
     column = np.random.default_rng(1).normal(size=(30, 1))
-    found = permuted_distances(np.hstack([column, 2 * column, column + 5]), 12, 20, np.random.default_rng(2))
-    np.testing.assert_allclose(found[:, 1], 2 * found[:, 0])
-    np.testing.assert_allclose(found[:, 2], found[:, 0])
+    distances = permuted_distances(np.hstack([column, 2 * column, column + 5]), 12, 20, np.random.default_rng(2))
+    np.testing.assert_allclose(distances[:, 1], 2 * distances[:, 0])
+    np.testing.assert_allclose(distances[:, 2], distances[:, 0])
 
 
 @pytest.mark.parametrize("draw", [np.random.Generator.normal, np.random.Generator.random, np.random.Generator.exponential])
@@ -76,8 +84,8 @@ def test_tail_of_sums_of_squares():
 def test_few_permutations_fit_as_well():
     """One observed value each, among 100 permuted ones: the p-values are uniform."""
     rng = np.random.default_rng(5)
-    found = permuted_distances(rng.normal(size=(60, 2000)), 20, 101, rng)
-    p = pearson_p_value(found[0], found[1:])
+    distances = permuted_distances(rng.normal(size=(60, 2000)), 20, 101, rng)
+    p = pearson_p_value(distances[0], distances[1:])
     assert 0.035 < (p < 0.05).mean() < 0.075
     assert 0.45 < np.median(p) < 0.55
 
@@ -87,7 +95,7 @@ def test_a_left_skewed_null_bounds_nothing():
     assert 0 < pearson_p_value(10.0, null) < 1e-6
 
 
-def test_fits_of_what_does_not_vary():
+def test_fits_of_a_null_that_does_not_vary():
     null = np.stack([np.ones(10), np.arange(10.0)], axis=1)
     for fit in (gamma_p_value, pearson_p_value):
         p = fit([1.0, 4.5], null)
@@ -101,17 +109,17 @@ def rejections(draw, pair, n_repeats=400):
     return (p < 0.05).mean(), np.median(p)
 
 
-def test_equal_classes_are_rejected_as_often_as_said():
+def test_equal_classes_are_rejected_at_the_nominal_rate():
     codes = np.repeat([0, 1, 2], [200, 60, 40])
     rejected, median = rejections(lambda rng: (rng.gamma(2, size=300), codes), (1, 2))
     assert 0.02 < rejected < 0.08
     assert 0.4 < median < 0.6
 
 
-@pytest.mark.parametrize(("spread", "other"), [(2.0, 0.1), (0.3, 3.0)])
-def test_a_third_class_of_another_spread_changes_nothing(spread, other):
+@pytest.mark.parametrize(("spread", "spread_of_third"), [(2.0, 0.1), (0.3, 3.0)])
+def test_a_third_class_of_another_spread_changes_nothing(spread, spread_of_third):
     codes = np.repeat([0, 1, 2], [600, 50, 50])
-    scale, centre = np.repeat([other, spread], [600, 100]), np.repeat([-1, -5], [600, 100])
+    scale, centre = np.repeat([spread_of_third, spread], [600, 100]), np.repeat([-1, -5], [600, 100])
     rejected, _ = rejections(lambda rng: (rng.normal(centre, scale), codes), (1, 2))
     assert 0.02 < rejected < 0.08
 
@@ -123,10 +131,10 @@ def test_only_the_planted_class_differs():
     np.testing.assert_array_equal(p, p.T)
     assert np.isnan(np.diag(p)).all()
     assert (np.delete(p[2], 2) < 1e-6).all()
-    others = np.delete(np.delete(p, 2, 0), 2, 1)
-    assert np.nanmin(others) > 1e-3
+    unplanted = np.delete(np.delete(p, 2, 0), 2, 1)
+    assert np.nanmin(unplanted) > 1e-3
 
 
-def test_one_value_tells_no_classes_apart():
+def test_classes_of_a_single_value_do_not_differ():
     p = class_test(np.ones(20), np.repeat([0, 1], 10), 2, 10, np.random.default_rng(6))
     assert p[0, 1] == p[1, 0] == 1

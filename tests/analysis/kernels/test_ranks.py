@@ -11,9 +11,9 @@ def test_scipy_agrees_and_nan_is_left_out():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=50), rng.integers(0, 5, size=50).astype(float)
     a[3], b[7] = np.nan, np.nan
-    kept = np.delete(np.arange(50), [3, 7])
+    defined = np.delete(np.arange(50), [3, 7])
     rho, lower, upper = spearman(a, b)
-    assert rho == pytest.approx(spearmanr(a[kept], b[kept]).statistic)
+    assert rho == pytest.approx(spearmanr(a[defined], b[defined]).statistic)
     assert lower < rho < upper
 
 

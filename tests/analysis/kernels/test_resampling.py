@@ -24,15 +24,15 @@ def test_units_that_are_alike_have_replicates_that_are_alike():
 
 def test_the_jackknife_of_a_mean_is_its_t_interval():
     values = np.random.default_rng(2).normal(size=17)
-    assert jackknife_reach(lambda kept: values[kept].mean(), 17) == pytest.approx(
+    assert jackknife_reach(lambda units: values[units].mean(), 17) == pytest.approx(
         t.ppf(0.975, 16) * values.std(ddof=1) / np.sqrt(17)
     )
 
 
-def test_groups_left_out_together_tell_the_same_error():
+def test_groups_left_out_together_give_the_same_error():
     values = np.random.default_rng(3).normal(size=4000)
-    assert jackknife_reach(lambda kept: values[kept].mean(), 4000) == pytest.approx(1.96 / np.sqrt(4000), rel=0.35)
+    assert jackknife_reach(lambda units: values[units].mean(), 4000) == pytest.approx(1.96 / np.sqrt(4000), rel=0.35)
 
 
 def test_a_function_that_is_not_defined_without_a_unit_has_no_interval():
-    assert np.isnan(jackknife_reach(lambda kept: 1.0 if 3 in kept else np.nan, 6))
+    assert np.isnan(jackknife_reach(lambda units: 1.0 if 3 in units else np.nan, 6))

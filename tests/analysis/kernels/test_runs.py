@@ -1,4 +1,4 @@
-"""Runs that two texts share: planted ones are found to the token, others are not."""
+"""Runs that two texts share: planted runs are found to the token, and nothing else is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RNG = np.random.default_rng(0)
 
 
 def by_hand(ids, document, reference_ids, reference_document, length):
-    """The same by comparing every run with every other."""
+    """The same by comparing all pairs of runs."""
 
     def runs(ids, document, size):
         return {i: tuple(ids[i : i + size]) for i in range(len(ids) - size + 1) if len(set(document[i : i + size])) == 1}
@@ -21,20 +21,20 @@ def by_hand(ids, document, reference_ids, reference_document, length):
     for number in set(document):
         inside = [i for i, d in enumerate(document) if d == number]
         size = min(len(inside), length)
-        known = set(runs(reference_ids, reference_document, size).values())
+        in_reference = set(runs(reference_ids, reference_document, size).values())
         for start, run in runs(ids, document, size).items():
-            if document[start] == number and run in known:
+            if document[start] == number and run in in_reference:
                 shared[start : start + size] = True
     return shared
 
 
 def test_a_planted_run_is_found_to_the_token():
-    ids, other = RNG.integers(0, 50_000, 2000), RNG.integers(0, 50_000, 3000)
+    ids, reference = RNG.integers(0, 50_000, 2000), RNG.integers(0, 50_000, 3000)
     document = np.repeat([3, 8], 1000)
-    other[700:740] = ids[1200:1240]
-    other[100:131] = ids[10:41]  # one token too short
-    found = shared_runs(ids, document, other, np.zeros(3000, int), 32)
-    assert np.flatnonzero(found).tolist() == list(range(1200, 1240))
+    reference[700:740] = ids[1200:1240]
+    reference[100:131] = ids[10:41]  # one token too short
+    is_shared = shared_runs(ids, document, reference, np.zeros(3000, int), 32)
+    assert np.flatnonzero(is_shared).tolist() == list(range(1200, 1240))
 
 
 def test_a_run_lies_in_one_document_of_each_text():
@@ -45,9 +45,9 @@ def test_a_run_lies_in_one_document_of_each_text():
 
 
 def test_a_short_document_is_one_run():
-    other = np.arange(100)
+    reference = np.arange(100)
     ids, document = np.array([5, 6, 7, 40, 41, 43, 9]), np.array([0, 0, 0, 1, 1, 1, 2])
-    assert shared_runs(ids, document, other, np.zeros(100, int), 32).tolist() == [True] * 3 + [False] * 3 + [True]
+    assert shared_runs(ids, document, reference, np.zeros(100, int), 32).tolist() == [True] * 3 + [False] * 3 + [True]
 
 
 @settings(max_examples=200, deadline=None)
@@ -56,7 +56,7 @@ def test_a_short_document_is_one_run():
     st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=0, max_size=25),
     st.integers(1, 5),
 )
-def test_it_equals_comparing_every_run_with_every_other(rows, reference_rows, length):
+def test_it_equals_comparing_all_pairs_of_runs(rows, reference_rows, length):
     def arrays(rows):
         return np.array([i for i, _ in rows], np.int64), np.cumsum([new for _, new in rows]).astype(np.int64)
 

@@ -4,11 +4,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.kernels.ties import drawn_order, keyed, place_of
+from analysis.kernels.ties import drawn_order, keyed, rank_of
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_what_differs_by_a_thousandth_is_in_order_and_what_differs_by_noise_ties(seed):
+def test_a_difference_of_a_thousandth_orders_and_noise_ties(seed):
     rng = np.random.default_rng(seed)
     stored = rng.normal(size=(2, 200)).astype(np.float16).astype(np.float32)
     gap = np.abs(stored[0] - stored[1])
@@ -21,10 +21,10 @@ def test_what_differs_by_a_thousandth_is_in_order_and_what_differs_by_noise_ties
     np.testing.assert_array_equal(cells[:200], cells[200:])
 
 
-def test_those_that_tie_are_in_the_order_of_their_places():
-    place = np.random.default_rng(0).permutation(50)
-    keys = np.sort(keyed(np.full(50, 0.3, np.float32), place))
-    np.testing.assert_array_equal(place_of(keys), np.arange(50))
+def test_those_that_tie_are_in_the_order_of_their_ranks():
+    rank = np.random.default_rng(0).permutation(50)
+    keys = np.sort(keyed(np.full(50, 0.3, np.float32), rank))
+    np.testing.assert_array_equal(rank_of(keys), np.arange(50))
 
 
 def test_zero_comes_first_and_infinity_last():

@@ -32,9 +32,9 @@ def test_point_masses_by_hand():
     crossing = norm.cdf(-1)
     by_hand = 2 * (norm.pdf(1) - crossing + 0.5 - crossing + norm.pdf(1) - norm.pdf(0))
     expected = by_quadrature(lambda u: -1.0 if u < 0.5 else 1.0, (crossing, 0.5, 1 - crossing))
-    got = wasserstein_to_normal([-1.0, 1.0] * 50).distance
+    distance = wasserstein_to_normal([-1.0, 1.0] * 50).distance
     assert by_hand == pytest.approx(expected, abs=1e-9)
-    assert got == pytest.approx(by_hand, abs=1e-12)
+    assert distance == pytest.approx(by_hand, abs=1e-12)
 
 
 N_CELLS = 2_000_000
@@ -74,15 +74,15 @@ def mixture():
 
 @pytest.mark.parametrize("distribution", [uniform, exponential, mixture])
 def test_known_distributions_to_a_millionth(distribution):
-    """A sample of cell means stands in for the distribution; what it leaves out of the variance is of order 1/n."""
+    """The sample holds the means of cells of the distribution; the variance within cells, of order 1/n, is missing."""
     sample, quantile = distribution()
     assert wasserstein_to_normal(sample).distance == pytest.approx(by_quadrature(quantile), abs=1e-6)
 
 
 def test_quadratic_distance_of_point_masses_by_hand():
     """Half at -1, half at +1: W2² = 2 − 2 E|Z|."""
-    got = wasserstein_to_normal([-1.0, 1.0] * 50).quadratic_distance
-    assert got == pytest.approx(np.sqrt(2 - 2 * np.sqrt(2 / np.pi)), abs=1e-12)
+    distance = wasserstein_to_normal([-1.0, 1.0] * 50).quadratic_distance
+    assert distance == pytest.approx(np.sqrt(2 - 2 * np.sqrt(2 / np.pi)), abs=1e-12)
 
 
 def test_three_point_masses_against_quadrature():
@@ -150,7 +150,7 @@ def test_shift_and_scale_change_nothing(values, scale, shift):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_spread_too_small_to_divide_by_is_none(dtype):
+def test_a_spread_too_small_to_divide_by_counts_as_zero(dtype):
     values = np.zeros((2, 8), dtype)
     values[0, 0] = np.nextafter(dtype(0), dtype(1))  # the smallest number above zero
     values[1] = np.arange(8)
@@ -172,15 +172,15 @@ def test_negation_mirrors(values):
     values = values[np.abs(values) > 1e-3]
     if len(values) < 3 or np.ptp(values) < 1e-2:
         return
-    one, other = wasserstein_to_normal(values), wasserstein_to_normal(-values)
-    assert one.distance == pytest.approx(float(other.distance), abs=1e-9)
-    assert one.negative_share + other.negative_share == pytest.approx(1, abs=1e-9)
+    plain, mirrored = wasserstein_to_normal(values), wasserstein_to_normal(-values)
+    assert plain.distance == pytest.approx(float(mirrored.distance), abs=1e-9)
+    assert plain.negative_share + mirrored.negative_share == pytest.approx(1, abs=1e-9)
 
 
 def test_zero_variance_has_no_distance():
-    found = wasserstein_to_normal(np.array([[2.0, 2.0, 2.0], [1.0, 2.0, 3.0]]))
-    assert np.isnan([column[0] for column in found]).all()
-    assert np.isfinite([column[1] for column in found]).all()
+    result = wasserstein_to_normal(np.array([[2.0, 2.0, 2.0], [1.0, 2.0, 3.0]]))
+    assert np.isnan([column[0] for column in result]).all()
+    assert np.isfinite([column[1] for column in result]).all()
 
 
 def test_float16_is_computed_in_higher_precision():
@@ -190,7 +190,7 @@ def test_float16_is_computed_in_higher_precision():
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(-1e4, 1e4), st.floats(1e-2, 1e2))
-def test_single_precision_loses_nothing_that_counts(seed, mean, scale):
+def test_single_precision_is_precise_enough(seed, mean, scale):
     sample = (np.random.default_rng(seed).gamma(2.0, size=(2, 300)) * scale + mean).astype(np.float32)
     np.testing.assert_allclose(wasserstein_to_normal(sample)[0], wasserstein_to_normal(sample.astype(np.float64))[0], atol=1e-6)
 

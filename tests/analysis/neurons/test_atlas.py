@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis import find_pairs, neuron_atlas
-from tests.analysis.pairs.test_differentiation import N_TOKENS, made, selection
+from tests.analysis.pairs.helpers import N_TOKENS, selection, toy_store
 
 FEATURES = ("upos", "deprel", "word", "position", "depth")
 
@@ -15,8 +15,8 @@ def with_values(store, values):
 
 @pytest.fixture(scope="module")
 def atlas():
-    """Neuron 2 keeps determiners apart below zero, neuron 3 follows the position, neuron 4 nothing, neuron 5 is never negative."""
-    store = made(6)
+    """Below zero, neuron 2 separates determiners and neuron 3 follows the position; 4 is noise; 5 is never negative."""
+    store = toy_store(6)
     rng = np.random.default_rng(0)
     values = -np.abs(store["preactivation"].values)
     upos, position = store["upos"].values, store["position"].values
@@ -49,7 +49,7 @@ def test_planted_features_are_found(atlas):
     assert (atlas.loc[4, [f"q_{name}" for name in FEATURES]].astype(float) > 0.05).all()
 
 
-def test_what_lies_apart(atlas):
+def test_the_most_separated_parts_of_speech(atlas):
     assert atlas.loc[2, "apart"] == "DET – NOUN"
     assert atlas.loc[2, "apart_distance"] > 1
     assert atlas.loc[2, "apart_q_value"] < 1e-3
@@ -64,14 +64,13 @@ def test_a_neuron_without_negative_values_has_an_empty_row(atlas):
 
 
 def test_pairs_are_shown_in_context(atlas):
-    first = atlas.loc[2, "pairs"].split("\n")[0]
-    one, other = first.split(" ↔ ")
-    assert one.count("[") == other.count("[") == 1
+    first, *_ = atlas.loc[2, "pairs"].split("\n")
+    assert [end.count("[") for end in first.split(" ↔ ")] == [1, 1]
     gaps = []
     for pair in atlas.loc[4, "pairs"].split("\n"):
-        one, other = (float(end.rsplit("(", 1)[1].rstrip(")")) for end in pair.split(" ↔ "))
-        assert max(one, other) < 0
-        gaps.append(abs(one - other))
+        a, b = (float(end.rsplit("(", 1)[1].rstrip(")")) for end in pair.split(" ↔ "))
+        assert max(a, b) < 0
+        gaps.append(abs(a - b))
     assert gaps == sorted(gaps, reverse=True)
     assert gaps[-1] > 1
 
@@ -81,33 +80,33 @@ def test_a_store_without_words_still_has_positions(store):
         {name: ("token", np.full(store.sizes["token"], "", object)) for name in ("upos", "deprel", "word_form")}
     )
     chosen = selection({1: (0, 1)}, 512)
-    found = neuron_atlas(bare, chosen, find_pairs(bare, n_tokens=400), n_permutations=20)
-    assert found["mi_upos"].isna().all()
-    assert found["mi_position"].notna().all()
-    assert (found["apart"] == "").all()
+    table = neuron_atlas(bare, chosen, find_pairs(bare, n_tokens=400), n_permutations=20)
+    assert table["mi_upos"].isna().all()
+    assert table["mi_position"].notna().all()
+    assert (table["apart"] == "").all()
 
 
 def test_a_real_store(store):
     chosen = selection({0: (3, 9), 2: (5,)}, 512)
-    found = neuron_atlas(store, chosen, find_pairs(store, n_tokens=500), n_permutations=20)
-    assert found[["layer", "neuron"]].values.tolist() == [[0, 3], [0, 9], [2, 5]]
-    assert (found["n_negative"] > 100).all()
-    assert found["mi_word"].notna().all()
-    assert (found["pairs"].str.count("↔") == 3).all()
+    table = neuron_atlas(store, chosen, find_pairs(store, n_tokens=500), n_permutations=20)
+    assert table[["layer", "neuron"]].values.tolist() == [[0, 3], [0, 9], [2, 5]]
+    assert (table["n_negative"] > 100).all()
+    assert table["mi_word"].notna().all()
+    assert (table["pairs"].str.count("↔") == 3).all()
 
 
 @pytest.mark.slow
-def test_the_null_is_rejected_as_often_as_it_says():
+def test_the_null_is_rejected_at_its_rate():
     """200 stores of Gaussian neurons: p < 0.05 in 5% ± 1.5% of the tests of every feature."""
     p = {name: [] for name in FEATURES}
     for seed in range(200):
-        store = made(seed)
+        store = toy_store(seed)
         rng = np.random.default_rng([seed, 1])
         store = store.assign_coords(depth=("token", rng.integers(0, 6, N_TOKENS)))
         chosen = selection({0: tuple(range(8))})
-        found = neuron_atlas(store, chosen, find_pairs(store, n_neighbours=2, seed=seed), seed=seed)
+        table = neuron_atlas(store, chosen, find_pairs(store, n_neighbours=2, seed=seed), seed=seed)
         for name in FEATURES:
-            p[name].extend(found[f"p_{name}"])
+            p[name].extend(table[f"p_{name}"])
     for name, values in p.items():
         assert len(values) == 1600, name
         assert 0.035 <= np.mean(np.array(values) < 0.05) <= 0.065, name

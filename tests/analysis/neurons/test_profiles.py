@@ -1,4 +1,4 @@
-"""Profiles of selected neurons against the store and the statistics they are made from."""
+"""Profiles of selected neurons against the store and its statistics."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_histograms_are_of_the_standardised_values(store, chosen):
     assert ((widths * rows["density"])[rows["right"] <= rows["zero"]]).sum() == pytest.approx(below, abs=0.1)
 
 
-def test_what_lies_far_out_is_in_the_last_bin(store, chosen):
+def test_outliers_are_in_the_last_bin(store, chosen):
     table = analysis.neuron_histograms(store, chosen, reach=0.5, n_bins=4)
     assert table["left"].min() == -0.5
     assert table["right"].max() == 0.5
@@ -43,18 +43,18 @@ def test_what_lies_far_out_is_in_the_last_bin(store, chosen):
 
 
 def test_neurons_of_zero_variance_have_no_histogram(store, chosen):
-    still = store.assign(preactivation=store["preactivation"] * 0)
-    assert analysis.neuron_histograms(still, chosen).empty
+    constant = store.assign(preactivation=store["preactivation"] * 0)
+    assert analysis.neuron_histograms(constant, chosen).empty
 
 
-def test_the_story_is_that_of_the_statistics(run_folder, chosen):
-    found = load_dataset(run_folder / "analysis", ENTANGLEMENT)
-    table = analysis.neuron_story(found, chosen)
-    steps = found["checkpoint"].values[found["duplicate_of"].values < 0]
+def test_the_story_holds_the_statistics(run_folder, chosen):
+    statistics = load_dataset(run_folder / "analysis", ENTANGLEMENT)
+    table = analysis.neuron_story(statistics, chosen)
+    steps = statistics["checkpoint"].values[statistics["duplicate_of"].values < 0]
     assert len(table) == chosen.n_neurons * len(steps)
     row = table.iloc[-1]
-    wanted = found["wasserstein_distance"].sel(checkpoint=row["checkpoint"], layer=row["layer"], neuron=row["neuron"])
-    assert row["wasserstein_distance"] == pytest.approx(float(wanted))
+    expected = statistics["wasserstein_distance"].sel(checkpoint=row["checkpoint"], layer=row["layer"], neuron=row["neuron"])
+    assert row["wasserstein_distance"] == pytest.approx(float(expected))
 
 
 def test_pairs_are_shown_within_their_window(store):
@@ -72,7 +72,7 @@ def test_pairs_are_shown_within_their_window(store):
     (row,) = analysis.pairs_in_context(store, pairs, n_context=5).to_dict("records")
     pieces = store["token_text"].values
     assert row["text_a"] == pieces[word]
-    assert row["before_a"] == "".join(pieces[word - 2 : word])  # not beyond the window's first token
+    assert row["before_a"] == "".join(pieces[word - 2 : word])  # up to the window's first token
     assert row["after_a"] == "".join(pieces[word + 1 : word + 6])
     assert row["upos_b"] == store["upos"].values[word + 1]
     assert row["word_a"] == store["word_form"].values[word]

@@ -13,18 +13,20 @@ def statistics(**columns):
     )
 
 
-def test_a_tail_detector_is_found_out_and_another_statistic_is_not():
+def test_shape_explains_a_tail_detector_and_no_independent_statistic():
     rng = np.random.default_rng(0)
     skewness, kurtosis, bimodality = rng.normal(size=(3, 2, 500))
-    found = statistics(
-        wasserstein_distance=np.stack([np.exp(np.abs(skewness[0])), rng.random(500)]), skewness=skewness,
-        excess_kurtosis=kurtosis, bimodality_coefficient=bimodality,
-    )  # fmt: skip
-    table = explained_by_shape(found).set_index("layer")
+    data = statistics(
+        wasserstein_distance=np.stack([np.exp(np.abs(skewness[0])), rng.random(500)]),
+        skewness=skewness,
+        excess_kurtosis=kurtosis,
+        bimodality_coefficient=bimodality,
+    )
+    table = explained_by_shape(data).set_index("layer")
     assert table.loc[3, "r2"] > 0.99
     assert table.loc[5, "r2_lower"] < 0.05
     assert (table["checkpoint"] == 100).all()
-    correlations = rank_correlations(found).set_index(["layer", "statistic"])["rank_correlation"]
+    correlations = rank_correlations(data).set_index(["layer", "statistic"])["rank_correlation"]
     assert correlations[(3, "abs_skewness")] > 0.99
     assert abs(correlations[(3, "skewness")]) < 0.15
 
@@ -32,7 +34,7 @@ def test_a_tail_detector_is_found_out_and_another_statistic_is_not():
 def test_every_layer_and_checkpoint_of_a_store(run_folder):
     from analysis.results import ENTANGLEMENT, load_dataset
 
-    found = load_dataset(run_folder / "analysis", ENTANGLEMENT)
-    table = explained_by_shape(found)
-    assert len(table) == found.sizes["checkpoint"] * found.sizes["layer"]
+    data = load_dataset(run_folder / "analysis", ENTANGLEMENT)
+    table = explained_by_shape(data)
+    assert len(table) == data.sizes["checkpoint"] * data.sizes["layer"]
     assert ((table["r2_lower"] <= table["r2"]) & (table["r2"] <= table["r2_upper"])).mean() > 0.8

@@ -19,13 +19,13 @@ def test_pairs_are_of_text_and_nearer_than_chance(store, pairs):
     rng = np.random.default_rng(0)
     for layer in range(4):
         a, b = (pairs[name].values[layer] for name in ("token_a", "token_b"))
-        there = a != NO_PAIR
-        assert (a[there] != b[there]).all()
-        assert (store["position"].values[np.concatenate([a[there], b[there]])] > 0).all()
+        exists = a != NO_PAIR
+        assert (a[exists] != b[exists]).all()
+        assert (store["position"].values[np.concatenate([a[exists], b[exists]])] > 0).all()
         x = inputs.isel(layer=layer).values.astype(float)
-        near = np.linalg.norm(x[a[there]] - x[b[there]], axis=1)
-        np.testing.assert_allclose(near, pairs["input_distance"].values[layer][there], rtol=1e-3, atol=1e-3)
-        chance = np.linalg.norm(x[rng.permutation(a[there])] - x[b[there]], axis=1)
+        near = np.linalg.norm(x[a[exists]] - x[b[exists]], axis=1)
+        np.testing.assert_allclose(near, pairs["input_distance"].values[layer][exists], rtol=1e-3, atol=1e-3)
+        chance = np.linalg.norm(x[rng.permutation(a[exists])] - x[b[exists]], axis=1)
         assert np.median(near) < 0.8 * np.median(chance)
 
 
@@ -40,9 +40,9 @@ def test_matched_pairs_are_comparable_and_not_similar(store, pairs):
     assert set(tokens) <= set(drawn)
     strata = _Strata(store, text, drawn)
     for layer in range(4):
-        there = pairs["matched_a"].values[layer] != NO_PAIR
+        has_match = pairs["matched_a"].values[layer] != NO_PAIR
         similar, matched = (
-            np.searchsorted(drawn, np.stack([pairs[f"{kind}_{side}"].values[layer][there] for side in "ab"], axis=1))
+            np.searchsorted(drawn, np.stack([pairs[f"{kind}_{side}"].values[layer][has_match] for side in "ab"], axis=1))
             for kind in ("token", "matched")
         )
         np.testing.assert_array_equal(strata.of(similar), strata.of(matched))
@@ -53,7 +53,7 @@ def test_matched_pairs_are_comparable_and_not_similar(store, pairs):
     assert (candidates[:, 0] < candidates[:, 1]).all()
 
 
-def test_identical_inputs_are_set_apart(pairs):
+def test_identical_inputs_are_left_out(pairs):
     assert pairs["n_identical_pairs"].values[0] > 100
     assert (pairs["n_identical_pairs"].values[1:] < pairs["n_identical_pairs"].values[0]).all()
 
@@ -71,7 +71,7 @@ def test_words_alike():
     assert not alike[0, 3]
 
 
-def test_wrong_requests(store):
+def test_wrong_arguments_are_refused(store):
     with pytest.raises(UnknownNameError, match="unknown checkpoint '7'"):
         find_pairs(store, checkpoint=7)
     with pytest.raises(StoreError, match="extract more with --tokens"):

@@ -1,0 +1,53 @@
+"""A small store whose inputs come in groups of near neighbours, and selections of its neurons."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from actstore.selection.selection import Selection
+
+N_TOKENS, N_NEURONS = 900, 24
+
+
+def selection(neurons, n_neurons=N_NEURONS):
+    return Selection(neurons, "top", "wasserstein_distance", 0.1, "m", "site", "", 0, n_neurons)
+
+
+def toy_store(seed=0, n_layers=1, values=None):
+    """A store of Gaussian values: inputs in groups of near neighbours, labels that follow the group."""
+    rng = np.random.default_rng(seed)
+    group = rng.integers(0, 60, N_TOKENS)
+    centres = rng.normal(size=(n_layers, 60, 12))
+    inputs = centres[:, group] + 0.2 * rng.normal(size=(n_layers, N_TOKENS, 12))
+    if values is None:
+        values = rng.normal(size=(n_layers, N_TOKENS, N_NEURONS))
+    index = np.arange(N_TOKENS)
+    numbers = {
+        "token_id": rng.integers(0, 40, N_TOKENS),
+        "position": 1 + index % 50,
+        "document": index // 30,
+        "sentence": index // 10,
+        "window": index // 50,
+        "word": index,
+    }
+    upos = np.array(["NOUN", "DET", "VERB"], dtype=object)[group % 3]
+    texts = {"upos": upos, "deprel": upos, "word_form": np.array([f"w{g}" for g in group], dtype=object)}
+    coords = {name: ("token", array) for name, array in {**numbers, **texts, "token_text": texts["word_form"]}.items()}
+    arrays = {
+        "preactivation": (("layer", "token", "neuron"), values.astype(np.float32)),
+        "mlp_input": (("layer", "token", "hidden"), inputs.astype(np.float32)),
+    }
+    return xr.Dataset(arrays, coords={"layer": np.arange(n_layers), **coords})
+
+
+def planted_store():
+    """Neuron 5 spreads its negative values within groups of similar inputs; neuron 6 spreads its positive values."""
+    store = toy_store(3)
+    rng = np.random.default_rng(1)
+    values = store["preactivation"].values.copy()
+    is_determiner = store["upos"].values == "DET"
+    for neuron, sign in ((5, -1), (6, 1)):
+        spread = np.where(is_determiner, 1 + 6 * rng.random(N_TOKENS), 0.5 + 0.1 * rng.random(N_TOKENS))
+        values[0, :, neuron] = sign * np.where(is_determiner | (rng.random(N_TOKENS) < 0.5), spread, -0.1 * spread)
+    return store.assign(preactivation=(("layer", "token", "neuron"), values))
