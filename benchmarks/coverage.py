@@ -56,7 +56,7 @@ def _tops(n: int = _N_COHORTS) -> list[tuple[str, str, str, int]]:
 
 
 def _controls(n_draws: int) -> list[tuple[str, str, str, int]]:
-    return [("top", "top", "", 1), ("random", "random", "top", n_draws)]
+    return [("top", "top", "", 1), ("random", "random", "layer", n_draws)]
 
 
 def of_text(rng: np.random.Generator, size: int) -> Answer:
@@ -105,7 +105,7 @@ def of_dissociation(rng: np.random.Generator, size: int) -> Answer:
 
 def of_paired_tests(rng: np.random.Generator, size: int) -> Answer:
     """Both cohorts lose alike, so that a test of one against the other should not reject."""
-    store = item_store(rng, size, [("top", "top", "", 1), ("random", "random", "top", 1)])
+    store = item_store(rng, size, [("top", "top", "", 1), ("random", "random", "layer", 1)])
     table = analysis.paired_tests(store).query("against == 'random' and phenomenon == 'all'")
     return {"paired test of minimal pairs (not rejected)": (table["p"] >= 0.05).tolist()}
 

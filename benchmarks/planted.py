@@ -31,18 +31,21 @@ def changes(rng: np.random.Generator, document: NDArray[np.int64], n: int, of_do
 
 
 def conditions(cohorts: Sequence[tuple[str, str, str, int]]) -> dict[str, tuple[str, list[object]]]:
-    """Coordinates of `condition`: the intact model, then cohorts (name, rule, controls, draws)."""
+    """Coordinates of `condition`: the intact model, then cohorts (name, rule, scope of the top cohort it controls for, draws)."""
     rows = [("none", "none", "none", "")]
-    rows += [("negative-zero", name, rule, controls) for name, rule, controls, n_draws in cohorts for _ in range(n_draws)]
-    intervention, cohort, rule, controls = map(list, zip(*rows, strict=True))
+    rows += [("negative-zero", name, rule, target) for name, rule, target, n_draws in cohorts for _ in range(n_draws)]
+    intervention, cohort, rule, target_scope = map(list, zip(*rows, strict=True))
     n = len(rows)
     columns: dict[str, list[object]] = {
         "intervention": intervention,
         "cohort": cohort,
         "rule": rule,
-        "controls": controls,
+        "target_scope": target_scope,
+        "statistic": ["wasserstein_distance"] * n,
         "fraction": [0.01] * n,
-        "cohort_layers": ["all"] * n,
+        "scope": ["layer"] * n,
+        "first_layer": [0] * n,
+        "last_layer": [0] * n,
         "chosen_at": ["same"] * n,
         "tolerance": [np.nan] * n,
     }

@@ -40,8 +40,8 @@ def run(options: argparse.Namespace) -> None:
         _fit_formula(table, options)
         return
     tables = surprisal_effects(table, options.seed, options.replicates)
-    for over in ("checkpoint", "cohort_layers"):
-        if table[over].nunique() > 1:
+    for over, column in (("checkpoint", "checkpoint"), ("layers", "last_layer")):
+        if table[column].nunique() > 1:
             tables[f"surprisal_over_{over}"] = surprisal_curves(table, over, seed=options.seed)
     save_tables(options.out, tables)
     print(f"{options.out}: {', '.join(tables)}")

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from actstore.errors import FitError, UnknownNameError
+from analysis.conditions import COHORT, SHARED
 from analysis.kernels.crossproducts import Factor
 from analysis.kernels.reml import fit_mixed
 from analysis.kernels.sandwich import Draws, Robust
@@ -27,7 +28,8 @@ N_REPLICATES = 1000
 _FEW_LEVELS = 6
 _COVARIATES = ("log_frequency", "position", "n_pieces")
 _BY = ("upos", "word_class")
-_COHORT = ("cohort", "cohort_layers", "controls", "is_matched", "n_seeds")
+_REQUIRED = ("delta", "checkpoint", "intervention", "condition", *COHORT, "is_matched", "n_seeds")
+_OVER = {"checkpoint": ["checkpoint"], "layers": ["first_layer", "last_layer"]}
 # Beyond it a fit with slopes takes minutes.
 _MAX_SLOPES = 2000
 
@@ -255,7 +257,7 @@ def surprisal_effects(table: pd.DataFrame, seed: int = 0, n_replicates: int = N_
 
 
 def _check_columns(table: pd.DataFrame) -> None:
-    for name in ("delta", "checkpoint", "intervention", "condition", "rule", *_COHORT, *RANDOM, *_BY, *_COVARIATES):
+    for name in (*_REQUIRED, *RANDOM, *_BY, *_COVARIATES):
         if name not in table:
             raise UnknownNameError("column (a table of `surprisal_table` has it)", name, table.columns)
 
@@ -299,9 +301,13 @@ def control_pairs(table: pd.DataFrame) -> list[tuple[str, str]]:
     list of (condition, condition)
         For `MixedModel.contrasts`.
     """
-    conditions = table[["condition", "intervention", "cohort", "controls"]].drop_duplicates().astype(str)
-    joined = conditions.merge(
-        conditions, left_on=["intervention", "cohort"], right_on=["intervention", "controls"], suffixes=("", "_against")
+    shared = ["intervention", *SHARED]
+    conditions = table[["condition", "rule", "scope", "target_scope", *shared]].drop_duplicates()
+    texts = ["condition", "scope", "target_scope"]
+    conditions[texts] = conditions[texts].astype(str)
+    tops = conditions[conditions["rule"] == "top"]
+    joined = tops.merge(
+        conditions, left_on=["scope", *shared], right_on=["target_scope", *shared], suffixes=("", "_against")
     )
     return list(zip(joined["condition"], joined["condition_against"], strict=True))
 
@@ -320,7 +326,7 @@ def surprisal_curves(table: pd.DataFrame, over: str = "checkpoint", by: str = "w
     table : DataFrame
         Of `surprisal_table`.
     over : str
-        checkpoint or cohort_layers.
+        checkpoint, or layers: the groups of layers that cohorts were chosen in.
     by : str
         word_class or upos.
     seed : int
@@ -342,24 +348,23 @@ def surprisal_curves(table: pd.DataFrame, over: str = "checkpoint", by: str = "w
     `delta ~ cell + log_frequency + position + n_pieces` with a mean for every condition, level and step, so
     that cells may be missing; crossed intercepts for word type and document.
     """
-    for name, value, choices in (("over", over, ("checkpoint", "cohort_layers")), ("by", by, _BY)):
+    for name, value, choices in (("over", over, _OVER), ("by", by, _BY)):
         if value not in choices:
             raise UnknownNameError(name, value, choices)
     _check_columns(table)
-    who = "condition" if over == "checkpoint" else "cohort"
+    who, position = "condition" if over == "checkpoint" else "cohort", _OVER[over]
     frames = []
     for intervention in table["intervention"].unique():
         rows = table[(table["intervention"] == intervention) & table[by].notna()]
-        keys = rows[[who, by, over]].astype(str).agg("\t".join, axis=1)
-        rows = rows.assign(cell=keys)
+        rows = rows.assign(cell=rows[[who, by, *position]].astype(str).agg("\t".join, axis=1))
         names = {who: "condition", by: "level", "n_seeds": "n_draws"}
-        cells = rows[[who, "rule", by, over, "n_seeds", "cell"]].drop_duplicates("cell").rename(columns=names)
-        cells["is_matched"] = cells["cell"].map(_match_of(rows, "cell"))
+        levels = rows[[who, "rule", by, *position, "n_seeds", "cell"]].drop_duplicates("cell").rename(columns=names)
+        levels["is_matched"] = levels["cell"].map(_match_of(rows, "cell"))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)
             model = fit_surprisal_model(rows, "delta ~ cell" + _covariates(rows), RANDOM, seed=seed)
-        means = cells.merge(model.marginal_means(["cell"]), on="cell").drop(columns="cell")
+        means = levels.merge(model.marginal_means(["cell"]), on="cell").drop(columns="cell")
         frames.append(means.assign(intervention=intervention, by=by, flags="; ".join(model.flags)))
-    found: pd.DataFrame = pd.concat(frames, ignore_index=True)
-    leading = ["intervention", "condition", "rule", "is_matched", "by", "level", over]
-    return found[leading + [name for name in found if name not in leading]]
+    curves: pd.DataFrame = pd.concat(frames, ignore_index=True)
+    leading = ["intervention", "condition", "rule", "is_matched", "by", "level", *position]
+    return curves[leading + [name for name in curves if name not in leading]]

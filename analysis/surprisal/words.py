@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from actstore.errors import StoreError
 from actstore.store.schema import CHECKPOINT, NO_WORD, NOT_A_DUPLICATE
-from analysis.conditions import cells
+from analysis.conditions import COHORT, measured_cohorts
 
 SCAFFOLDING = ("DET", "ADP", "AUX", "PART", "PRON", "CCONJ", "SCONJ", "PUNCT")
 CONTENT = ("NOUN", "PROPN", "VERB", "ADJ", "ADV", "NUM")
@@ -70,8 +70,9 @@ def surprisal_table(store: xr.Dataset) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `checkpoint`, `condition` (`intervention/cohort`, as in the store but for the seed), `intervention`, `cohort`, `rule`, `fraction`,
-        `cohort_layers`, `chosen_at`, `controls` (the cohort that this one controls for, empty for none),
+        `checkpoint`, `condition` (intervention and cohort, for display), `intervention`, and what tells cohorts apart: `cohort` (for
+        display), `rule`, `statistic`, `fraction`, `scope`, `first_layer`, `last_layer`, `chosen_at`, `target_scope`, `controls`
+        (the top cohort that this one controls for, for display; empty for none);
         `is_matched` (0 where its perplexity was to be that cohort's and is not, 1 where it is, -1 elsewhere), `n_seeds`;
         `delta` and `surprisal` in nats a word (mean over the draws of a cohort drawn at random), `intact_surprisal`;
         `delta_draw_1`, … under each single draw, where there are several; of the word: `word`, `word_form`,
@@ -99,24 +100,24 @@ def surprisal_table(store: xr.Dataset) -> pd.DataFrame:
         words[name] = words[name].astype("category")
     repeats = store["duplicate_of"].values if "duplicate_of" in store.variables else np.full(store.sizes[CHECKPOINT], -1)
     frames = []
-    for cell in cells(store):
-        if cell.is_intact or repeats[cell.step] != NOT_A_DUPLICATE:
+    for cohort in measured_cohorts(store):
+        if cohort.is_intact or repeats[cohort.checkpoint_index] != NOT_A_DUPLICATE:
             continue
-        intact, of_draws = surprisal[cell.step, cell.baseline], surprisal[cell.step, cell.conditions]
+        intact, of_draws = cohort.intact(surprisal), cohort.of(surprisal)
         ablated = of_draws.mean(axis=0)
-        labels: dict[str, Any] = {key: value for key, value in cell.labels.items() if key != "n_neurons"}
+        labels: dict[str, Any] = {key: value for key, value in cohort.labels.items() if key != "n_neurons"}
+        labels["condition"] = f"{labels['intervention']} of {labels['cohort']}"
         single = {f"{DRAW}{k}": of_draw - intact for k, of_draw in enumerate(of_draws, 1)} if len(of_draws) > 1 else {}
-        frames.append(words.assign(
-            **labels, condition=f"{labels['intervention']}/{labels['cohort']}", delta=ablated - intact, surprisal=ablated,
-            intact_surprisal=intact, **single,
-        ))  # fmt: skip
+        values = {"delta": ablated - intact, "surprisal": ablated, "intact_surprisal": intact}
+        frames.append(words.assign(**labels, **values, **single))
     if not frames:
         raise StoreError("the store holds the intact model alone; surprisal can change only in a condition that edits neurons")
     table = pd.concat(frames, ignore_index=True)
-    for name in ("condition", "intervention", "cohort", "rule", "cohort_layers", "chosen_at", "controls"):
-        table[name] = table[name].astype("category")
-    leading = ["checkpoint", "condition", "intervention", "cohort", "rule", "fraction", "cohort_layers", "chosen_at", "controls",
-               "is_matched", "n_seeds", "delta", "surprisal", "intact_surprisal"]  # fmt: skip
+    labels_of = ["condition", "intervention", *COHORT, "controls"]
+    for name in labels_of:
+        if table[name].dtype == object:
+            table[name] = table[name].astype("category")
+    leading = ["checkpoint", *labels_of, "is_matched", "n_seeds", "delta", "surprisal", "intact_surprisal"]
     draws = [str(name) for name in table if str(name).startswith(DRAW)]
     table = table[leading + [str(name) for name in table if name not in (*leading, *draws)] + draws]
     table.attrs = dict(words.attrs)

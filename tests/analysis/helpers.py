@@ -8,6 +8,23 @@ import xarray as xr
 HEAD = ("checkpoint", "condition")
 
 
+def cohort_columns(cohorts, rules, targets, scopes=None):
+    """Columns of cohorts, the intact model (`none`) among them; `targets` names the top cohort that each controls for."""
+    scopes = dict(zip(cohorts, scopes or ["layer"] * len(cohorts), strict=True))
+    intact = [cohort == "none" for cohort in cohorts]
+    return {
+        "cohort": cohorts,
+        "rule": rules,
+        "statistic": ["" if i else "wasserstein_distance" for i in intact],
+        "fraction": [0 if i else 0.5 for i in intact],
+        "scope": ["" if cohort == "none" else scopes[cohort] for cohort in cohorts],
+        "first_layer": [-1 if i else 0 for i in intact],
+        "last_layer": [-1 if i else 0 for i in intact],
+        "chosen_at": ["" if i else "same" for i in intact],
+        "target_scope": ["" if target == "" else scopes[target] for target in targets],
+    }
+
+
 def pair_store(margins, paradigm, phenomenon, benchmark=None, **extra):
     """Minimal pairs under four conditions: intact, top, and two draws of random.
 
@@ -16,11 +33,10 @@ def pair_store(margins, paradigm, phenomenon, benchmark=None, **extra):
     margins = np.asarray(margins, float)
     n_pairs = margins.shape[1]
     condition = {
-        "intervention": ["none", *["negative-zero"] * 3], "cohort": ["none", "top", "random", "random"],
-        "rule": ["none", "top", "random", "random"], "fraction": [0, 0.5, 0.5, 0.5],
-        "cohort_layers": ["", "all", "all", "all"], "chosen_at": ["", "same", "same", "same"],
-        "controls": ["", "", "top", "top"], "tolerance": [np.nan] * 4,
-    }  # fmt: skip
+        "intervention": ["none", *["negative-zero"] * 3],
+        "tolerance": [np.nan] * 4,
+        **cohort_columns(names := ["none", "top", "random", "random"], names, ["", "", "top", "top"]),
+    }
     values = {f"{kind}log_probability_bad": np.full((1, *margins.shape), -20.0) for kind in ("", "critical_")}
     values |= {"log_probability_good": margins[None] - 20, "critical_log_probability_good": 2 * margins[None] - 20}
     pair = {

@@ -15,11 +15,12 @@ from actstore.selection.matching import allowed_difference
 from actstore.store.opening import open_store
 from analysis.ablation.tables import ablation_tables
 from analysis.results import load_table, save_table
-from tests.analysis.helpers import HEAD, pair_store
+from tests.analysis.helpers import HEAD, cohort_columns, pair_store
 
 COHORTS = ["none", "top", "top-all", "matched", "matched-all", "random"]
 RULES = ["none", "top", "top", "perplexity-matched", "perplexity-matched", "random"]
 CONTROLS = ["", "", "", "top", "top-all", "top"]
+SCOPES = ["", "layer", "all", "layer", "all", "layer"]
 RATIO = np.array([1, 1.2, 2, 1.205, 1.5, 1.01])
 LOST = [0, 30, 40, 4, 2, 1]
 N_RIGHT = [55, 55, 55, 20, 20, 55]
@@ -60,9 +61,7 @@ def planted(ratio=RATIO, tolerance=0.005):
             target_perplexity=(HEAD, np.where(np.array(is_matched) > 0, 1e3, np.nan)[None]),
         )
         .assign_coords(
-            cohort=("condition", COHORTS),
-            rule=("condition", RULES),
-            controls=("condition", CONTROLS),
+            **{name: ("condition", column) for name, column in cohort_columns(COHORTS, RULES, CONTROLS, SCOPES).items()},
             tolerance=("condition", np.where(np.array(RULES) == "perplexity-matched", tolerance, np.nan)),
             answer=("item", answer),
             probe=("item", ["facts"] * 60),
@@ -172,7 +171,7 @@ def test_the_controls_of_a_real_ablation_have_the_perplexity_of_the_cohort_they_
     ablate(design, tmp_path / "a.zarr", progress=False)
     store = open_store(tmp_path / "a.zarr")
     top, *controls = store["cohort"].values[1:].tolist()
-    assert store["controls"].values.tolist() == ["", "", top, top]
+    assert store["target_scope"].values.tolist() == ["", "", "layer", "layer"]
     intact, of_top, *of_controls = store["perplexity"].values[0]
     allowed = allowed_difference(of_top, intact, 0.005)
     is_matched = dict(zip(controls, (int(abs(value - of_top) <= allowed) for value in of_controls), strict=True))
@@ -186,6 +185,6 @@ def test_the_controls_of_a_real_ablation_have_the_perplexity_of_the_cohort_they_
     assert tables["perplexity"].set_index("cohort")["is_matched"].to_dict() == {"none": -1, top: -1} | is_matched
     words = analysis.surprisal_table(store)
     assert sorted(analysis.control_pairs(words)) == sorted(
-        (f"negative-zero/{top}", f"negative-zero/{name}") for name in controls
+        (f"negative-zero of {top}", f"negative-zero of {name}") for name in controls
     )
     assert words.groupby("cohort", observed=True)["is_matched"].first().to_dict() == {top: -1} | is_matched

@@ -8,16 +8,13 @@ import xarray as xr
 from scipy.stats import t, ttest_1samp
 
 import analysis
+from tests.analysis.helpers import cohort_columns
 
+_COHORTS = ["none", "top", "random", "random"]
 CONDITIONS = {
     "intervention": ["none", "negative-zero", "negative-zero", "negative-zero"],
-    "cohort": ["none", "top", "random", "random"],
-    "rule": ["none", "top", "random", "random"],
-    "fraction": [0, 0.5, 0.5, 0.5],
-    "cohort_layers": ["", "all", "all", "all"],
-    "chosen_at": ["", "same", "same", "same"],
-    "controls": ["", "", "top", "top"],
     "tolerance": [np.nan] * 4,
+    **cohort_columns(_COHORTS, _COHORTS, ["", "", "top", "top"]),
 }
 EDITED = np.array([[[[0, 0, 0, 0]], [[1, 1, 0, 0]], [[0, 0, 1, 1]], [[0, 1, 1, 0]]]], dtype=bool)
 

@@ -192,6 +192,16 @@ def test_unknown_levels_and_terms_are_named(model):
         model.contrasts("condition", [])
 
 
+COHORT = {
+    "statistic": "wasserstein_distance",
+    "fraction": 0.01,
+    "scope": "layer",
+    "first_layer": 0,
+    "last_layer": 3,
+    "chosen_at": "same",
+}
+
+
 def ablation_table():
     """Two checkpoints, one intervention, a top cohort with two controls, as `surprisal_table` gives it."""
     frames = []
@@ -201,11 +211,10 @@ def ablation_table():
     table = pd.concat(frames, ignore_index=True)
     table["rule"] = table["cohort"] = table["condition"]
     word_class = np.where(table["upos"] == "DET", "scaffolding", "content")
+    condition, is_top = "negative-zero " + table["condition"], table["rule"] == "top"
     return table.assign(
-        condition="negative-zero " + table["condition"], intervention="negative-zero", fraction=0.01, cohort_layers="all",
-        chosen_at="same", word_class=word_class, controls=np.where(table["rule"] == "top", "", "top"), is_matched=-1,
-        n_seeds=1,
-    )  # fmt: skip
+        condition=condition, intervention="negative-zero", word_class=word_class, is_matched=-1, n_seeds=1, **COHORT
+    ).assign(target_scope=np.where(is_top, "", "layer"), controls=np.where(is_top, "", "top"))
 
 
 def test_an_ablation_is_modelled_by_part_of_speech_and_class():
@@ -260,7 +269,7 @@ def test_a_cohort_is_compared_with_those_that_control_for_it():
     assert sorted(control_pairs(table)) == [
         ("negative-zero top", "negative-zero bottom"), ("negative-zero top", "negative-zero random")
     ]  # fmt: skip
-    assert control_pairs(table.assign(controls=np.where(table["rule"] == "random", "top", ""))) == [
+    assert control_pairs(table.assign(target_scope=np.where(table["rule"] == "random", "layer", ""))) == [
         ("negative-zero top", "negative-zero random")
     ]
     elsewhere = table.assign(intervention=np.where(table["rule"] == "random", "both-zero", "negative-zero"))
@@ -280,7 +289,7 @@ def test_an_unmatched_control_is_flagged_in_means_contrasts_and_curves():
     curves = surprisal_curves(table)
     flags = curves[curves["rule"] == "random"].groupby("checkpoint")["is_matched"].unique().map(list).to_dict()
     assert flags == {10: [1], 20: [0]}
-    pooled = surprisal_curves(table, "cohort_layers")
+    pooled = surprisal_curves(table, "layers")
     assert (pooled.loc[pooled["rule"] == "random", "is_matched"] == 0).all(), "over both steps it is not matched"
 
 
