@@ -18,7 +18,7 @@ from actstore.store.checked import checked_store
 from actstore.store.configuration import PathLike, partial_path, read_configuration
 from actstore.store.layout import layouts_of
 from actstore.store.ledger import Contents
-from actstore.store.reader import with_fast_reading
+from actstore.store.sharded_array import with_fast_reading
 from actstore.store.schema import SCHEMA_VERSION
 
 

@@ -89,7 +89,7 @@ def locate(name: str) -> Path:
 
 
 def _builtin(part: str, seed: int) -> Iterator[CorpusDocument]:
-    from actstore.builtin.documents import documents
+    from actstore.builtin.discourse import documents
 
     for document in documents(part, seed):  # type: ignore[arg-type]
         sentences, start = [], 0

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from actstore import bounds
 from actstore.errors import CorpusError, UnknownNameError
-from actstore.text import records
+from actstore.text import json_records
 from actstore.text.documents import CorpusDocument, CorpusWord, check_length, depths
 
 Reader = Callable[[str, Iterable[str]], Iterator[CorpusDocument]]
@@ -116,11 +116,11 @@ def json_lines(name: str, lines: Iterable[str]) -> Iterator[CorpusDocument]:
             continue
         place = f"{name} line {number}"
         try:
-            record = records.parse(line)
+            record = json_records.parse(line)
             if not isinstance(record, dict) or not isinstance(record.get("text"), str):
-                raise records.RecordError('has no "text"; every line must be an object such as {"text": "…"}')
-            records.check_whole(record["text"])
-        except records.RecordError as error:
+                raise json_records.RecordError('has no "text"; every line must be an object such as {"text": "…"}')
+            json_records.check_whole(record["text"])
+        except json_records.RecordError as error:
             raise CorpusError(f"{place} {error}") from None
         except ValueError:
             raise CorpusError(f"{place} is not JSON") from None

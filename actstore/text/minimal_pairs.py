@@ -23,7 +23,7 @@ from actstore import bounds
 from actstore.errors import CorpusError, UnknownNameError
 from actstore.files import existing, looks_like_path
 from actstore.hub import repositories
-from actstore.text.records import RecordError, check_whole, parse
+from actstore.text.json_records import RecordError, check_whole, parse
 from actstore.text.text_files import TextFile, text_files
 
 DEFAULT_PER_PARADIGM = 50
@@ -113,7 +113,7 @@ def locate_pairs(name: str) -> Path | None:
 
 
 def _embedded(per_paradigm: int, seed: int) -> list[MinimalPair]:
-    from actstore.builtin.pairs import minimal_pairs
+    from actstore.builtin.paradigms import minimal_pairs
 
     try:
         return [_pair(record, "", BUILTIN) for record in minimal_pairs(per_paradigm, seed)]

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from actstore import bounds
 from actstore.errors import CorpusError
 from actstore.text.documents import UNKNOWN_DEPTH, check_length, depths
-from tests.reference import readers as reference
+from tests.reference import whole_file_readers
 
 HEADS = st.integers(0, 30).flatmap(lambda n: st.lists(st.integers(-1, n + 1), min_size=n, max_size=n))
 
 
 @given(HEADS)
 def test_depths_are_those_of_climbing_word_by_word(heads):
-    assert depths(heads) == reference.depths(heads)
+    assert depths(heads) == whole_file_readers.depths(heads)
 
 
 def test_a_long_chain_is_climbed_once():

@@ -16,7 +16,7 @@ from actstore import bounds
 from actstore.errors import CorpusError, UnknownNameError
 from actstore.text.corpus import read_corpus
 from actstore.text.formats import BOUNDARIES, conllu, plain
-from tests.reference import readers as reference
+from tests.reference import whole_file_readers
 
 WIKITEXT = "\n = Alpha = \n\n First text . \n\n = = Part = = \n\n More text . \n\n = Beta = \n\n Other text . \n"
 CONLLU = "# newdoc id = d1\n1\tDogs\t_\tNOUN\t_\t_\t2\tnsubj\t_\t_\n2\tbark\t_\tVERB\t_\t_\t0\troot\t_\tSpaceAfter=No\n\n"
@@ -55,19 +55,19 @@ def conllu_files(draw):
 @given(WHOLE, st.sampled_from(list(BOUNDARIES)))
 def test_plain_text_read_by_lines_is_what_a_whole_file_gives(text, boundary):
     read = [(document.name, document.text) for document in plain("a.txt", io.StringIO(text), boundary)]
-    assert [pair for pair in read if pair[1].strip()] == reference.plain("a.txt", text, boundary)
+    assert [pair for pair in read if pair[1].strip()] == whole_file_readers.plain("a.txt", text, boundary)
 
 
 @given(conllu_files())
 def test_conllu_read_by_lines_is_what_a_whole_file_gives(text):
-    assert list(conllu("a.conllu", io.StringIO(text, newline="\n"))) == reference.conllu("a.conllu", text)
+    assert list(conllu("a.conllu", io.StringIO(text, newline="\n"))) == whole_file_readers.conllu("a.conllu", text)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the shared texts are not here")
 def test_real_texts_read_by_lines_are_what_a_whole_file_gives():
     file = DATA / "ewt" / "en_ewt-ud-dev.conllu.gz"
     name, text = file.name, gzip.decompress(file.read_bytes()).decode()
-    documents = reference.conllu(name, text)
+    documents = whole_file_readers.conllu(name, text)
     assert list(read_corpus(str(file), None)) == documents
     order = np.random.default_rng(3).permutation(len(documents))
     with pytest.MonkeyPatch.context() as patch:
@@ -77,7 +77,7 @@ def test_real_texts_read_by_lines_are_what_a_whole_file_gives():
     text = gzip.decompress(file.read_bytes()).decode()
     for boundary in BOUNDARIES:
         read = [(document.name, document.text) for document in read_corpus(str(file), None, boundary)]
-        assert read == reference.plain(file.name, text, boundary)
+        assert read == whole_file_readers.plain(file.name, text, boundary)
 
 
 def test_a_document_is_forgotten_when_the_next_one_is_asked_for(tmp_path):

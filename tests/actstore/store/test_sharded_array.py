@@ -15,7 +15,7 @@ from zarr.codecs import ZstdCodec
 from actstore.errors import StoreError
 from actstore.extraction.job import ExtractConfig
 from actstore.extraction.run import extract
-from actstore.store import layout, reader
+from actstore.store import layout, sharded_array
 from actstore.store.opening import open_store
 from actstore.verification import verify
 from tests.helpers import QUIET
@@ -23,7 +23,7 @@ from tests.helpers import QUIET
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("reader") / "s.zarr"
+    folder = tmp_path_factory.mktemp("sharded_array") / "s.zarr"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layout, "_SHARD_TOKENS", 200)
         extract(ExtractConfig("pico-neox", "64,4000", tokens=700), folder, QUIET)
@@ -93,7 +93,7 @@ def test_short_reads_are_continued(path, monkeypatch):
         def readinto(self, view):
             return super().readinto(memoryview(view)[:100])
 
-    monkeypatch.setattr(reader.io, "FileIO", Stingy)
+    monkeypatch.setattr(sharded_array.io, "FileIO", Stingy)
     np.testing.assert_array_equal(open_store(path)["mlp_input"].values, expected)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actstore import bounds
-from actstore.text.records import RecordError, check_whole, parse
+from actstore.text.json_records import RecordError, check_whole, parse
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
