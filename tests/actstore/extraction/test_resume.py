@@ -140,7 +140,7 @@ def test_a_loss_while_unfinished_is_mended(whole, tmp_path, monkeypatch, name, c
     interrupted_after(5, monkeypatch, path)
     if name.startswith("data/mlp_input"):  # where the tail of this shard is
         assert isinstance(change, int)
-        change = -(layout.PLACE_BYTES + 4)
+        change = -(layout.IDENTITY_BYTES + 4)
     lose(partial_path(path) / name, change)
     assert extract(CONFIG, path, QUIET) is Outcome.WRITTEN
     assert contents(path) == contents(whole)

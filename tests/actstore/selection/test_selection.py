@@ -8,21 +8,20 @@ import pytest
 
 from actstore.errors import ActstoreError, SelectionError
 from actstore.selection.selection import Selection
-from actstore.store.schema import FIELDS
 
-GIVEN = Selection({0: (1, 3), 1: (0,)}, "top", "wasserstein_distance", 0.5, "m", "site", "abc", 7, n_neurons_per_layer=4)
+SELECTION = Selection({0: (1, 3), 1: (0,)}, "top", "wasserstein_distance", 0.5, "m", "site", "abc", 7, n_neurons_per_layer=4)
 
 
 def test_a_selection_survives_its_file(tmp_path):
-    assert Selection.load(GIVEN.save(tmp_path / "deep" / "s.json")) == GIVEN
+    assert Selection.load(SELECTION.save(tmp_path / "deep" / "s.json")) == SELECTION
 
 
 def test_mask_marks_exactly_the_chosen():
-    assert np.argwhere(GIVEN.mask(range(2))).tolist() == [[0, 1], [0, 3], [1, 0]]
+    assert np.argwhere(SELECTION.mask(range(2))).tolist() == [[0, 1], [0, 3], [1, 0]]
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"neurons": {0: (4,)}}, "layer 0 has neurons 0 to 3, the selection names 4"),
         ({"neurons": {0: (-1,)}}, "a neuron of layer 0 must be a whole number from 0, got -1"),
@@ -58,47 +57,47 @@ def test_mask_marks_exactly_the_chosen():
         ({"provenance": []}, "provenance must be a mapping"),
     ],
 )
-def test_every_field_is_checked_in_python_and_in_a_file(tmp_path, change, said):
-    with pytest.raises(ActstoreError, match=said):
-        replace(GIVEN, **change)
+def test_every_field_is_checked_in_python_and_in_a_file(tmp_path, change, message):
+    with pytest.raises(ActstoreError, match=message):
+        replace(SELECTION, **change)
     with pytest.raises(SelectionError, match=r"s\.json: "):
         Selection.load(written(tmp_path, **change))
 
 
 def written(folder, **change):
-    """A selection file without a checksum, as one writes it by hand."""
-    record = {"format": "actstore-selection-2", **asdict(GIVEN), **change}
+    """A selection file without a checksum, as a user writes it by hand."""
+    record = {"format": "actstore-selection-2", **asdict(SELECTION), **change}
     (folder / "s.json").write_text(json.dumps(record))
     return folder / "s.json"
 
 
 def test_whole_numbers_of_numpy_become_pythons(tmp_path):
-    chosen = replace(GIVEN, neurons={np.int64(1): np.array([0]), np.int64(0): np.array([1, 3])}, checkpoint=np.int32(7))
-    assert chosen == GIVEN
+    chosen = replace(SELECTION, neurons={np.int64(1): np.array([0]), np.int64(0): np.array([1, 3])}, checkpoint=np.int32(7))
+    assert chosen == SELECTION
     assert list(chosen.neurons) == [0, 1]
-    assert Selection.load(chosen.save(tmp_path / "s.json")) == GIVEN
+    assert Selection.load(chosen.save(tmp_path / "s.json")) == SELECTION
 
 
 def test_a_file_written_by_hand_needs_no_checksum(tmp_path):
-    assert Selection.load(written(tmp_path)) == GIVEN
+    assert Selection.load(written(tmp_path)) == SELECTION
 
 
 @pytest.mark.parametrize(
     ("before", "after"), [('"checkpoint": 7', '"checkpoint": 8'), ('"0": [\n   1,', '"0": [\n   2,'), ('"site"', '"side"')]
 )
 def test_a_file_that_was_changed_is_refused(tmp_path, before, after):
-    file = GIVEN.save(tmp_path / "s.json")
+    file = SELECTION.save(tmp_path / "s.json")
     text = file.read_text()
     assert before in text
     file.write_text(text.replace(before, after, 1))
     with pytest.raises(SelectionError, match="changed after it was written"):
         Selection.load(file)
     file.write_text("".join(text.split()))
-    assert Selection.load(file) == GIVEN, "spacing says nothing"
+    assert Selection.load(file) == SELECTION, "spacing makes no difference"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "is no selection file"),
         ("[]", "is not a selection file"),
@@ -111,9 +110,9 @@ def test_a_file_that_was_changed_is_refused(tmp_path, before, after):
         ('{"format": "actstore-selection-2", "neurons": {"0": [1], "0": [2]}}', "the key '0' is there twice"),
     ],
 )
-def test_files_that_are_no_selection(tmp_path, text, said):
+def test_files_that_are_no_selection(tmp_path, text, message):
     (tmp_path / "s.json").write_text(text)
-    with pytest.raises(ActstoreError, match=said):
+    with pytest.raises(ActstoreError, match=message):
         Selection.load(tmp_path / "s.json")
 
 
@@ -126,7 +125,3 @@ def test_a_layer_of_a_file_is_a_plain_number(tmp_path, layer):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(SelectionError, match=r"nothing\.json"):
         Selection.load(tmp_path / "nothing.json")
-
-
-def test_every_field_is_described():
-    assert all(spec.long_name and spec.units for spec in FIELDS.values())
