@@ -43,7 +43,7 @@ def test_bytes_and_files_are_those_then_written(config, tmp_path, monkeypatch):
 
 
 def test_a_public_model_is_planned_with_no_network(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(sources.repositories, "_ask", lambda *_: pytest.fail("it asked the hub"))
+    monkeypatch.setattr(sources.repositories, "api", lambda *_: pytest.fail("it asked the hub"))
     arguments = ["plan", "--model", "pythia-1b", "--checkpoints", "all", "--tokens", "131072", "--store", str(tmp_path / "s")]
     assert main(arguments) == 0
     said = capsys.readouterr().out
