@@ -24,9 +24,9 @@ def test_records_are_what_json_says(value):
 def test_nesting_is_bounded(opening, closing):
     n = bounds.DEEPEST_JSON // len(opening.replace('"a":', ""))
     parse(opening * n + "1" + closing * n)
-    for deeper in (n + 1, 500, 100_000):
+    for depth in (n + 1, 500, 100_000):
         with pytest.raises(RecordError, match="nests deeper than 64 levels"):
-            parse(opening * deeper + "1" + closing * deeper)
+            parse(opening * depth + "1" + closing * depth)
 
 
 def test_digits_are_bounded():

@@ -54,9 +54,9 @@ def test_every_character_of_a_word_is_covered_by_its_tokens(neox_tokenizer, text
     table = tokenize_corpus([document], neox_tokenizer, window=8)
     for number, word in enumerate(document.sentences[0]):
         form = text[word.start : word.end]
-        mine = table.word == number
-        assert set(table.word_form[mine]) == {form}
-        assert neox_tokenizer.decode(table.token_id[mine]).strip() == form
+        in_word = table.word == number
+        assert set(table.word_form[in_word]) == {form}
+        assert neox_tokenizer.decode(table.token_id[in_word]).strip() == form
     assert (table.word[table.position == 0] == NO_WORD).all()
 
 
@@ -97,22 +97,22 @@ def test_documents_that_alone_are_too_long_are_reported(neox_tokenizer, caplog):
     assert "1 document(s) left out: each has more than 40 tokens" in caplog.text
 
 
-def test_what_is_missing_of_the_text_that_was_asked_is_told(neox_tokenizer):
-    """As of 8,192 tokens asked of WikiText-2 by articles: the third article does not fit, and 5,322 of two are taken."""
+def test_a_shortfall_of_tokens_is_reported(neox_tokenizer):
+    """As with 8,192 tokens of WikiText-2 by articles: the third article does not fit, and two have only 5,322."""
     sizes = (50, 40, 60)
     documents = [CorpusDocument(f"d{n}", "The dog sees the cat. " * n) for n in sizes]
     lengths = [len(tokenize_corpus([document], neox_tokenizer, 128)) for document in documents]
-    asked = lengths[0] + lengths[1] + lengths[2] // 2
-    table = tokenize_corpus(documents, neox_tokenizer, 128, asked)
+    n_asked = lengths[0] + lengths[1] + lengths[2] // 2
+    table = tokenize_corpus(documents, neox_tokenizer, 128, n_asked)
     assert (len(table), table.n_documents) == (lengths[0] + lengths[1], 2)
-    tokens, few = table.shortfall(asked)
-    assert tokens.startswith(f"{len(table):,} of the {asked:,} tokens asked")
+    tokens, few = table.shortfall(n_asked)
+    assert tokens.startswith(f"{len(table):,} of the {n_asked:,} tokens asked")
     assert few.startswith("the text has 2 documents: intervals over fewer than 20 are wide")
     many = tokenize_corpus(read_corpus("builtin"), neox_tokenizer, 128, 4000)
     assert list(many.shortfall(4000)) == []
     assert many.n_documents >= 20
-    (one,) = tokenize_corpus(documents[:1], neox_tokenizer, 128).shortfall(None)
-    assert one.startswith("the text has 1 document:")
+    (single,) = tokenize_corpus(documents[:1], neox_tokenizer, 128).shortfall(None)
+    assert single.startswith("the text has 1 document:")
 
 
 def test_a_finite_corpus_is_read_to_its_end(neox_tokenizer):
@@ -120,16 +120,16 @@ def test_a_finite_corpus_is_read_to_its_end(neox_tokenizer):
     assert len(tokenize_corpus(documents, neox_tokenizer, 16, 10)) < 10
 
 
-def test_words_are_asked_for_only_where_the_document_is_taken(neox_tokenizer):
-    asked = []
+def test_only_documents_that_are_taken_are_annotated(neox_tokenizer):
+    annotated = []
 
     def annotate(document):
-        asked.append(document.name)
+        annotated.append(document.name)
         return document
 
     documents = [CorpusDocument(str(i), "The dog sees the cat.") for i in range(10)]
     table = tokenize_corpus(documents, neox_tokenizer, 16, 30, annotate)
-    assert asked == [str(i) for i in range(table.document.max() + 1)]
+    assert annotated == [str(i) for i in range(table.document.max() + 1)]
 
 
 @pytest.mark.parametrize("n_tokens", [2, 17, 33, 40, 64])
@@ -178,12 +178,12 @@ def test_a_model_folder_without_a_tokenizer_is_named(neox_source, tmp_path):
 
 @pytest.mark.parametrize("window", [-1, 0, 1])
 def test_a_window_without_text_is_refused_everywhere(neox_tokenizer, window):
-    said = f"window must be 2 or more, as it holds BOS and a token, got {window}"
-    for entrance in (
+    message = f"window must be 2 or more, as it holds BOS and a token, got {window}"
+    for use in (
         lambda: tokenize_corpus([], neox_tokenizer, window),
         lambda: ExtractConfig("m", window=window),
         lambda: Text(window=window),
         lambda: Study("s", ("m",), window=window),
     ):
-        with pytest.raises(SettingError, match=said):
-            entrance()
+        with pytest.raises(SettingError, match=message):
+            use()
