@@ -93,6 +93,6 @@ def run_reporting(action: Callable[[], object], program: str) -> int:
         print(f"{program}: interrupted", file=sys.stderr)
         return 130
     except TerminatedError:
-        print(f"{program}: terminated; what is finished is kept, and the same command goes on from there", file=sys.stderr)
+        print(f"{program}: terminated; finished work is kept, and the same command continues from there", file=sys.stderr)
         return 143
     return 0

@@ -180,7 +180,7 @@ def lock(file: IO[str], *, shared: bool = False, wait: bool = False) -> bool:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold a folder, made if it is missing, so that no other process of this package writes to it meanwhile.
+    """Keep other processes of this package out of a folder, which is made if it is missing.
 
     Raises
     ------

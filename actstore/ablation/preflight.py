@@ -11,6 +11,7 @@ from actstore.ablation.design import Design
 from actstore.errors import ActstoreError
 from actstore.files import existing
 from actstore.model import sources
+from actstore.model.checkpoints import LocalCheckpoint
 from actstore.text.corpus import BUILTIN, WIKITEXT, locate
 from actstore.text.minimal_pairs import locate_pairs
 
@@ -35,7 +36,7 @@ def check_checkpoints(name: str, spec: str) -> None:
         If they cannot be read, or none of them is there.
     """
     source = sources.resolve(name, connect=False)
-    if source.entry is not None or all(isinstance(found, sources.LocalCheckpoint) for found in source.checkpoints.values()):
+    if source.entry is not None or all(isinstance(checkpoint, LocalCheckpoint) for checkpoint in source.checkpoints.values()):
         sources.choose_checkpoints(source, spec)
 
 

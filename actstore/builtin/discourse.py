@@ -26,8 +26,8 @@ _MAX_TRIES = 40
 def part_of(text: str) -> Part:
     """The part that a sentence belongs to, by a hash of its lower-cased text.
 
-    A sentence belongs to one part for ever. So corpora of different parts share no sentence,
-    whatever their size and seed, and no model was trained on minimal pairs drawn from `evaluation`.
+    A sentence belongs to one part for ever. So corpora of different parts never share a
+    sentence, and no model was trained on minimal pairs drawn from `evaluation`.
     """
     digest = hashlib.blake2b(text.lower().encode(), digest_size=4).digest()
     return _PART_OF_BUCKET[int.from_bytes(digest, "big") % len(_PART_OF_BUCKET)]
@@ -298,9 +298,10 @@ def noun_ellipsis(g: Grammar, subject: NounPhrase, second_subject: NounPhrase) -
     left = g.clause(subject, predicate, Form("past"))
     verb = predicate.verb
     assert verb is not None
-    again = Word(verb.past, "VERB", lemma=verb.lemma)
-    second_subject.head.attach(again, "nsubj")
-    right = Clause([*second_subject.words, again, Word(more, "NUM", "obj", again)], again, again, second_subject)
+    second_verb = Word(verb.past, "VERB", lemma=verb.lemma)
+    second_subject.head.attach(second_verb, "nsubj")
+    words = [*second_subject.words, second_verb, Word(more, "NUM", "obj", second_verb)]
+    right = Clause(words, second_verb, second_verb, second_subject)
     return join(left, right, "and")
 
 
@@ -441,11 +442,11 @@ def code_of_part(rng: random.Random, container: str, part: Part) -> str:
     """A code whose two sentences both belong to `part`."""
     while True:
         code = code_word(rng)
-        if all(part_of(code_sentence(container, code, again).text) == part for again in (False, True)):
+        if all(part_of(code_sentence(container, code, repeated).text) == part for repeated in (False, True)):
             return code
 
 
-def code_sentence(container: str, code: str, again: bool) -> Sentence:
+def code_sentence(container: str, code: str, repeated: bool) -> Sentence:
     """`The code of the box was mirotak.`, then `Again the code of the box was mirotak.`"""
     root = Word(code, "X")
     noun = Word("code", "NOUN", "nsubj", root)
@@ -459,7 +460,7 @@ def code_sentence(container: str, code: str, again: bool) -> Sentence:
         Word("was", "AUX", "cop", root, "be"),
         root,
     ]
-    if again:
+    if repeated:
         words.insert(0, Word("again", "ADV", "advmod", root))
     return finish(words, root)
 
@@ -468,9 +469,9 @@ def _codes(g: Grammar, part: Part) -> Iterator[Sentence]:
     """Random strings, stated once and repeated twice: only the context predicts the repeats."""
     containers = g.rng.sample([noun.lemma for noun in lexicon.NOUNS["object"]], g.pick((1, 2, 3)))
     codes = [code_of_part(g.rng, container, part) for container in containers]
-    for again in (False, True, True):
+    for repeated in (False, True, True):
         for index in g.rng.sample(range(len(codes)), len(codes)):
-            yield code_sentence(containers[index], codes[index], again)
+            yield code_sentence(containers[index], codes[index], repeated)
 
 
 def _accepted(make: Callable[[], Sentence], part: Part) -> Iterator[Sentence]:

@@ -402,9 +402,9 @@ def _inversion(g: Grammar) -> Pair:
     subject = _noun(g)
     predicate = g.intransitive() if g.chance(0.5) else g.transitive(simple=True)
     clause = g.clause(subject, predicate, Form("present", g.pick(("perfect", "progressive"))), inverted=True)
-    finite, *rest = clause.words
+    finite, *remaining = clause.words
     n_subject = len(subject.words)
-    straight = [Word(w.form, w.upos, lemma=w.lemma) for w in (*rest[:n_subject], finite, *rest[n_subject:])]
+    straight = [Word(w.form, w.upos, lemma=w.lemma) for w in (*remaining[:n_subject], finite, *remaining[n_subject:])]
     return finish(clause.words, clause.root, "?"), finish(straight, straight[-1], "?")
 
 

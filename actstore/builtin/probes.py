@@ -46,7 +46,7 @@ def fact_probes(n_items: int | None = None, seed: int = 0) -> list[MultipleChoic
 
 
 def recall_probes(n_items: int = 200, seed: int = 0) -> list[MultipleChoice]:
-    """Random strings stated once and asked for again; distractors are strings of the same form."""
+    """Random strings stated once, to be repeated; distractors are strings of the same form."""
     rng = random.Random(f"recall-{seed}")
     containers = [noun.lemma for noun in lexicon.NOUNS["object"]]
     items = []
@@ -54,7 +54,7 @@ def recall_probes(n_items: int = 200, seed: int = 0) -> list[MultipleChoice]:
         boxes = rng.sample(containers, 3)
         codes = [code_of_part(rng, box, "evaluation") for box in boxes]
         box_index = rng.randrange(3)
-        statements = [code_sentence(box, code, again=False).text for box, code in zip(boxes, codes, strict=True)]
+        statements = [code_sentence(box, code, repeated=False).text for box, code in zip(boxes, codes, strict=True)]
         context = " ".join([*statements, f"Again the code of the {boxes[box_index]} was"])
         wrong = [code_of_part(rng, boxes[box_index], "evaluation") for _ in range(N_OPTIONS - 1)]
         items.append(_item(rng, "recall", f"{index}", context, codes[box_index], wrong))

@@ -175,7 +175,7 @@ def train(
 
 
 def save(model: PreTrainedModel, folder: Path) -> None:
-    """Write float16 weights without touching the model that goes on training."""
+    """Write float16 weights; the model itself, which continues to train, stays unchanged."""
     state = {key: value.detach().to(torch.float16) for key, value in model.state_dict().items()}
     model.save_pretrained(folder, state_dict=state)
 

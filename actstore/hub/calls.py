@@ -21,7 +21,7 @@ _ATTEMPTS = 5
 _FIRST_WAIT = 1.0
 """Seconds before the second attempt; each later wait is twice as long, unless the hub names another."""
 _LONGEST_WAIT = 300.0
-"""Seconds of the longest wait, whatever the hub asks for: 20 minutes in all."""
+"""Seconds of the longest wait, even if the hub asks for more: 20 minutes in all."""
 _REPORTED_WAIT = 1.0
 """Seconds from which on a wait is reported."""
 _TIMEOUT = 30.0

@@ -125,12 +125,13 @@ class HubCheckpoint:
         from huggingface_hub import snapshot_download
         from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
-        def download() -> str:
-            return snapshot_download(self.repo, revision=self.revision, allow_patterns=list(names), local_files_only=offline())
+        def download() -> Path:
+            options = {"revision": self.revision, "allow_patterns": list(names), "local_files_only": offline()}
+            return Path(snapshot_download(self.repo, **options))
 
         disable_progress_bars()
         try:
-            folder = Path(with_retries(download, self.label))
+            folder = with_retries(download, self.label)
         finally:
             enable_progress_bars()
         if self.commit and folder.name != self.commit:

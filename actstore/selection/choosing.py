@@ -143,7 +143,7 @@ def _aligned(*arrays: xr.DataArray) -> list[xr.DataArray]:
     """The arrays as (layer, neuron), layers ascending."""
     names = [array.name for array in arrays]
     if None in names or len(set(names)) < len(names):
-        raise SelectionError(f"statistic and covariates need names of their own, these are {names}; use .rename(…)")
+        raise SelectionError(f"statistic and covariates need different names, these are {names}; use .rename(…)")
     for array in arrays:
         if set(array.dims) != {LAYER, NEURON}:
             raise SelectionError(f"{array.name} has dims {array.dims}, not (layer, neuron); take one checkpoint of it")

@@ -45,7 +45,7 @@ def checked(fields: Mapping[str, Any]) -> dict[str, Any]:
     SelectionError
         If a field has a wrong type or a value out of its range; the message names the field.
     """
-    whole = {name: _whole(fields[name], name, least) for name, least in _LEAST.items()}
+    integers = {name: _integer(fields[name], name, least) for name, least in _LEAST.items()}
     texts = {name: _text(fields[name], name) for name in (*_TEXTS, "weights_fingerprint")}
     for name in _TEXTS:
         if not texts[name]:
@@ -58,8 +58,8 @@ def checked(fields: Mapping[str, Any]) -> dict[str, Any]:
         raise UnknownNameError("selection scope", scope, SCOPES)
     if not isinstance(provenance, dict):
         raise SelectionError(f"provenance must be a mapping, got {reprlib.repr(provenance)}")
-    neurons = _neurons(fields["neurons"], whole["n_neurons_per_layer"])
-    return {**whole, **texts, "fraction": float(fraction), "neurons": neurons}
+    neurons = _neurons(fields["neurons"], integers["n_neurons_per_layer"])
+    return {**integers, **texts, "fraction": float(fraction), "neurons": neurons}
 
 
 def check_share(fraction: float) -> None:
@@ -76,7 +76,7 @@ def check_share(fraction: float) -> None:
         raise SelectionError(str(error)) from None
 
 
-def _whole(value: Any, field: str, least: int) -> int:
+def _integer(value: Any, field: str, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise SelectionError(f"{field} must be a whole number from {least}, got {reprlib.repr(value)}")
     return int(value)
@@ -94,10 +94,10 @@ def _neurons(layers: Any, n_neurons: int) -> dict[int, tuple[int, ...]]:
         raise SelectionError(f"neurons must map a layer to its neurons, got {reprlib.repr(layers)}")
     chosen: dict[int, tuple[int, ...]] = {}
     for key, values in layers.items():
-        layer = _whole(key, "a layer", 0)
+        layer = _integer(key, "a layer", 0)
         if isinstance(values, (str, Mapping)) or not isinstance(values, Iterable):
             raise SelectionError(f"layer {layer} must have a list of neurons, got {reprlib.repr(values)}")
-        neurons = tuple(_whole(value, f"a neuron of layer {layer}", 0) for value in values)
+        neurons = tuple(_integer(value, f"a neuron of layer {layer}", 0) for value in values)
         if neurons and max(neurons) >= n_neurons:
             raise SelectionError(f"layer {layer} has neurons 0 to {n_neurons - 1}, the selection names {max(neurons)}")
         if any(first >= second for first, second in pairwise(neurons)):
@@ -109,7 +109,7 @@ def _neurons(layers: Any, n_neurons: int) -> dict[int, tuple[int, ...]]:
 
 
 def write_record(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> Path:
-    """Write the fields of a selection as JSON, under its final name only when whole.
+    """Write the fields of a selection as JSON. A file of this name is replaced only when the new one is complete.
 
     Raises
     ------

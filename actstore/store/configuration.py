@@ -33,7 +33,7 @@ def normal(configuration: Mapping[str, Any]) -> dict[str, Any]:
     return dict(json.loads(json.dumps(configuration)))
 
 
-def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+def differences(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
     """The keys whose values differ, with both values."""
-    keys = sorted({*stored, *asked})
-    return [f"{key}: stored {stored.get(key)!r}, asked {asked.get(key)!r}" for key in keys if stored.get(key) != asked.get(key)]
+    pairs = {key: (stored.get(key), requested.get(key)) for key in sorted({*stored, *requested})}
+    return [f"{key}: stored {old!r}, asked {new!r}" for key, (old, new) in pairs.items() if old != new]

@@ -77,7 +77,7 @@ class Resumable(Generic[T]):
         Raises
         ------
         StoreError
-            If the store cannot be written, another store has its name, or files were lost meanwhile.
+            If the store cannot be written, another store has its name, or files were lost during the run.
         """
         if is_complete(store, self.configuration):
             return Outcome.ALREADY_COMPLETE

@@ -95,7 +95,7 @@ class ShardWriter:
             sync_path(folder)
 
     def _flush(self) -> None:
-        """Wait for the disk, and free the page cache: without this each run takes new memory, which costs more than the write."""
+        """Wait for the disk, and free the page cache: otherwise each run takes new memory, which costs more than the write."""
         sync(self._file)
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_DONTNEED)

@@ -119,7 +119,7 @@ def json_lines(name: str, lines: Iterable[str]) -> Iterator[CorpusDocument]:
             record = json_records.parse(line)
             if not isinstance(record, dict) or not isinstance(record.get("text"), str):
                 raise json_records.RecordError('has no "text"; every line must be an object such as {"text": "…"}')
-            json_records.check_whole(record["text"])
+            json_records.check_characters(record["text"])
         except json_records.RecordError as error:
             raise CorpusError(f"{location} {error}") from None
         except ValueError:

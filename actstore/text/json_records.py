@@ -60,7 +60,7 @@ def _is_flat(record: Any) -> bool:
     return False
 
 
-def check_whole(text: str) -> None:
+def check_characters(text: str) -> None:
     """Refuse text with half a character, which cannot be stored or tokenised.
 
     Raises

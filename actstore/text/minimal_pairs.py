@@ -23,7 +23,7 @@ from actstore import bounds
 from actstore.errors import CorpusError, UnknownNameError
 from actstore.files import existing, looks_like_path
 from actstore.hub import repositories
-from actstore.text.json_records import RecordError, check_whole, parse
+from actstore.text.json_records import RecordError, check_characters, parse
 from actstore.text.text_files import TextFile, text_files
 
 DEFAULT_PER_PARADIGM = 50
@@ -250,7 +250,7 @@ def _pair(record: Any, file: str, benchmark: str) -> MinimalPair:
     phenomenon = _named(record, "linguistics_term", "phenomenon")
     paradigm = _named(record, "UID", "paradigm") or (f"{file}/{phenomenon}" if phenomenon else file)
     for text in (*sentences, paradigm, phenomenon):
-        check_whole(text)
+        check_characters(text)
     return MinimalPair(sentences[0], sentences[1], phenomenon or paradigm, paradigm, benchmark)
 
 

@@ -48,7 +48,7 @@ def test_an_interrupted_removal_leaves_a_folder_that_is_recognised(tmp_path, mon
     assert len(removed) == 2, "the data and the ledger; the marker goes last, with the folder"
 
 
-def test_what_another_program_wrote_stays(tmp_path):
+def test_files_of_another_program_stay(tmp_path):
     (tmp_path / "theirs").mkdir()
     claim(tmp_path / "theirs")  # empty
     assert (tmp_path / "theirs" / MARKER).exists()

@@ -42,7 +42,7 @@ def test_a_signal_while_libraries_are_loaded(tmp_path, program, number, code, me
     assert (process.returncode, error) == (code, f"{program}: {message}\n")
 
 
-def test_a_terminated_extraction_says_that_what_is_finished_is_kept(tmp_path):
+def test_a_terminated_extraction_says_that_finished_blocks_are_kept(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", *COMMANDS["actstore"], str(tmp_path / "s.zarr")], stderr=subprocess.PIPE, text=True
     )
@@ -53,7 +53,7 @@ def test_a_terminated_extraction_says_that_what_is_finished_is_kept(tmp_path):
     process.terminate()
     _, error = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert error == "actstore: terminated; what is finished is kept, and the same command goes on from there\n"
+    assert error == "actstore: terminated; finished work is kept, and the same command continues from there\n"
 
 
 def test_a_signal_that_another_error_hides_is_found():

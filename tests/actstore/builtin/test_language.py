@@ -174,11 +174,11 @@ def test_no_value_of_a_relation_is_a_better_guess_than_another():
 
 
 def test_training_text_states_every_fact():
-    stated = set()
+    facts_stated = set()
     values = {(f.relation, f.subject): f.value for f in world.facts()}
     text = " ".join(d.text for d in itertools.islice(documents("train", 100), 5000))
     for (relation, subject), value in values.items():
         fact = next(f for f in world.facts_of(subject) if f.relation == relation)
         if f"{world.stem(fact)} {world.ending(relation, value)}" in text:
-            stated.add((relation, subject))
-    assert len(stated) > 0.9 * len(values)
+            facts_stated.add((relation, subject))
+    assert len(facts_stated) > 0.9 * len(values)

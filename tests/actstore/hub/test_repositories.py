@@ -129,7 +129,7 @@ def test_a_file_that_comes_with_another_bit_is_fetched_again(server, neox_source
     assert sum(method == "GET" and path.endswith(f"/{name}") for method, path in server.requests) == 2
 
 
-def test_a_file_that_always_comes_damaged_is_named_and_not_kept(server, tmp_path):
+def test_a_file_that_always_comes_damaged_is_named_and_removed(server, tmp_path):
     server.fail(weights_path(64), "flipped", times=None)
     source = resolved("64")
     with pytest.raises(ModelError, match=r"model\.safetensors of tiny/suite at step64 came damaged 3 times"):
@@ -300,7 +300,7 @@ def test_a_pickle_that_runs_code_is_refused(server, neox_source, tmp_path):
     assert not (tmp_path / "pwned").exists()
 
 
-def test_discarding_frees_what_no_other_revision_needs(server, tmp_path):
+def test_discarding_removes_files_that_no_other_revision_needs(server, tmp_path):
     def weights(folder):
         return [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size > 100_000]
 

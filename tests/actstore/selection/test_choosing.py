@@ -84,7 +84,7 @@ def test_random_is_uniform_over_the_rest():
     assert ((eligible - expected) ** 2 / expected).sum() < 135  # chi-square, 89 degrees of freedom, p = 0.001
 
 
-def test_provenance_is_kept():
+def test_provenance_is_stored():
     chosen = select(RANDOM, 0.01, provenance={"corpus": "c"})
     assert (chosen.model, chosen.checkpoint, chosen.weights_fingerprint) == ("m", 5, "abc")
     assert chosen.provenance["corpus"] == "c"
@@ -158,7 +158,7 @@ def test_layers_are_named_by_their_coordinate():
 def least_total(points, top, pool):
     """The least sum of distances of any assignment, by trying all."""
     distance = np.linalg.norm(points[list(top)][:, None] - points[list(pool)], axis=-1)
-    return min(sum(distance[range(len(top)), at]) for at in itertools.permutations(range(len(pool)), len(top)))
+    return min(sum(distance[range(len(top)), columns]) for columns in itertools.permutations(range(len(pool)), len(top)))
 
 
 def z_scores(*covariates):
@@ -266,8 +266,8 @@ def test_any_statistic_can_be_ranked():
         (0.1, "random", {"seed": 1, "match": [STD]}, "takes no covariates"),
         (0.6, "random", {"seed": 1}, "left outside"),
         (0.6, "matched", {"match": [STD]}, "left outside"),
-        (0.1, "matched", {"match": [STD, STD]}, "names of their own"),
-        (0.1, "matched", {"match": [STD.rename(None)]}, "names of their own"),
+        (0.1, "matched", {"match": [STD, STD]}, "need different names"),
+        (0.1, "matched", {"match": [STD.rename(None)]}, "need different names"),
         (0.1, "matched", {"match": [STD.isel(layer=[0, 1])]}, "differ in layers or neurons"),
         (0.1, "matched", {"match": [STD.assign_coords(layer=[1, 2, 3])]}, "differ in layers or neurons"),
         (0.1, "matched", {"match": [STD.isel(layer=0)]}, r"std has dims \('neuron',\)"),
@@ -282,7 +282,7 @@ def test_impossible_choices(fraction, rule, options, message):
     ("broken", "message"),
     [
         (RANDOM.expand_dims("checkpoint"), "take one checkpoint"),
-        (RANDOM.rename(None), "names of their own"),
+        (RANDOM.rename(None), "need different names"),
         (RANDOM.drop_attrs(), r"does not say its 'model'"),
         (RANDOM.drop_vars("weights_fingerprint"), r"does not say its 'weights_fingerprint'"),
         (RANDOM.assign_coords(layer=[0, 1, 1]), "whole layers"),

@@ -33,7 +33,7 @@ def saved(folder, change=lambda data: data):
     return str(folder / "entanglement.zarr")
 
 
-def test_a_whole_file_gives_its_statistics(tmp_path):
+def test_a_complete_file_gives_its_statistics(tmp_path):
     read = Statistics(saved(tmp_path))
     assert read.at("mean", SAME, 0).values.tolist() == VALUES[0].tolist()
     assert read.at("mean", LAST, 0).values.tolist() == VALUES[1].tolist()
@@ -64,7 +64,7 @@ def test_a_whole_file_gives_its_statistics(tmp_path):
         (lambda d: d.transpose("layer", "checkpoint", "neuron"), "no statistic over checkpoint, layer, neuron"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path, change, message):
+def test_problems_are_named(tmp_path, change, message):
     check_statistics(statistics(), "e.zarr")
     with pytest.raises(SelectionError, match=message):
         check_statistics(change(statistics()), "e.zarr")
@@ -72,7 +72,7 @@ def test_what_is_wrong_is_named(tmp_path, change, message):
         Statistics(saved(tmp_path, change))
 
 
-def test_what_cannot_be_read_is_one_line(tmp_path):
+def test_unreadable_files_are_one_line(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").write_text("x")
     for name in ("nowhere", "empty", "text"):

@@ -51,7 +51,7 @@ def declare(array, folder, **options):
     cuts=st.sets(st.integers(1, 39)),
     seed=st.integers(0, 99),
 )
-def test_zarr_reads_what_was_appended(tmp_path_factory, n_layers, n_tokens, n_columns, shard_tokens, dtype, cuts, seed):
+def test_zarr_reads_appended_values(tmp_path_factory, n_layers, n_tokens, n_columns, shard_tokens, dtype, cuts, seed):
     folder = tmp_path_factory.mktemp("s") / "s.zarr"
     array = ArrayLayout("a", (1, n_layers, n_tokens, n_columns), min(shard_tokens, n_tokens), np.dtype(dtype))
     values = np.random.default_rng(seed).standard_normal(array.shape[1:]).astype(dtype)

@@ -32,7 +32,7 @@ def bomb(n_bytes, byte=b"\n"):
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.txt.gz", "a.zip", "b.zip"])
-def test_lines_end_at_newlines_alone_and_characters_are_whole(tmp_path, name):
+def test_only_newlines_end_lines_and_no_character_is_split(tmp_path, name):
     raw = "\ufeffone\r\ntwo\u2028three\n\n漢字".encode()
     packed = gzip.compress(raw)
     if name.endswith(".zip"):

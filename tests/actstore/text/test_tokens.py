@@ -75,13 +75,13 @@ def test_a_document_beyond_the_limit_is_an_error(neox_tokenizer):
 
 def test_fingerprint_sees_a_changed_label(neox_tokenizer):
     text = "the boy sleeps ."
-    one = tokenize_corpus([split_on_spaces(text)], neox_tokenizer, 32)
-    again = tokenize_corpus([split_on_spaces(text)], neox_tokenizer, 32)
+    table = tokenize_corpus([split_on_spaces(text)], neox_tokenizer, 32)
+    repeated = tokenize_corpus([split_on_spaces(text)], neox_tokenizer, 32)
     words = split_on_spaces(text).sentences[0]
     relabelled = CorpusDocument("d", text, ((*words[:-1], CorpusWord(words[-1].start, words[-1].end, "PUNCT")),))
-    assert one.fingerprint == again.fingerprint
-    assert one.fingerprint != tokenize_corpus([relabelled], neox_tokenizer, 32).fingerprint
-    assert one.token_id.dtype == np.int64
+    assert table.fingerprint == repeated.fingerprint
+    assert table.fingerprint != tokenize_corpus([relabelled], neox_tokenizer, 32).fingerprint
+    assert table.token_id.dtype == np.int64
 
 
 def test_a_slow_tokenizer_is_refused(neox_tokenizer):
@@ -108,9 +108,9 @@ def test_a_shortfall_of_tokens_is_reported(neox_tokenizer):
     tokens, few = table.shortfall(n_asked)
     assert tokens.startswith(f"{len(table):,} of the {n_asked:,} tokens asked")
     assert few.startswith("the text has 2 documents: intervals over fewer than 20 are wide")
-    many = tokenize_corpus(read_corpus("builtin"), neox_tokenizer, 128, 4000)
-    assert list(many.shortfall(4000)) == []
-    assert many.n_documents >= 20
+    enough = tokenize_corpus(read_corpus("builtin"), neox_tokenizer, 128, 4000)
+    assert list(enough.shortfall(4000)) == []
+    assert enough.n_documents >= 20
     (single,) = tokenize_corpus(documents[:1], neox_tokenizer, 128).shortfall(None)
     assert single.startswith("the text has 1 document:")
 
@@ -136,16 +136,16 @@ def test_only_documents_that_are_taken_are_annotated(neox_tokenizer):
 def test_of_a_single_long_document_the_beginning_is_taken(neox_tokenizer, caplog, n_tokens):
     text = "The determined dogs see the tired cats. " * 30
     document = split_on_spaces(text)
-    whole = tokenize_corpus([document], neox_tokenizer, 16)
+    complete = tokenize_corpus([document], neox_tokenizer, 16)
     table = tokenize_corpus([document], neox_tokenizer, 16, n_tokens)
     n = len(table)
     assert n_tokens - 8 <= n <= n_tokens
     for column in ("token_id", "token_text", "word", "word_form", "position", "window", "upos"):
-        np.testing.assert_array_equal(getattr(table, column), getattr(whole, column)[:n], err_msg=column)
-    cut_in_a_word = whole.word[n] == whole.word[n - 1] != NO_WORD
+        np.testing.assert_array_equal(getattr(table, column), getattr(complete, column)[:n], err_msg=column)
+    cut_in_a_word = complete.word[n] == complete.word[n - 1] != NO_WORD
     assert not cut_in_a_word or len(set(table.word[table.is_scored])) == 1, "only a word that alone is too long is cut"
     assert table.n_documents == 1
-    assert f"the corpus is a single document of {len(whole)} tokens: its first {n} are taken" in caplog.text
+    assert f"the corpus is a single document of {len(complete)} tokens: its first {n} are taken" in caplog.text
 
 
 def test_the_beginning_of_a_document_is_annotated_up_to_its_line(neox_tokenizer):
