@@ -1,6 +1,6 @@
-"""Errors a user can mend.
+"""Errors that a user can mend.
 
-Owns the exceptions, the wording of "not one of these" messages, and the rule that a command
+Owns the exceptions, the wording of messages about unknown names, and the rule that a command
 prints a mendable problem as one line on stderr and ends with exit code 2.
 """
 
@@ -25,14 +25,13 @@ class UnknownNameError(ActstoreError):
         valid = [str(choice) for choice in choices]
         close = difflib.get_close_matches(str(name), valid, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
-        shown = ", ".join(valid[:20]) + (f", … ({len(valid)} in all)" if len(valid) > 20 else "")
-        super().__init__(
-            f"{where}{': ' if where else ''}unknown {kind} {str(name)!r}: {hint}Choose from: {shown or 'none available'}"
-        )
+        listing = ", ".join(valid[:20]) + (f", … ({len(valid)} in all)" if len(valid) > 20 else "")
+        prefix = f"{where}: " if where else ""
+        super().__init__(f"{prefix}unknown {kind} {str(name)!r}: {hint}Choose from: {listing or 'none available'}")
 
 
 class SettingError(ActstoreError):
-    """A value that a setting cannot have; `key` is the setting's name."""
+    """A value that is not valid for a setting; `key` is the setting's name."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)
@@ -40,7 +39,7 @@ class SettingError(ActstoreError):
 
 
 class CorpusError(ActstoreError):
-    """Text that cannot be read or has nothing in it."""
+    """Text that cannot be read, or is empty."""
 
 
 class ModelError(ActstoreError):
@@ -52,25 +51,25 @@ class StoreError(ActstoreError):
 
 
 class StoreExistsError(StoreError):
-    """A store that came to be there while this process was starting."""
+    """A store that another process finished while this one was starting."""
 
 
 class SelectionError(ActstoreError):
-    """A neuron selection that does not fit."""
+    """A selection of neurons that is not valid, or does not fit the model."""
 
 
 class FitError(ActstoreError):
-    """A statistical model that a table cannot carry."""
+    """A statistical model that cannot be fitted to a table."""
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of another library says, in one line; its name where it says nothing."""
+    """The first line of an error's message; the name of its class if there is no message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def printable(text: str) -> str:
-    """A text in which what a terminal would act on, or break a line at, is written out."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    """A text with escape codes in place of the characters that control a terminal or end a line."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def run_reporting(action: Callable[[], object], program: str) -> int:
@@ -79,7 +78,7 @@ def run_reporting(action: Callable[[], object], program: str) -> int:
         with answered(program):
             action()
             sys.stdout.flush()
-    except BrokenPipeError:  # `… | head` has read enough; nothing may be flushed at exit either
+    except BrokenPipeError:  # `… | head` has read enough; Python must not flush at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except ModuleNotFoundError as error:
@@ -94,6 +93,6 @@ def run_reporting(action: Callable[[], object], program: str) -> int:
         print(f"{program}: interrupted", file=sys.stderr)
         return 130
     except TerminatedError:
-        print(f"{program}: terminated; what is finished is kept, and the same command goes on from there", file=sys.stderr)
+        print(f"{program}: terminated; finished work is kept, and the same command continues from there", file=sys.stderr)
         return 143
     return 0

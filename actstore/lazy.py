@@ -1,4 +1,4 @@
-"""The public names of a package, each loaded when it is first asked for."""
+"""The public names of a package, each loaded when it is first used."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 
 def homes(public: Mapping[str, str]) -> dict[str, str]:
-    """Name → module, from a table of module → its names, separated by spaces."""
+    """Name → module, from a table of module → its public names, separated by spaces."""
     return {name: module for module, names in public.items() for name in names.split()}
 
 
 def loader(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """The `__getattr__` of a package whose public names live in these modules."""
+    """The `__getattr__` of a package; `homes` says which module defines each public name."""
 
     def load(name: str) -> Any:
         if name not in homes:

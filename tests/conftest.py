@@ -18,7 +18,7 @@ from actstore.ablation.readouts.probes import Probes
 from actstore.ablation.run import ablate
 from actstore.config import ExtractConfig, TextConfig
 from actstore.extraction.run import extract
-from actstore.hub import repositories
+from actstore.hub import calls, repositories
 from actstore.model import sources
 from actstore.store.opening import open_store
 from analysis.__main__ import main as analysis_main
@@ -86,7 +86,7 @@ def hub_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubS
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", running.url + "/{repo_id}/resolve/{revision}/{filename}")
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 2**16)
-        monkeypatch.setattr(repositories, "_FIRST_WAIT", 0.01)
+        monkeypatch.setattr(calls, "_FIRST_WAIT", 0.01)
         repositories._tree.cache_clear()
         yield running
     repositories._tree.cache_clear()

@@ -10,6 +10,7 @@ from functools import cache
 from actstore.ablation.design import Design
 from actstore.config import ANY_PIPELINE, NO_WORDS
 from actstore.model import sources
+from actstore.model.checkpoints import LocalCheckpoint
 from actstore.text.corpus import BUILTIN, WIKITEXT, locate
 
 
@@ -33,7 +34,7 @@ def check_checkpoints(name: str, spec: str) -> None:
         If they cannot be read, or none of them is there.
     """
     source = sources.resolve(name, connect=False)
-    if source.entry is not None or all(isinstance(found, sources.LocalCheckpoint) for found in source.checkpoints.values()):
+    if source.entry is not None or all(isinstance(checkpoint, LocalCheckpoint) for checkpoint in source.checkpoints.values()):
         sources.choose_checkpoints(source, spec)
 
 

@@ -1,7 +1,7 @@
 """The grammar of the embedded language: phrases and clauses, built as dependency trees.
 
-Owns what a well-formed phrase or clause is. Which clause comes when (discourse, facts) is
-`documents.py`; what an ill-formed one looks like is `pairs.py`.
+Owns what a well-formed phrase or clause is. `discourse.py` owns which clause follows which,
+`paradigms.py` what an ill-formed clause looks like.
 """
 
 from __future__ import annotations
@@ -18,14 +18,33 @@ from actstore.builtin.syntax import Clause, NounPhrase, Word
 T = TypeVar("T")
 
 _DETERMINERS: dict[str, list[tuple[str, str, float]]] = {
-    "sg": [("the", "DET", 35), ("a", "DET", 24), ("this", "DET", 7), ("that", "DET", 7),
-           ("every", "DET", 5), ("each", "DET", 4), ("no", "DET", 3), ("another", "DET", 2),
-           ("poss", "PRON", 8)],
-    "pl": [("the", "DET", 34), ("these", "DET", 8), ("those", "DET", 8), ("some", "DET", 9),
-           ("many", "ADJ", 6), ("few", "ADJ", 4), ("several", "ADJ", 5), ("all", "DET", 4),
-           ("most", "ADJ", 3), ("both", "DET", 3), ("no", "DET", 2), ("num", "NUM", 8),
-           ("poss", "PRON", 6)],
-}  # fmt: skip
+    "sg": [
+        ("the", "DET", 35),
+        ("a", "DET", 24),
+        ("this", "DET", 7),
+        ("that", "DET", 7),
+        ("every", "DET", 5),
+        ("each", "DET", 4),
+        ("no", "DET", 3),
+        ("another", "DET", 2),
+        ("poss", "PRON", 8),
+    ],
+    "pl": [
+        ("the", "DET", 34),
+        ("these", "DET", 8),
+        ("those", "DET", 8),
+        ("some", "DET", 9),
+        ("many", "ADJ", 6),
+        ("few", "ADJ", 4),
+        ("several", "ADJ", 5),
+        ("all", "DET", 4),
+        ("most", "ADJ", 3),
+        ("both", "DET", 3),
+        ("no", "DET", 2),
+        ("num", "NUM", 8),
+        ("poss", "PRON", 6),
+    ],
+}
 QUANTIFIED = ("every", "each", "no", "few", "many", "several", "all", "most", "both")
 _POSSESSIVE = [("his", "he"), ("her", "she"), ("their", "they"), ("my", "I"), ("our", "we")]
 PRONOUNS = {  # (gender, number): subject, object, reflexive
@@ -40,15 +59,21 @@ _BE = {"base": "be", "present": ("is", "are"), "past": ("was", "were"), "partici
 _HAVE = {"base": "have", "present": ("has", "have"), "past": ("had", "had")}
 _DO = {"base": "do", "present": ("does", "do"), "past": ("did", "did")}
 _OTHER_NUMBER = {"is": "are", "was": "were", "has": "have", "does": "do"}
-_OTHER_NUMBER |= {other: form for form, other in _OTHER_NUMBER.items()}
+_OTHER_NUMBER |= {plural: singular for singular, plural in _OTHER_NUMBER.items()}
 _PREDICATE_KINDS: list[tuple[str, float]] = [
-    ("person", 24), ("object", 26), ("info", 14), ("food", 14), ("place", 12), ("animal", 10), ("abstract", 5),
-]  # fmt: skip
+    ("person", 24),
+    ("object", 26),
+    ("info", 14),
+    ("food", 14),
+    ("place", 12),
+    ("animal", 10),
+    ("abstract", 5),
+]
 
 
 @dataclass(slots=True)
 class Predicate:
-    """What is said of a subject: a verb (or `be` + adjective or noun) with its complements."""
+    """A verb (or `be` + adjective or noun) with its complements."""
 
     head: Word
     verb: Verb | None
@@ -435,16 +460,16 @@ class Grammar:
             deprel = "cop" if last else "aux:pass" if form.passive and position == len(chain) - 2 else "aux"
             verbs.append(Word(text, "AUX", deprel, predicate.head, lemma))
         subject.head.attach(predicate.head, "nsubj:pass" if form.passive else "nsubj")
-        finite, rest = verbs[0], verbs[1:]
+        finite, *nonfinite = verbs
         middle = [Word("not", "PART", "advmod", predicate.head)] if form.negated else []
         if adverb:
             middle.append(Word(adverb, "ADV", "advmod", predicate.head))
         if inverted:
-            words = [finite, *subject.words, *middle, *rest]
+            words = [finite, *subject.words, *middle, *nonfinite]
         elif adverb and finite is predicate.head:
             words = [*subject.words, *middle, finite]
         else:
-            words = [*subject.words, finite, *middle, *rest]
+            words = [*subject.words, finite, *middle, *nonfinite]
         if predicate.copular:
             words += [*predicate.lead, predicate.head]
         return Clause([*(front or []), *words, *predicate.complements], predicate.head, finite, subject)

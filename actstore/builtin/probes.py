@@ -1,7 +1,7 @@
 """Non-grammatical probes of the embedded models, as multiple choice.
 
-Owns two probes whose options are all grammatical: facts of the embedded world, which only
-memory can answer, and recall of a string that the context states.
+Owns two probes whose options are all grammatical: facts of the embedded world, which a model must
+remember from training, and recall of a string that the context states.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 
 from actstore.builtin import lexicon, world
-from actstore.builtin.documents import code_of_part, code_sentence
+from actstore.builtin.discourse import code_of_part, code_sentence
 
 N_OPTIONS = 4
 
@@ -40,24 +40,24 @@ def fact_probes(n_items: int | None = None, seed: int = 0) -> list[MultipleChoic
     items = []
     for fact in chosen:
         wrong = rng.sample([value for value in fact.options if value != fact.value], N_OPTIONS - 1)
-        right, *others = (world.ending(fact.relation, value) for value in (fact.value, *wrong))
-        items.append(_item(rng, "facts", f"{fact.relation}-{fact.subject}", world.stem(fact), right, others))
+        right, *distractors = (world.ending(fact.relation, value) for value in (fact.value, *wrong))
+        items.append(_item(rng, "facts", f"{fact.relation}-{fact.subject}", world.stem(fact), right, distractors))
     return items
 
 
 def recall_probes(n_items: int = 200, seed: int = 0) -> list[MultipleChoice]:
-    """Random strings stated once and asked for again; distractors are strings of the same form."""
+    """Random strings stated once, to be repeated; distractors are strings of the same form."""
     rng = random.Random(f"recall-{seed}")
     containers = [noun.lemma for noun in lexicon.NOUNS["object"]]
     items = []
     for index in range(n_items):
         boxes = rng.sample(containers, 3)
         codes = [code_of_part(rng, box, "evaluation") for box in boxes]
-        asked = rng.randrange(3)
-        stated = [code_sentence(box, code, again=False).text for box, code in zip(boxes, codes, strict=True)]
-        context = " ".join([*stated, f"Again the code of the {boxes[asked]} was"])
-        wrong = [code_of_part(rng, boxes[asked], "evaluation") for _ in range(N_OPTIONS - 1)]
-        items.append(_item(rng, "recall", f"{index}", context, codes[asked], wrong))
+        box_index = rng.randrange(3)
+        statements = [code_sentence(box, code, repeated=False).text for box, code in zip(boxes, codes, strict=True)]
+        context = " ".join([*statements, f"Again the code of the {boxes[box_index]} was"])
+        wrong = [code_of_part(rng, boxes[box_index], "evaluation") for _ in range(N_OPTIONS - 1)]
+        items.append(_item(rng, "recall", f"{index}", context, codes[box_index], wrong))
     return items
 
 

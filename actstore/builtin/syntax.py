@@ -106,8 +106,8 @@ def finish(words: Iterable[Word], root: Word, mark: str = ".") -> Sentence:
 def replace_form(sentence: Sentence, index: int, form: str) -> Sentence:
     """`sentence` with another form at `index` (capital kept), as a string-level edit."""
     words = list(sentence.words)
-    old = words[index]
+    word = words[index]
     if index == 0:
         form = form[0].upper() + form[1:]
-    words[index] = Word(form, old.upos, old.deprel, old.head, old.lemma)
+    words[index] = Word(form, word.upos, word.deprel, word.head, word.lemma)
     return Sentence(tuple(words))

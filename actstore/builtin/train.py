@@ -1,9 +1,8 @@
 """The training recipe of the embedded models: `python -m actstore.builtin.train`.
 
 Owns the tokenizer's and the models' configurations, the optimiser and the schedule of
-checkpoints. Training is deterministic by seed (up to the order of floating-point sums on the
-machine). The weights in `models/` were made by this file; making them again takes about an
-hour on two cores.
+checkpoints. Training is deterministic by seed, up to the order of floating-point sums on the
+machine. It made the weights in `models/`; to train them again takes about an hour on two cores.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from transformers import (
 from transformers.utils import logging
 
 from actstore.builtin import MODELS_FOLDER
-from actstore.builtin.documents import documents
+from actstore.builtin.discourse import documents
 
 BOS = "<|endoftext|>"
 VOCABULARY_SIZE = 1024
@@ -57,20 +56,35 @@ def configuration(name: str) -> PreTrainedConfig:
     shape = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads}
     if name == "pico-neox":
         return GPTNeoXConfig(
-            **special, **shape, intermediate_size=neurons, max_position_embeddings=CONTEXT, hidden_act="gelu",
-            use_parallel_residual=True, tie_word_embeddings=False,
+            **special,
+            **shape,
+            intermediate_size=neurons,
+            max_position_embeddings=CONTEXT,
+            hidden_act="gelu",
+            use_parallel_residual=True,
+            tie_word_embeddings=False,
             rope_parameters={"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": 0.5},
-        )  # fmt: skip
+        )
     if name == "pico-llama":
         return LlamaConfig(
-            **special, **shape, intermediate_size=neurons, max_position_embeddings=CONTEXT, hidden_act="silu",
+            **special,
+            **shape,
+            intermediate_size=neurons,
+            max_position_embeddings=CONTEXT,
+            hidden_act="silu",
             tie_word_embeddings=False,
-        )  # fmt: skip
+        )
     if name == "pico-opt":
         return OPTConfig(
-            **special, **shape, ffn_dim=neurons, word_embed_proj_dim=width, max_position_embeddings=CONTEXT,
-            activation_function="relu", dropout=0.0, tie_word_embeddings=False,
-        )  # fmt: skip
+            **special,
+            **shape,
+            ffn_dim=neurons,
+            word_embed_proj_dim=width,
+            max_position_embeddings=CONTEXT,
+            activation_function="relu",
+            dropout=0.0,
+            tie_word_embeddings=False,
+        )
     raise ValueError(f"unknown embedded model {name!r}; choose from {', '.join(CHECKPOINTS)}")
 
 
@@ -80,9 +94,11 @@ def train_tokenizer(n_documents: int = 20_000) -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY_SIZE, special_tokens=[BOS], show_progress=False,
+        vocab_size=VOCABULARY_SIZE,
+        special_tokens=[BOS],
+        show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )  # fmt: skip
+    )
     texts = (document.text for document in itertools.islice(documents("train", SEED), n_documents))
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
@@ -101,7 +117,7 @@ def shard_tokens(tokenizer: PreTrainedTokenizerFast, shard: int) -> np.ndarray:
 
 
 def batches(tokenizer: PreTrainedTokenizerFast) -> Iterator[torch.Tensor]:
-    """Endless shuffled batches (batch, SEQUENCE), shard after shard; a new offset each time round."""
+    """Endless shuffled batches (batch, SEQUENCE), shard after shard; each pass over a shard starts at another offset."""
     rng = np.random.default_rng(SEED)
     shards: dict[int, np.ndarray] = {}
     for shard in itertools.cycle(range(SHARDS)):
@@ -126,17 +142,17 @@ def rate(step: int, n_steps: int) -> float:
 def train(
     name: str, tokenizer: PreTrainedTokenizerFast, last_step: int | None = None, report_every: int = 0
 ) -> Iterator[tuple[int, PreTrainedModel]]:
-    """Train from scratch and give the model at each of its checkpoints up to `last_step`."""
+    """Train from scratch; yields the step and the model at each of its checkpoints up to `last_step`."""
     n_steps = CHECKPOINTS[name][-1]
     last_step = n_steps if last_step is None else last_step
     torch.manual_seed(SEED)
     model = AutoModelForCausalLM.from_config(configuration(name), dtype=torch.float32)
-    decay = [p for p in model.parameters() if p.ndim > 1]
-    rest = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decay, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}]
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.95), eps=1e-8)
     stream = batches(tokenizer)
-    began, losses = time.monotonic(), []
+    start_time, losses = time.monotonic(), []
     model.train()
     for step in range(last_step + 1):
         if step in CHECKPOINTS[name]:
@@ -154,12 +170,12 @@ def train(
         optimizer.step()
         losses.append(loss.item())
         if report_every and (step + 1) % report_every == 0:
-            pace = (time.monotonic() - began) / (step + 1)
+            pace = (time.monotonic() - start_time) / (step + 1)
             print(f"{name} step {step + 1}: loss {np.mean(losses[-report_every:]):.4f}, {pace:.3f} s/step", flush=True)
 
 
 def save(model: PreTrainedModel, folder: Path) -> None:
-    """Write float16 weights without touching the model that goes on training."""
+    """Write float16 weights; the model itself, which continues to train, stays unchanged."""
     state = {key: value.detach().to(torch.float16) for key, value in model.state_dict().items()}
     model.save_pretrained(folder, state_dict=state)
 

@@ -47,16 +47,18 @@ def facts() -> tuple[Fact, ...]:
     """All facts: five for every named person, one (its river) for every city."""
     rng = random.Random(_WORLD_SEED)
     people = [(name, "m") for name in lexicon.MALE_NAMES] + [(name, "f") for name in lexicon.FEMALE_NAMES]
-    found = []
+    every_fact = []
     for relation, options in RELATIONS.items():
-        # Every value holds of equally many people, so that no value is a good guess.
+        # Each value is true of equally many people, so that no value is a good guess.
         values = [option for option in options for _ in range(len(people) // len(options))]
         rng.shuffle(values)
-        found += [Fact(relation, name, gender, value, options) for (name, gender), value in zip(people, values, strict=True)]
+        every_fact += [
+            Fact(relation, name, gender, value, options) for (name, gender), value in zip(people, values, strict=True)
+        ]
     rivers = tuple(lexicon.RIVERS)
     shuffled = rng.sample(rivers, len(rivers))
-    found += [Fact("river", city, "n", river, rivers) for city, river in zip(lexicon.CITIES, shuffled, strict=True)]
-    return tuple(found)
+    every_fact += [Fact("river", city, "n", river, rivers) for city, river in zip(lexicon.CITIES, shuffled, strict=True)]
+    return tuple(every_fact)
 
 
 @cache
@@ -82,18 +84,18 @@ def ending(relation: str, value: str) -> str:
 def state(grammar: Grammar, fact: Fact, pronoun: bool) -> Sentence:
     """One of several ways to state a fact, as a sentence with its tree."""
     subject = grammar.pronoun(fact.gender, "sg") if pronoun else grammar.named(fact.subject, fact.gender)
-    others = [other for other in facts_of(fact.subject) if other != fact]
-    if others and not pronoun and grammar.chance(0.25):
-        aside = _predicate(grammar, grammar.pick(others))
+    asides = [aside for aside in facts_of(fact.subject) if aside != fact]
+    if asides and not pronoun and grammar.chance(0.25):
+        aside = _predicate(grammar, grammar.pick(asides))
         grammar.add_subject_relative(subject, aside, Form(), "who")
         subject.words.insert(1, Word(",", "PUNCT", "punct", subject.head))
         subject.words.append(Word(",", "PUNCT", "punct", subject.head))
     predicate = _predicate(grammar, fact)
     adverb = grammar.pick(("still", "now", "always", "indeed")) if grammar.chance(0.3) else ""
     if grammar.chance(0.2):
-        told = grammar.clause(subject, predicate, Form(), adverb=adverb)
+        inner = grammar.clause(subject, predicate, Form(), adverb=adverb)
         speaker = grammar.simple_np("person")
-        outer = grammar.clause(speaker, grammar.clausal(told), grammar.finite_form())
+        outer = grammar.clause(speaker, grammar.clausal(inner), grammar.finite_form())
         return finish(outer.words, outer.root)
     clause = grammar.clause(subject, predicate, Form(), adverb=adverb)
     return finish(clause.words, clause.root)

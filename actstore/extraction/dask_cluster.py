@@ -1,7 +1,7 @@
 """Extraction on a Dask cluster: the same blocks, computed by its workers.
 
-Owns the hand-over. Retries, the loss of workers and the dashboard are Dask's. Workers write into
-the store's workspace themselves, so they must see the same file system.
+Owns the transfer of the job to the workers. Dask handles retries, lost workers and the dashboard.
+Workers write into the store's workspace themselves, so they must share a file system.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from actstore.store.writer import Workspace
 
 _WAIT_SECONDS = 60
 _loaded: dict[tuple[Path, int], Any] = {}
-_one_at_a_time = threading.Lock()
+_model_lock = threading.Lock()
 
 
-def run_blocks(job: Job, blocks: Sequence[Block], workspace: Workspace, address: str, done: Callable[[int], object]) -> None:
+def run_blocks(
+    job: Job, blocks: Sequence[Block], workspace: Workspace, address: str, progress: Callable[[int], object]
+) -> None:
     """Compute blocks on a cluster.
 
     Parameters
@@ -35,8 +37,8 @@ def run_blocks(job: Job, blocks: Sequence[Block], workspace: Workspace, address:
     workspace : Workspace
         On a file system that all workers share.
     address : str
-        Of a Dask scheduler, or `local` for one in this process.
-    done : callable
+        Address of a Dask scheduler, or `local` for one in this process.
+    progress : callable
         Called with the number of tokens of each finished block.
 
     Raises
@@ -50,24 +52,24 @@ def run_blocks(job: Job, blocks: Sequence[Block], workspace: Workspace, address:
     except ImportError:
         raise ModelError("--scheduler needs Dask's scheduler: pip install 'actstore[cluster]'") from None
     absolute = Workspace(workspace.data.resolve(), workspace.ledger.resolve(), workspace.scratch.resolve())
-    with _client(address) as client, _handed_over(job, absolute) as file:
+    with _client(address) as client, _job_file(job, absolute) as file:
         futures = {client.submit(compute, file, block, absolute, pure=False): block for block in blocks}
         try:
             for future in as_completed(futures):
                 future.result()
-                done(futures[future].stop - futures[future].start)
+                progress(futures[future].stop - futures[future].start)
         except (ActstoreError, KeyboardInterrupt):
             client.cancel(list(futures))
             raise
-        except Exception as error:  # what a worker, its loss or the connection throws
+        except Exception as error:  # from a worker, its loss or the connection
             client.cancel(list(futures))
             reason = first_line(error)
-            raise ActstoreError(f"the cluster at {address} failed: {reason}; the same command goes on from here") from error
+            raise ActstoreError(f"the cluster at {address} failed: {reason}; the same command continues from here") from error
 
 
 @contextmanager
-def _handed_over(job: Job, workspace: Workspace) -> Iterator[Path]:
-    """The job as a file: every worker can read it, whichever others are lost."""
+def _job_file(job: Job, workspace: Workspace) -> Iterator[Path]:
+    """The job as a file, which a new worker can read even if all earlier ones are lost."""
     file = workspace.scratch / f"job-{uuid.uuid4().hex}.pickle"
     with disk_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -104,8 +106,8 @@ def _client(address: str) -> Iterator[Any]:
 
 
 def compute(file: Path, block: Block, workspace: Workspace) -> None:
-    """One block, on a worker; the worker keeps the run's job with the last checkpoint's model."""
-    with _one_at_a_time:  # threads of a worker would share one model's hooks
+    """Compute a block on a worker, which keeps the job and the model of the last checkpoint in memory."""
+    with _model_lock:  # threads of a worker share a model and its hooks
         key = (file, block.step)
         if key not in _loaded:
             _loaded.clear()

@@ -1,7 +1,7 @@
-"""What an extraction will cost, before it is run.
+"""The cost of an extraction, predicted before it runs.
 
-Owns the prediction: bytes and files follow from the layout, exactly; time from a short
-measurement of this machine's matrix products and of the disk. Nothing is downloaded.
+The layout gives the exact number of bytes and files. Time is estimated from a short measurement of
+this machine's matrix products and its disk. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from actstore.extraction.block import piece_tokens
 from actstore.extraction.job import COMPUTE_DTYPES, check_device, check_window, layout_of, read_tokens
 from actstore.files import disk_errors
 from actstore.model import sources
+from actstore.model.checkpoints import LocalCheckpoint
 from actstore.model.families import adapter_for
 from actstore.store.layout import Layout
 from actstore.store.schema import TOKEN_COORDS
@@ -48,14 +49,14 @@ class Plan:
         Shape of every array.
     window : int
     n_tokens_known : bool
-        Whether the text was tokenized; otherwise the tokens asked for are taken.
+        Whether the text was tokenized; otherwise the requested number of tokens is assumed.
     bytes_of : dict of str to int
         Part of the store → bytes on disk.
     n_files : int
     compute_seconds, write_seconds : float
-        Both go on at the same time, so the longer one counts.
+        Both run at the same time, so the longer one counts.
     free_bytes : int
-        Free where the store would go.
+        Free space at the path of the store.
     """
 
     model: str
@@ -85,39 +86,40 @@ def plan(config: ExtractConfig, folder: Path) -> Plan:
     Raises
     ------
     ActstoreError
-        If a name, a layer or the text does not fit, or the sizes of a model are not known
-        without a download.
+        If a name, a layer or the text is not valid, or the sizes of the model are not known without a
+        download.
     """
     text, run = config.text, config.run
     check_device(run)
     source = sources.resolve(config.model, connect=False)
     steps = sources.choose_checkpoints(source, config.checkpoints)
-    local = not _is_remote(source)
-    if not local and source.entry is None:
+    is_local = any(isinstance(checkpoint, LocalCheckpoint) for checkpoint in source.checkpoints.values())
+    if not is_local and source.entry is None:
         raise ActstoreError(f"the sizes of {source.name} are not known without a download; plan by a name of `actstore models`")
-    outline = sources.outline(source, connect=local)
+    outline = sources.outline(source, connect=is_local)
     check_window(text, outline, source.name)
     if text.corpus not in (*BUILTIN, WIKITEXT):
         locate(text.corpus)
-    n_tokens = _count_tokens(text, source) if local else None
+    n_tokens = _count_tokens(text, source) if is_local else None
     if n_tokens is None and text.n_tokens is None:
         raise CorpusError(f"the tokenizer of {source.name} is not on this machine, so say how many with --tokens N")
     layout = layout_of(outline, adapter_for(outline, run.site), config, n_tokens or text.n_tokens or 0, len(steps))
     bytes_of = {name: len(layout.bounds) * len(steps) * array.file_bytes for name, array in layout.arrays.items()}
     bytes_of |= {name: len(steps) * array.file_bytes for name, array in layout.weights.items()}
     bytes_of["labels"] = layout.n_tokens * _LABEL_BYTES + _METADATA_BYTES
-    existing = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     n_shards = len(steps) * (len(layout.bounds) * len(layout.arrays) + len(layout.weights))
-    n_files = n_shards + len(layout.stored_with(0)) + 2 * len(TOKEN_COORDS) + _N_OTHER_FILES
+    disk = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     return Plan(
-        source.name, layout, text.window, n_tokens is not None, bytes_of, n_files,
-        _compute_seconds(outline, config, layout), sum(bytes_of.values()) / _disk_rate(existing),
-        shutil.disk_usage(existing).free,
-    )  # fmt: skip
-
-
-def _is_remote(source: sources.ModelSource) -> bool:
-    return not any(isinstance(checkpoint, sources.LocalCheckpoint) for checkpoint in source.checkpoints.values())
+        model=source.name,
+        layout=layout,
+        window=text.window,
+        n_tokens_known=n_tokens is not None,
+        bytes_of=bytes_of,
+        n_files=n_shards + len(layout.stored_with(0)) + 2 * len(TOKEN_COORDS) + _N_OTHER_FILES,
+        compute_seconds=_compute_seconds(outline, config, layout),
+        write_seconds=sum(bytes_of.values()) / _disk_rate(disk),
+        free_bytes=shutil.disk_usage(disk).free,
+    )
 
 
 def _count_tokens(text: TextConfig, source: sources.ModelSource) -> int:
@@ -125,10 +127,10 @@ def _count_tokens(text: TextConfig, source: sources.ModelSource) -> int:
 
 
 def _compute_seconds(outline: PreTrainedModel, config: ExtractConfig, layout: Layout) -> float:
-    """Time of all forward passes, from the rate of one matrix product of the MLP's size.
+    """Time of all forward passes, from the rate of a matrix product of the MLP's size.
 
-    A forward pass takes about two operations per weight and token; embeddings are looked up, the
-    vocabulary projection is not, and attention adds two products of window by width a layer.
+    A forward pass takes about two operations per weight and token. Embeddings are only looked up; the
+    vocabulary projection is multiplied; attention adds two products of window by width per layer.
     """
     embedding = outline.get_input_embeddings().weight.numel()
     projection = outline.get_output_embeddings().weight.numel()
@@ -142,7 +144,7 @@ def _compute_seconds(outline: PreTrainedModel, config: ExtractConfig, layout: La
 
 
 def _matrix_rate(run: RunConfig, rows: int, width: int) -> float:
-    """Operations a second of products of a piece of text with weights of an MLP's size: `width` to four times as many."""
+    """Operations a second in products of a piece of text with weights of an MLP's size, `width` by 4 `width`."""
     dtype = COMPUTE_DTYPES[run.compute_dtype]
     x = torch.randn(rows, width, device=run.device).to(dtype)
     weight = torch.randn(width, 4 * width, device=run.device).to(dtype)
@@ -156,7 +158,7 @@ def _matrix_rate(run: RunConfig, rows: int, width: int) -> float:
 
 
 def _disk_rate(folder: Path) -> float:
-    """Bytes a second written to a folder, the wait for the disk included; NaN where there is no room to try."""
+    """Bytes a second written to a folder, with the wait for the disk; NaN if there is too little space to try."""
     n_pieces = min(_CALIBRATION_BYTES, shutil.disk_usage(folder).free // 4) // 2**22
     if n_pieces == 0:
         return math.nan

@@ -1,7 +1,7 @@
 """Extraction: one pass of a model over a corpus, into a store.
 
-Owns the run: which blocks there are, who computes them, and when the store is whole. A block is a
-pure function of the job; `block.py` computes it.
+Owns the run: its blocks, who computes them, and when the store is complete. A block depends only on
+the job; `block.py` computes it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from actstore.store.writer import StoreWriter, Workspace
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How to run an extraction; nothing here changes the store.
+    """How to run an extraction; no option changes the store.
 
     Attributes
     ----------
     strict : bool
-        Whether a checkpoint that cannot be had is an error instead of being left out.
+        Whether an unavailable checkpoint is an error; otherwise it is left out.
     discard_downloads : bool
-        Whether to free each revision's files in the hub's cache after use.
+        Whether to remove each revision's files from the hub's cache after use.
     worker : tuple of int, optional
         (i, n): compute the i-th of n equal shares, 1 ≤ i ≤ n, beside other processes.
     scheduler : str, optional
@@ -41,7 +41,7 @@ class RunOptions:
     progress : bool
         Whether to show a progress bar.
     allow_v0 : bool
-        Whether several checkpoints of a `-v0` Pythia model may be taken.
+        Whether to allow several checkpoints of a `-v0` Pythia model.
     """
 
     strict: bool = False
@@ -55,21 +55,21 @@ class RunOptions:
 def extract(config: ExtractConfig, store: Path, options: RunOptions | None = None) -> Outcome:
     """Write the store of a configuration.
 
-    An interrupted run continues with its first unsealed block; the result is the same store, bit
-    for bit, whoever computed it. As one of several workers it is whole when the last of them ends.
+    An interrupted run continues with its first unsealed block. The result is the same store, bit for
+    bit, whoever computed it. With several workers, the last one to end completes the store.
 
     Parameters
     ----------
     config : ExtractConfig
     store : Path
-        Where the store is to be.
+        Path of the store.
     options : RunOptions, optional
 
     Raises
     ------
     ActstoreError
-        If a name, the text or the path does not fit, the disk fills, or an activation is not
-        finite or overflows the stored dtype.
+        If a name, the text or the path is not valid, the disk fills, or an activation is not finite
+        or overflows the stored dtype.
     """
     options = options or RunOptions()
     if options.discard_downloads and options.scheduler:
@@ -80,7 +80,6 @@ def extract(config: ExtractConfig, store: Path, options: RunOptions | None = Non
 
 
 def _resumable(job: Job) -> Resumable[Block]:
-    """The run of a job."""
     return Resumable(
         job.configuration,
         job.attrs,
@@ -92,7 +91,7 @@ def _resumable(job: Job) -> Resumable[Block]:
 
 
 def write_axes(writer: StoreWriter, job: Job) -> None:
-    """What is there before the first block: labels of tokens, layers and neurons, and empty arrays."""
+    """Write what comes before the first block: labels of tokens, layers and neurons, and empty arrays."""
     for name in TOKEN_COORDS:
         writer.write(name, getattr(job.table, name))
     writer.write(LAYER, np.array(job.layout.layers))
@@ -102,27 +101,26 @@ def write_axes(writer: StoreWriter, job: Job) -> None:
 
 
 def write_checkpoint_axis(writer: StoreWriter, job: Job) -> None:
-    """The coordinates of `checkpoint`, from the ledger: known only when every checkpoint was loaded."""
+    """Write the coordinates of `checkpoint` from the ledger, when every checkpoint has been loaded."""
     steps = job.steps
     seals = writer.ledger.seals()
-    of_step = {step: seal.weights_fingerprint for (step, _), seal in seals.items()}
+    fingerprints = {step: seal.weights_fingerprint for (step, _), seal in seals.items()}
     for step, _ in seals:
-        writer.ledger.refuse_other_weights(step, of_step[step])
-    first: dict[str, int] = {}
-    duplicates = [first.setdefault(of_step[step], step) for step in steps]
+        writer.ledger.refuse_other_weights(step, fingerprints[step])
+    first_step: dict[str, int] = {}
+    originals = [first_step.setdefault(fingerprints[step], step) for step in steps]
+    duplicate_of = [NOT_A_DUPLICATE if first == step else first for first, step in zip(originals, steps, strict=True)]
     writer.write(CHECKPOINT, np.array(steps))
     writer.write("revision", np.array([job.source.checkpoints[step].revision for step in steps]))
-    writer.write("weights_fingerprint", np.array([of_step[step] for step in steps]))
-    writer.write(
-        "duplicate_of", np.array([NOT_A_DUPLICATE if d == step else d for d, step in zip(duplicates, steps, strict=True)])
-    )
+    writer.write("weights_fingerprint", np.array([fingerprints[step] for step in steps]))
+    writer.write("duplicate_of", np.array(duplicate_of))
 
 
 def _compute(job: Job, run: Resumable[Block], writer: StoreWriter, options: RunOptions) -> None:
-    """Every block of this process's share that is not sealed yet."""
+    """Compute the blocks of this process's share that are not sealed."""
     blocks = share(run.tasks, options.worker, len(job.layout.bounds) if options.discard_downloads else 1)
-    missing = run.missing(writer, blocks, every_byte=True)  # what an earlier run left may have been damaged since
-    n_tokens, n_missing = (sum(block.stop - block.start for block in some) for some in (blocks, missing))
+    missing = run.missing(writer, blocks, every_byte=True)  # files of an earlier run may be damaged
+    n_tokens, n_missing = (sum(block.stop - block.start for block in group) for group in (blocks, missing))
     with tqdm(
         total=n_tokens,
         initial=n_tokens - n_missing,
@@ -145,18 +143,16 @@ def _run_blocks(job: Job, blocks: list[Block], workspace: Workspace, discard: bo
         BlockRunner(job.table, job.layout, job.config.text.window, job.config.run.device, workspace) as runner,
         ThreadPoolExecutor(1, thread_name_prefix="actstore-fetch") as ahead,
     ):
-        for number, (step, group) in enumerate(groups):
+        for number, (step, group) in enumerate(groups, 1):
             bar.set_postfix(checkpoint=step)
             model, sites, fingerprint = job.load(step)
-            fetched = [
-                ahead.submit(job.source.checkpoints[following].fetch) for following, _ in groups[number + 1 : number + 2]
-            ]
+            fetches = [ahead.submit(job.source.checkpoints[next_step].fetch) for next_step, _ in groups[number : number + 1]]
             for block in group:
                 for n_tokens in runner.run(model, sites, block, fingerprint):
                     bar.update(n_tokens)
-            del model, sites  # before the next one is loaded
+            del model, sites  # free the memory before the next checkpoint is loaded
             if discard:
                 runner.wait()
-                wait(fetched)  # the cache is in no state to be tidied while it is filled; a failure is told on loading
+                wait(fetches)  # no file may be removed from the cache during a download; loading reports its failure
                 job.source.checkpoints[step].discard()
         runner.wait()

@@ -1,1 +1,1 @@
-"""What comes from the Hugging Face hub, and whether it came whole."""
+"""Downloads from the Hugging Face hub, and the check that they are complete."""

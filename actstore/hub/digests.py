@@ -1,7 +1,7 @@
-"""Whether a file in the hub's cache is the file that the hub has.
+"""Checks that a file in the hub's cache has the content that the hub has.
 
-Owns the digests of downloaded files, and the record of files that agreed, so that a file is read
-for it once and not at every start.
+Owns the digests of downloaded files, and the record of files that were checked: each file is read for
+its digest once, not at every start.
 """
 
 from __future__ import annotations
@@ -18,54 +18,54 @@ _RECORD = "actstore-verified"
 
 
 def is_sound(path: Path, digest: str = "") -> bool:
-    """Whether a file has the content that its digest names.
+    """Whether a file's content has its digest.
 
     Parameters
     ----------
     path : Path
         A file of the hub's cache.
     digest : str
-        SHA-256 of a large file, or git's SHA-1 of a small one, as the hub tells them; if it is not
-        known, the name of the file that the cache keeps the content in.
+        SHA-256 of a large file, or git's SHA-1 of a small one, as the hub states them; by default the
+        name of the file in which the cache stores the content.
 
     Returns
     -------
     bool
-        True also where nothing names a digest.
+        True also if no digest is known.
 
     Notes
     -----
-    A file that agreed is taken as it is until its size or time of change differs.
+    A file that was checked is not read again until its size or time of change differs.
     """
     content = path.resolve()
     digest = digest or content.name
-    if not content.exists():  # a name whose content is gone
+    if not content.exists():  # a link without its content
         return False
     if not _DIGEST.fullmatch(digest):
         return True
     state = content.stat()
-    seen, record = f"{state.st_size} {state.st_mtime_ns}", _record(path, digest)
+    version, record = f"{state.st_size} {state.st_mtime_ns}", _record(path, digest)
     with contextlib.suppress(OSError):
-        if record.read_bytes() == seen.encode():  # damaged, it may be no text
+        if record.read_bytes() == version.encode():  # bytes, as a damaged record may be no text
             return True
     if _digest_of(content, state.st_size, len(digest)) != digest:
         return False
-    with contextlib.suppress(OSError):  # a cache that may only be read is compared every time
+    with contextlib.suppress(OSError):  # in a read-only cache files are checked every time
         record.parent.mkdir(exist_ok=True)
         partial = record.with_name(f"{record.name}.{os.getpid()}")
-        partial.write_text(seen)
+        partial.write_text(version)
         partial.replace(record)
     return True
 
 
 def drop(path: Path) -> None:
-    """Remove a file from the cache: its content and its name."""
+    """Remove a file from the cache: its content and the link to it."""
     path.resolve().unlink(missing_ok=True)
     path.unlink(missing_ok=True)
 
 
 def _record(path: Path, digest: str) -> Path:
-    """Where it is kept that a file of the cache agreed: in the folder of its repository."""
+    """The record that a file of the cache was checked, in the folder of its repository."""
     root = next((folder for folder in path.parents if folder.name.startswith(_REPOSITORY)), path.parent)
     return root / _RECORD / digest
 

@@ -9,15 +9,15 @@ import os
 
 
 def fix_summation_order() -> None:
-    """Let MKL's products have the same last bits at any number of threads.
+    """Make MKL's products equal to the last bit at any number of threads.
 
     Notes
     -----
-    Its default cuts a product by the number of threads, and on many processors (not on those with
-    AVX-512) each cut sums in another order. The strict mode of its "conditional numerical
-    reproducibility" does not; it costs nothing that can be measured here. MKL reads the switch at
-    its first product in a process, so this comes before it, and a setting of the user's stays. Other
-    libraries (OpenBLAS, Accelerate, cuBLAS) have no such switch.
+    By default MKL splits a product by the number of threads, and on processors without AVX-512 each
+    split sums in another order. The strict mode of its "conditional numerical reproducibility" sums in
+    the same order, at no measurable cost. MKL reads the switch at the first product of a process, so
+    this must run before. A value that the user has set is kept. Other libraries (OpenBLAS, Accelerate,
+    cuBLAS) have no such switch.
 
     References
     ----------

@@ -1,7 +1,7 @@
-"""Short names of public models: where they are and what shape they have.
+"""The catalogue of public models: short name, repository and sizes.
 
-Owns the facts about models that are known before anything is downloaded: repository, sizes,
-training checkpoints, and which published checkpoints are known to be wrong.
+Owns the facts about models that need no download, with the training checkpoints, and the published
+checkpoints that are known to be wrong.
 """
 
 from __future__ import annotations
@@ -68,28 +68,14 @@ smollm2-135m HuggingFaceTB/SmolLM2-135M llama 30 576 1536 9 3 64 49152 8192
 smollm2-360m HuggingFaceTB/SmolLM2-360M llama 32 960 2560 15 5 64 49152 8192
 smollm2-1.7b HuggingFaceTB/SmolLM2-1.7B llama 24 2048 8192 32 32 64 49152 8192
 """
-_TIED: tuple[str, ...] = (
-    "gpt2",
-    "opt",
-    "gemma",
-    "smollm2",
-    "llama-3.2",
-    "qwen2-0.5b",
-    "qwen2-1.5b",
-    "qwen2.5-0.5b",
-    "qwen2.5-1.5b",
-    "qwen2.5-3b",
+_TIED = tuple(
+    "gpt2 opt gemma smollm2 llama-3.2 qwen2-0.5b qwen2-1.5b qwen2.5-0.5b qwen2.5-1.5b qwen2.5-3b "
+    "qwen3-0.6b qwen3-1.7b qwen3-4b".split()
 )
-_TIED += ("qwen3-0.6b", "qwen3-1.7b", "qwen3-4b")
+"""Beginnings of the names of models whose output projection is the embedding."""
 PYTHIA_STEPS = (0, *(2**k for k in range(10)), *range(1000, 144_000, 1000))
 """Training steps of every Pythia model's published checkpoints; the last one is the final model."""
-_NEAR_FINAL_2_8B = {
-    *PYTHIA_STEPS[:11],
-    *range(1000, 65_001, 1000),
-    *range(70_000, 150_000, 10_000),
-    103_000,
-    143_000,
-}
+_NEAR_FINAL_2_8B = {*PYTHIA_STEPS[:11], *range(1000, 65_001, 1000), *range(70_000, 150_000, 10_000), 103_000, 143_000}
 _WITH_DEDUPED = ("70m", "160m", "410m", "1b", "1.4b", "2.8b", "6.9b", "12b")
 _WITH_SEEDS = ("14m", "31m", "70m", "160m", "410m")
 
@@ -105,7 +91,7 @@ class Entry:
     n_layers, n_hidden, n_neurons, n_heads, n_kv_heads, head_size, n_vocabulary, n_positions : int
         Sizes; `n_neurons` is the width of the pre-activation in one layer.
     steps : tuple of int
-        Known training checkpoints, empty where only `main` is known without asking the hub.
+        Training checkpoints; empty if only the hub can list them.
     """
 
     name: str
@@ -123,7 +109,7 @@ class Entry:
 
     @property
     def config(self) -> dict[str, Any]:
-        """Arguments that give the family's configuration class this model's shape."""
+        """Arguments of the family's configuration class for this model's shape."""
         if self.family == "gpt2":
             return {
                 "n_layer": self.n_layers,
@@ -141,8 +127,8 @@ class Entry:
             "max_position_embeddings": self.n_positions,
         }
         if self.family == "opt":
-            own = {"word_embed_proj_dim": 512, "do_layer_norm_before": False} if self.name == "opt-350m" else {}
-            return shared | {"ffn_dim": self.n_neurons, "word_embed_proj_dim": self.n_hidden} | own
+            exceptions = {"word_embed_proj_dim": 512, "do_layer_norm_before": False} if self.name == "opt-350m" else {}
+            return shared | {"ffn_dim": self.n_neurons, "word_embed_proj_dim": self.n_hidden} | exceptions
         shared |= {"intermediate_size": self.n_neurons, "tie_word_embeddings": self.name.startswith(_TIED)}
         if self.family == "gpt_neox":
             return shared
@@ -173,12 +159,12 @@ CATALOGUE: dict[str, Entry] = _entries()
 
 def entry_of(name: str) -> Entry | None:
     """The entry of a short name or a repository, None if there is none."""
-    found = CATALOGUE.get(name.lower())
-    return found or next((entry for entry in CATALOGUE.values() if entry.repo.lower() == name.lower()), None)
+    entry = CATALOGUE.get(name.lower())
+    return entry or next((entry for entry in CATALOGUE.values() if entry.repo.lower() == name.lower()), None)
 
 
 def known_problem(repo: str, step: int) -> str | None:
-    """What is known to be wrong with a published checkpoint."""
+    """The known problem of a published checkpoint, None if there is none."""
     if repo == "EleutherAI/pythia-12b" and step in (50_000, 58_000):
         return "its weights are a mixture of two checkpoints"
     if repo == "EleutherAI/pythia-2.8b" and step in _NEAR_FINAL_2_8B:

@@ -1,6 +1,6 @@
 """Reading and editing pre-activations inside a running model.
 
-Owns every forward hook. Both context managers take their hooks off whatever happens.
+Owns every forward hook. Both context managers always remove their hooks on exit.
 """
 
 from __future__ import annotations
@@ -20,45 +20,45 @@ Receive = Callable[[int, torch.Tensor, torch.Tensor], None]
 
 
 def tensor_of(values: Any) -> torch.Tensor:
-    """The numbers that a module takes or gives: the tensor itself, or the first one of floats among several things.
+    """The tensor of a module's input or output: the value itself, or the first tensor of floats in a sequence.
 
     Raises
     ------
     ModelError
-        If there is none.
+        If there is no such tensor.
     """
     if isinstance(values, torch.Tensor):
         return values
-    return cast(torch.Tensor, values[_place_of(values)])
+    return cast(torch.Tensor, values[_tensor_index(values)])
 
 
 def with_tensor(output: Any, values: torch.Tensor) -> Any:
-    """A module's output with `values` in the place of what `tensor_of` takes from it."""
+    """A module's output in which `values` replace the tensor that `tensor_of` returns."""
     if isinstance(output, torch.Tensor):
         return values
-    place = _place_of(output)
-    return (*output[:place], values, *output[place + 1 :])
+    index = _tensor_index(output)
+    return (*output[:index], values, *output[index + 1 :])
 
 
-def _place_of(values: Any) -> int:
-    things = values if isinstance(values, tuple | list) else ()
-    place = next((i for i, thing in enumerate(things) if isinstance(thing, torch.Tensor) and thing.is_floating_point()), None)
-    if place is None:
-        raise ModelError("a module at the site takes or gives no tensor of numbers; choose another --site")
-    return place
+def _tensor_index(values: Any) -> int:
+    items = values if isinstance(values, tuple | list) else ()
+    index = next((i for i, item in enumerate(items) if isinstance(item, torch.Tensor) and item.is_floating_point()), None)
+    if index is None:
+        raise ModelError("the input or output of a module at the site has no tensor of floats; choose another --site")
+    return index
 
 
 @contextmanager
 def observe(sites: Sequence[Module], receive: Receive) -> Iterator[None]:
-    """Show every site's input and output to `receive` during the forward passes inside.
+    """Pass every site's input and output to `receive`, during the forward passes inside the context.
 
     Parameters
     ----------
     sites : sequence of Module
     receive : callable
-        Called with the site's index, its input and its output as `tensor_of` takes them: (batch,
-        position, ·), of some modules with more dims or flattened to two. They are the model's own
-        tensors: what is to be kept must be copied.
+        Called with the site's index, and its input and output as `tensor_of` returns them: (batch,
+        position, ·), for some modules with more dims or flattened to two. These are the model's own
+        tensors; copy them to keep them.
     """
 
     def hook_for(index: int) -> Callable[..., None]:
@@ -82,41 +82,41 @@ def edit(
     change: Change,
     activations: Mapping[int, Module] | None = None,
 ) -> Iterator[None]:
-    """Apply `change` to chosen neurons during the forward passes inside.
+    """Apply `change` to chosen neurons, during the forward passes inside the context.
 
-    Edits nest as long as no neuron is edited twice.
+    Edits may nest if no neuron is edited twice.
 
     Parameters
     ----------
     sites : mapping of int to Module
-        Layer to its pre-activation module.
+        Layer → its pre-activation module.
     neurons : mapping of int to sequence of int
-        Layer to the neurons to edit; all others are untouched.
+        Layer → the neurons to edit.
     change : callable
-        Of a layer and its chosen pre-activations (…, n_chosen), and with `activations` of their
-        activations too; gives what takes their place, in the same shape.
+        Called with a layer and its chosen pre-activations (…, n_chosen), and with `activations` also
+        with their activations; returns the values that replace them, in the same shape.
     activations : mapping of int to Module, optional
-        Layer to its activation module, if the activation is what is replaced.
+        Layer → its activation module, if activations are replaced.
 
     Raises
     ------
     ActstoreError
-        If one of the neurons is already being edited, or there is no such layer or neuron; a neuron
-        beyond the last is refused in the first forward pass, where the site's width is known.
+        If one of the neurons is already being edited, or there is no such layer or neuron. A neuron
+        beyond the last one is refused in the first forward pass, which shows the site's width.
     """
-    _check_places(neurons, sites)
+    _check_indices(neurons, sites)
     handles: list[Any] = []
-    marked: list[tuple[set[int], set[int]]] = []
+    additions: list[tuple[set[int], set[int]]] = []
     try:
         for layer, chosen in neurons.items():
             edited: set[int] = sites[layer].__dict__.setdefault("_actstore_edited", set())
-            wanted = {int(neuron) for neuron in chosen}
-            if twice := sorted(edited & wanted):
+            added = {int(neuron) for neuron in chosen}
+            if repeated := sorted(edited & added):
                 raise ActstoreError(
-                    f"neuron {twice[0]} of layer {layer} is already under an intervention; leave that one first"
+                    f"neuron {repeated[0]} of layer {layer} is already under an intervention; leave that one first"
                 )
-            edited |= wanted
-            marked.append((edited, wanted))
+            edited |= added
+            additions.append((edited, added))
             index = torch.as_tensor(chosen, dtype=torch.long)
             hook = _edit_hook(layer, index, change, activations is not None)
             handles.append((activations or sites)[layer].register_forward_hook(hook))
@@ -124,12 +124,12 @@ def edit(
     finally:
         for handle in handles:
             handle.remove()
-        for edited, wanted in marked:
-            edited -= wanted
+        for edited, added in additions:
+            edited -= added
 
 
-def _check_places(neurons: Mapping[Any, Sequence[Any]], sites: Mapping[int, Module]) -> None:
-    """Refuse what is no layer or neuron: a negative one would count from the end."""
+def _check_indices(neurons: Mapping[Any, Sequence[Any]], sites: Mapping[int, Module]) -> None:
+    """Refuse a value that is no layer or neuron; torch would count a negative one from the end."""
     for layer, chosen in neurons.items():
         for value in (layer, *chosen):
             if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
@@ -143,13 +143,13 @@ def _edit_hook(layer: int, index: torch.Tensor, change: Change, of_activation: b
 
     def hook(module: Module, args: tuple[torch.Tensor, ...], output: Any) -> Any:
         nonlocal index
-        whole = tensor_of(output)
-        index = index.to(whole.device)
-        rows = whole.flatten(2) if whole.ndim > 3 else whole  # a neuron's number counts through all dims of a token
+        full = tensor_of(output)
+        index = index.to(full.device)
+        rows = full.flatten(2) if full.ndim > 3 else full  # a neuron is an index into all values of a token
         if largest >= rows.shape[-1]:
             raise SelectionError(f"there is no neuron {largest}: layer {layer} has neurons 0 to {rows.shape[-1] - 1}")
-        before = rows.index_select(-1, index)
-        values = change(layer, args[0].index_select(-1, index), before) if of_activation else change(layer, before)
-        return with_tensor(output, rows.index_copy(-1, index, values.to(whole.dtype)).reshape(whole.shape))
+        original = rows.index_select(-1, index)
+        values = change(layer, args[0].index_select(-1, index), original) if of_activation else change(layer, original)
+        return with_tensor(output, rows.index_copy(-1, index, values.to(full.dtype)).reshape(full.shape))
 
     return hook

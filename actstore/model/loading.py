@@ -1,8 +1,8 @@
-"""From the files of a checkpoint to a model in memory, whole or not at all.
+"""Reading a model from its files, completely or not at all.
 
-Owns every call that reads weights, and the comparison of what is in the files with what the model
-needs: transformers fills in random values for a weight that it does not find. Nothing in the files
-is run.
+Owns every call that reads weights, and the comparison of the weights in the files with those that the
+model has: transformers fills in random values for a weight that is missing. No code in the files is
+run.
 """
 
 from __future__ import annotations
@@ -29,68 +29,67 @@ HARMLESS = {
     "codegen": r"\.attn\.causal_mask",
     "opt": r"decoder\.version",
 }
-"""Family → stored names that no model reads, and that change nothing.
+"""Family → pattern of stored names that models no longer read, and that change nothing.
 
-All are causal masks and the value put under them, which old versions of transformers stored and newer
-ones compute; OPT's is the number of a file format. What transformers itself knows to be so is not
-reported: the masks of GPT-2 and GPT-NeoX, and rotary frequencies. A head whose weights are those
-of the embedding need not be stored either.
+These are causal masks and their fill values, which old versions of transformers stored and newer ones
+compute, and OPT's number of a file format. transformers itself ignores the masks of GPT-2 and GPT-NeoX,
+rotary frequencies, and a missing output projection that equals the embedding.
 """
-_SHOWN = 3
+_N_LISTED = 3
 
 
-def read_model(place: Path, label: str, dtype: torch.dtype) -> PreTrainedModel:
-    """The model in a folder or `.gguf` file, in the dtype asked for.
+def read_model(path: Path, label: str, dtype: torch.dtype) -> PreTrainedModel:
+    """Read the model in a folder or `.gguf` file, in the requested dtype.
 
     Parameters
     ----------
-    place : Path
+    path : Path
     label : str
-        What messages call it.
+        Name for messages.
     dtype : torch.dtype
 
     Raises
     ------
     ModelError
-        If the files cannot be read, lack a weight that the model has, or hold one that it has not or
-        that is of another shape.
+        If the files cannot be read, lack a weight of the model, or hold a weight that the model does
+        not have or that has another shape.
     """
     from transformers import AutoModelForCausalLM, GgufConfig
 
-    options: dict[str, Any] = {"quantization_config": GgufConfig(dequantize=True)} if place.is_file() else {}
+    options: dict[str, Any] = {"quantization_config": GgufConfig(dequantize=True)} if path.is_file() else {}
+    options |= {"local_files_only": True, "trust_remote_code": False, "weights_only": True}
+    options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
     with quietly(label):
-        config = read_config(place)
-        model, report = AutoModelForCausalLM.from_pretrained(
-            **where(place), config=config, dtype=dtype, local_files_only=True, trust_remote_code=False, weights_only=True,
-            attn_implementation=_attention(config), output_loading_info=True, ignore_mismatched_sizes=True, **options,
-        )  # fmt: skip
-        unread = _unread(place, model, len(report["missing_keys"])) if place.is_file() else []
+        config = read_config(path)
+        options |= {"config": config, "dtype": dtype, "attn_implementation": _attention(config)}
+        model, report = AutoModelForCausalLM.from_pretrained(**location(path), **options)
+        unread = _unread(path, model, len(report["missing_keys"])) if path.is_file() else []
     _refuse_other_weights(label, model, report, unread)
     return model
 
 
-def read_config(place: Path) -> PreTrainedConfig:
-    """The configuration in a folder or `.gguf` file."""
+def read_config(path: Path) -> PreTrainedConfig:
+    """Read the configuration in a folder or `.gguf` file."""
     from transformers import AutoConfig
 
-    return AutoConfig.from_pretrained(**where(place), local_files_only=True, trust_remote_code=False)
+    return AutoConfig.from_pretrained(**location(path), local_files_only=True, trust_remote_code=False)
 
 
-def where(place: Path) -> dict[str, Any]:
-    """How transformers wants to be told of a folder or a .gguf file."""
-    if place.is_file():
-        return {"pretrained_model_name_or_path": place.parent, "gguf_file": place.name}
-    return {"pretrained_model_name_or_path": place}
+def location(path: Path) -> dict[str, Any]:
+    """The arguments by which transformers finds a folder or a .gguf file."""
+    if path.is_file():
+        return {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
+    return {"pretrained_model_name_or_path": path}
 
 
 @contextlib.contextmanager
-def quietly(what: str) -> Iterator[None]:
-    """Keep the loader's own progress bars and reports out of ours, and give its errors one line.
+def quietly(label: str) -> Iterator[None]:
+    """Suppress the progress bars and reports of transformers, and turn its errors into one line.
 
     Raises
     ------
     ModelError
-        Whatever goes wrong inside.
+        On any error inside the context.
     """
     from transformers.utils import logging as transformers_logging
 
@@ -103,11 +102,11 @@ def quietly(what: str) -> Iterator[None]:
             yield
     except ModelError:
         raise
-    except Exception as error:  # any reader of any format may fail in its own way
+    except Exception as error:  # the readers of the formats can raise anything
         if (signal := hidden_signal(error)) is not None:
             raise signal from None
         reason = first_line(error)
-        raise ModelError(f"cannot load {what}: {reason}") from error
+        raise ModelError(f"cannot load {label}: {reason}") from error
     finally:
         reporting.removeFilter(_is_no_report)
         if enabled:
@@ -115,12 +114,12 @@ def quietly(what: str) -> Iterator[None]:
 
 
 def _is_no_report(record: logging.LogRecord) -> bool:
-    """Whether a message is none of the tables of keys, which `_refuse_other_weights` judges."""
+    """Whether a message is no table of keys; `_refuse_other_weights` checks the keys."""
     return "LOAD REPORT" not in record.getMessage()
 
 
 def _attention(config: PreTrainedConfig) -> str | None:
-    """The fast attention where the family has it; None for the model's own choice (Gemma 2, BLOOM)."""
+    """The fast attention if the family supports it; None for the model's default (Gemma 2, BLOOM)."""
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
     family = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
@@ -128,22 +127,15 @@ def _attention(config: PreTrainedConfig) -> str | None:
 
 
 def _refuse_other_weights(label: str, model: PreTrainedModel, report: dict[str, Any], unread: Collection[str]) -> None:
-    """Refuse a model whose files hold other weights than it has."""
+    """Refuse a model if the weights in its files are not those of its configuration."""
     harmless = re.compile(HARMLESS.get(model.config.model_type, r"(?!)") + "$")
     unexpected = [key for key in report["unexpected_keys"] if not harmless.search(key)]
     mismatched = [
         f"{key}, {_shape(stored)} in the files and {_shape(needed)} by the configuration"
         for key, stored, needed in report["mismatched_keys"]
     ]
-    problems = [
-        f"{len(keys):,} {what} ({_listed(keys)})"
-        for what, keys in (
-            ("missing", report["missing_keys"]),
-            ("unexpected", {*unexpected, *unread}),
-            ("of another shape", mismatched),
-        )
-        if keys
-    ]
+    keys_of = {"missing": report["missing_keys"], "unexpected": {*unexpected, *unread}, "of another shape": mismatched}
+    problems = [f"{len(keys):,} {problem} ({_listed(keys)})" for problem, keys in keys_of.items() if keys]
     if problems:
         raise ModelError(
             f"the weights of {label} are not those of its configuration: {'; '.join(problems)}; get its files again, or "
@@ -156,14 +148,14 @@ def _shape(shape: Collection[int]) -> str:
 
 
 def _listed(keys: Collection[str]) -> str:
-    shown = sorted(keys)[:_SHOWN]
-    return ", ".join(shown) + (", …" if len(keys) > len(shown) else "")
+    listed = sorted(keys)[:_N_LISTED]
+    return ", ".join(listed) + (", …" if len(keys) > len(listed) else "")
 
 
 def _unread(path: Path, model: PreTrainedModel, n_missing: int) -> list[str]:
-    """Tensors of a .gguf file that no weight was read from; for most architectures transformers skips them unsaid.
+    """Tensors of a .gguf file that were not read; for most architectures transformers skips these without notice.
 
-    With as many tensors as weights that were there to be read, every tensor was read.
+    If the file has as many tensors as the model has weights that are not missing, all were read.
     """
     from transformers.integrations.gguf.reader import read_gguf_metadata
     from transformers.integrations.gguf.utils import is_gguf_arch_supported
@@ -175,5 +167,5 @@ def _unread(path: Path, model: PreTrainedModel, n_missing: int) -> list[str]:
     if is_gguf_arch_supported(architecture) or len(names) == n_weights - n_missing:
         return []
     processor = TENSOR_PROCESSORS.get(architecture, TensorProcessor)(config=model.config.to_dict())
-    read = get_gguf_hf_weights_map(model, processor)
-    return [name for name in names if name not in read and name.removesuffix(".weight") not in read]  # so experts are read
+    weights = get_gguf_hf_weights_map(model, processor)  # names of experts are without ".weight"
+    return [name for name in names if name not in weights and name.removesuffix(".weight") not in weights]

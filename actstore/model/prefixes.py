@@ -1,9 +1,9 @@
-"""Scoring many short texts that share beginnings, each beginning once.
+"""Scoring many short texts that share beginnings, with each beginning computed once.
 
 Owns the packing. Sequences are sorted, so that neighbours share prefixes, and laid out as a tree of
-tokens in one row: a node attends to its ancestors alone and stands at its depth, so it sees what it
-would see in a sequence of its own. No position is padding, and the vocabulary projection is needed
-once a node.
+tokens in one row. Each node attends only to its ancestors, and its position is its depth, so it has the
+same context as in a sequence of its own. There is no padding within a tree, and the vocabulary
+projection is computed once for each node.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from transformers import PreTrainedModel
 from actstore.model import scoring
 
 _PACK_NODES = 192
-"""Nodes of a tree: more would share a little more, but attention costs their square."""
+"""Nodes of a tree: larger trees share a little more, but the cost of attention is quadratic."""
 _BATCH_PACKS = {"cpu": 5, "cuda": 40}
-_AGREES: WeakKeyDictionary[Module, bool] = WeakKeyDictionary()
+_TAKES_TREES: WeakKeyDictionary[Module, bool] = WeakKeyDictionary()
 
 
 @dataclass
@@ -33,12 +33,12 @@ class Pack:
     Attributes
     ----------
     node_id, depth, parent : list of int
-        Token, position and parent (-1 at a root) of every node; a parent comes before its children.
-        The last token of a sequence is no node unless another one goes on from it.
+        Token, position and parent (-1 at a root) of every node; parents come before their children.
+        The last token of a sequence is a node only if another sequence continues after it.
     edge_node, edge_token : list of int
-        Every different (context, next token), by the node that the context ends in.
+        Each distinct (context, next token): the last node of the context, and the token.
     paths : list of (int, list of int)
-        Sequence number, and the edge of each of its tokens but the first.
+        Index of a sequence, and the edges of its tokens after the first.
     """
 
     node_id: list[int] = field(default_factory=list)
@@ -49,23 +49,21 @@ class Pack:
     paths: list[tuple[int, list[int]]] = field(default_factory=list)
 
     def sees(self) -> np.ndarray:
-        """Whether a node (row) attends to another (column): to its ancestors and itself."""
-        seen = np.eye(len(self.parent), dtype=bool)
+        """Mask (node, node): whether the first attends to the second, which is an ancestor or itself."""
+        mask = np.eye(len(self.parent), dtype=bool)
         for node, parent in enumerate(self.parent):
             if parent >= 0:
-                seen[node] |= seen[parent]
-        return seen
+                mask[node] |= mask[parent]
+        return mask
 
 
 def packs(sequences: Sequence[np.ndarray], max_nodes: int) -> Iterator[Pack]:
-    """The different sequences in trees of at most `max_nodes` nodes, or of one sequence."""
+    """All sequences, in trees of at most `max_nodes` nodes, or of a single longer sequence."""
     order = sorted(range(len(sequences)), key=lambda i: tuple(sequences[i].tolist()))
-    pack, path, edges, before = Pack(), [], [], []  # type: tuple[Pack, list[int], list[int], list[int]]
-    for number in order:
-        tokens = sequences[number].tolist()
-        n_shared = next(
-            (i for i, (a, b) in enumerate(zip(before, tokens, strict=False)) if a != b), min(len(before), len(tokens))
-        )
+    pack, path, edges, previous = Pack(), [], [], []  # type: tuple[Pack, list[int], list[int], list[int]]
+    for index in order:
+        tokens = sequences[index].tolist()
+        n_shared = _n_shared(previous, tokens)
         if pack.paths and len(pack.node_id) + len(tokens) - 1 - min(n_shared, len(path)) > max_nodes:
             yield pack
             pack, path, edges, n_shared = Pack(), [], [], 0
@@ -79,20 +77,25 @@ def packs(sequences: Sequence[np.ndarray], max_nodes: int) -> Iterator[Pack]:
             edges.append(len(pack.edge_node))
             pack.edge_node.append(path[position - 1])
             pack.edge_token.append(tokens[position])
-        pack.paths.append((number, list(edges)))
-        before = tokens
+        pack.paths.append((index, list(edges)))
+        previous = tokens
     if pack.paths:
         yield pack
+
+
+def _n_shared(a: Sequence[int], b: Sequence[int]) -> int:
+    """Tokens of the beginning that two sequences share."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 @torch.inference_mode()
 def shared_surprisals(
     model: PreTrainedModel, sequences: Sequence[np.ndarray], progress: Callable[[int], object] | None = None
 ) -> list[np.ndarray]:
-    """As `scoring.sequence_surprisals`, with every shared beginning computed once.
+    """The result of `scoring.sequence_surprisals`, with every shared beginning computed once.
 
-    Falls back on it where the model does not take trees of tokens (as positions come with another
-    mask), or a sequence is longer than its sliding window.
+    Uses that function if the model does not support trees of tokens (such as a model without explicit
+    positions), or if a sequence is longer than its sliding window.
     """
     longest = max(map(len, sequences), default=0)
     window = getattr(model.config, "sliding_window", None) or longest
@@ -108,8 +111,8 @@ def _by_packs(
     trees = packs(sequences, _PACK_NODES)
     while batch := list(islice(trees, _BATCH_PACKS.get(model.device.type, _BATCH_PACKS["cpu"]))):
         for pack, values in zip(batch, _edge_surprisals(model, batch), strict=True):
-            for number, edges in pack.paths:
-                results[number] = values[edges]
+            for index, edges in pack.paths:
+                results[index] = values[edges]
             if progress is not None:
                 progress(len(pack.paths))
     return results
@@ -130,26 +133,26 @@ def _edge_surprisals(model: PreTrainedModel, batch: Sequence[Pack]) -> list[np.n
     mask = torch.full((shape[0], 1, shape[1], shape[1]), torch.finfo(model.dtype).min, dtype=model.dtype)
     mask.masked_fill_(torch.from_numpy(sees[:, None]), 0)  # added to the attention scores
 
-    def moved(values: np.ndarray) -> torch.Tensor:
+    def on_device(values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(values).to(model.device)
 
-    hidden = scoring.hidden_states(model, moved(ids), mask.to(model.device), moved(depth))
-    values = scoring.surprisals(model, hidden[moved(is_node)], moved(targets), moved(rows)).cpu().numpy()
+    hidden = scoring.hidden_states(model, on_device(ids), mask.to(model.device), on_device(depth))
+    values = scoring.surprisals(model, hidden[on_device(is_node)], on_device(targets), on_device(rows)).cpu().numpy()
     return np.split(values, np.cumsum([len(pack.edge_node) for pack in batch])[:-1])
 
 
 def _takes_trees(model: PreTrainedModel) -> bool:
-    """Whether a tree gives what its sequences give one by one; tried once a model."""
-    if model not in _AGREES:
+    """Whether scores of a tree equal those of its sequences one by one; tried once for each model."""
+    if model not in _TAKES_TREES:
         base = np.arange(1, 9) % model.config.vocab_size
         trial = [base, np.append(base[:4], base[::-1][:4]), np.append(base[:2], base[3:])]
         tolerance = 1e-3 if model.dtype == torch.float32 else 0.1
         try:
-            found = _by_packs(model, trial)
-        except (TypeError, ValueError, RuntimeError, IndexError):  # each family refuses a mask in its own way
-            found = []
+            packed = _by_packs(model, trial)
+        except (TypeError, ValueError, RuntimeError, IndexError):  # families refuse a mask with different errors
+            packed = []
         plain = scoring.sequence_surprisals(model, trial)
-        _AGREES[model] = bool(found) and all(
-            np.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True) for a, b in zip(found, plain, strict=True)
+        _TAKES_TREES[model] = bool(packed) and all(
+            np.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True) for a, b in zip(packed, plain, strict=True)
         )
-    return _AGREES[model]
+    return _TAKES_TREES[model]

@@ -1,7 +1,7 @@
 """Surprisal of tokens and log-probability of sentences.
 
-Owns every reduction of logits. Padding is on the right with explicit positions, so a batched
-score equals the unbatched one; log-sum-exp is taken in float32 whatever the model's dtype.
+Owns every reduction of logits. Padding is on the right with explicit positions, so a batched score
+equals the unbatched one. Log-sum-exp is computed in float32 for every dtype of the model.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from actstore.text.tokens import bos_id
 
 _TILE_ROWS = 1024
 _TILE_ELEMENTS = {"cpu": 2**20, "cuda": 2**27}
-"""Float32 logits held at once while reducing: on a processor what its cache holds."""
+"""Float32 logits in memory at a time; on a CPU, what fits into its cache."""
 _BATCH_TOKENS = {"cpu": 1024, "cuda": 16_384}
 
 
@@ -38,22 +38,21 @@ def pad(sequences: Sequence[np.ndarray], device: torch.device) -> tuple[torch.Te
 def hidden_states(
     model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Last hidden states (batch, position, hidden): what the vocabulary projection receives.
+    """Last hidden states (batch, position, hidden), the input of the vocabulary projection.
 
     Raises
     ------
     ValueError
-        If positions of one's own are given and the model takes none.
+        If `positions` are passed and the model has no such argument.
     """
     backbone = model.base_model
-    named = {}
+    options = {}
     if "position_ids" in inspect.signature(backbone.forward).parameters:
-        named = {
-            "position_ids": torch.arange(ids.shape[1], device=ids.device).expand_as(ids) if positions is None else positions
-        }
+        default = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+        options = {"position_ids": default if positions is None else positions}
     elif positions is not None:
         raise ValueError("the model takes no positions")
-    hidden: torch.Tensor = backbone(input_ids=ids, attention_mask=mask, use_cache=False, **named).last_hidden_state
+    hidden: torch.Tensor = backbone(input_ids=ids, attention_mask=mask, use_cache=False, **options).last_hidden_state
     return hidden
 
 
@@ -62,8 +61,8 @@ def surprisals(
 ) -> torch.Tensor:
     """Surprisal in nats of `targets` (target,) given final hidden states (row, hidden), float32.
 
-    −log p = logsumexp(logits) − logit of the target, tile by tile of rows and vocabulary: a tile
-    is reduced while it is still in the cache, so the logits never exist as a whole.
+    −log p = logsumexp(logits) − logit of the target, computed in tiles of rows and vocabulary: each
+    tile is reduced while it is in the cache, so all logits are never in memory together.
 
     Parameters
     ----------
@@ -72,7 +71,7 @@ def surprisals(
     targets : Tensor (target,)
         Token ids.
     rows : Tensor (target,), optional
-        The row that each target follows; by default one target a row.
+        The row that predicts each target; by default one target for each row.
 
     Raises
     ------
@@ -85,28 +84,28 @@ def surprisals(
             f"the vocabulary projection of this {model.config.model_type} model is a {type(head).__name__}, not linear"
         )
     n_columns = max(1, _TILE_ELEMENTS.get(hidden.device.type, _TILE_ELEMENTS["cpu"]) // _TILE_ROWS)
-    n_parts = max(1, -(-len(hidden) // _TILE_ROWS))  # of equal size: a small rest would cost a whole pass over the weights
+    n_parts = max(1, -(-len(hidden) // _TILE_ROWS))  # of equal size: a small last part would cost a full pass over the weights
     rows = torch.arange(len(hidden), device=hidden.device) if rows is None else rows
     result = torch.zeros(len(targets), device=hidden.device)
     start = 0
     for part in hidden.tensor_split(n_parts):
-        inside = ((rows >= start) & (rows < start + len(part))).nonzero().squeeze(1)
-        row, wanted = rows[inside] - start, targets[inside]
-        chosen, totals = torch.zeros(len(inside), device=hidden.device), []
+        in_part = ((rows >= start) & (rows < start + len(part))).nonzero().squeeze(1)
+        row, target = rows[in_part] - start, targets[in_part]
+        logit, log_sums = torch.zeros(len(in_part), device=hidden.device), []
         for first in range(0, len(head.weight), n_columns):
             columns = slice(first, first + n_columns)
             bias = None if head.bias is None else head.bias[columns]
             tile = _scaled(model, torch.nn.functional.linear(part, head.weight[columns], bias)).float()
-            totals.append(torch.logsumexp(tile, dim=1))
-            place = (wanted - first).clamp(0, tile.shape[1] - 1)
-            chosen = torch.where(place == wanted - first, tile[row, place], chosen)
-        result[inside] = torch.logsumexp(torch.stack(totals), dim=0)[row] - chosen
+            log_sums.append(torch.logsumexp(tile, dim=1))
+            column = (target - first).clamp(0, tile.shape[1] - 1)
+            logit = torch.where(column == target - first, tile[row, column], logit)
+        result[in_part] = torch.logsumexp(torch.stack(log_sums), dim=0)[row] - logit
         start += len(part)
     return result
 
 
 def _scaled(model: PreTrainedModel, logits: torch.Tensor) -> torch.Tensor:
-    """What some families do to logits after the projection (Cohere, Granite, Gemma 2)."""
+    """Logits after the scaling that some families apply (Cohere, Granite, Gemma 2)."""
     config = model.config
     if scale := getattr(config, "logit_scale", None):
         logits = logits * scale
@@ -119,7 +118,7 @@ def _scaled(model: PreTrainedModel, logits: torch.Tensor) -> torch.Tensor:
 
 @torch.inference_mode()
 def check_logits(model: PreTrainedModel) -> None:
-    """Refuse a model whose logits are more than the projection of its last hidden states.
+    """Refuse a model whose logits are not the (scaled) projection of its last hidden states.
 
     Raises
     ------
@@ -130,20 +129,22 @@ def check_logits(model: PreTrainedModel) -> None:
     mask = torch.ones_like(ids)
     ours = surprisals(model, hidden_states(model, ids, mask)[0, :-1], ids[0, 1:])
     logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[0, :-1].float()
-    own = torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none")
+    expected = torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none")
     tolerance = 1e-3 if model.dtype == torch.float32 else 0.1
-    if not torch.allclose(ours, own, rtol=tolerance, atol=tolerance, equal_nan=True):
-        raise ModelError(f"this {model.config.model_type} model changes its logits in a way that is not known here")
+    if not torch.allclose(ours, expected, rtol=tolerance, atol=tolerance, equal_nan=True):
+        raise ModelError(
+            f"this {model.config.model_type} model changes its logits in an unknown way, so surprisal cannot be computed"
+        )
 
 
 def batches(lengths: Sequence[int] | np.ndarray, max_tokens: int) -> Iterator[np.ndarray]:
     """Indices of sequences, longest first, grouped so that a padded batch has at most `max_tokens`."""
     order = np.argsort(-np.asarray(lengths), kind="stable")
-    first = 0
-    while first < len(order):
-        size = max(1, max_tokens // int(lengths[order[first]]))
-        yield order[first : first + size]
-        first += size
+    start = 0
+    while start < len(order):
+        size = max(1, max_tokens // int(lengths[order[start]]))
+        yield order[start : start + size]
+        start += size
 
 
 @torch.inference_mode()
@@ -159,9 +160,9 @@ def sequence_surprisals(
     ----------
     model : PreTrainedModel
     sequences : sequence of int arrays
-        Token ids, the context-giving first token (BOS) included.
+        Token ids. The first token (BOS) is context and is not scored.
     max_tokens : int, optional
-        Padded tokens in a batch; by default what suits the device.
+        Padded tokens in a batch; the default depends on the device.
     progress : callable, optional
         Called with the number of tokens done after each batch.
 
@@ -170,15 +171,14 @@ def sequence_surprisals(
     list of arrays, each one shorter than its sequence
     """
     results: list[np.ndarray] = [np.empty(0, dtype=np.float32)] * len(sequences)
-    for chosen in batches(
-        [len(s) for s in sequences], max_tokens or _BATCH_TOKENS.get(model.device.type, _BATCH_TOKENS["cpu"])
-    ):
-        rows = [sequences[i] for i in chosen]
+    max_tokens = max_tokens or _BATCH_TOKENS.get(model.device.type, _BATCH_TOKENS["cpu"])
+    for batch in batches([len(sequence) for sequence in sequences], max_tokens):
+        rows = [sequences[i] for i in batch]
         ids, mask = pad(rows, model.device)
         hidden = hidden_states(model, ids, mask)
         scored = mask[:, 1:].bool()
         values = surprisals(model, hidden[:, :-1][scored], ids[:, 1:][scored]).cpu().numpy()
-        for i, part in zip(chosen, np.split(values, np.cumsum([len(r) - 1 for r in rows])[:-1]), strict=True):
+        for i, part in zip(batch, np.split(values, np.cumsum([len(r) - 1 for r in rows])[:-1]), strict=True):
             results[i] = part
         if progress is not None:
             progress(int(mask.sum()))
@@ -186,7 +186,7 @@ def sequence_surprisals(
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str], max_length: int) -> list[np.ndarray]:
-    """Token ids of each text, opened by BOS.
+    """Token ids of each text, beginning with BOS.
 
     Raises
     ------

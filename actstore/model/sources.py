@@ -1,8 +1,8 @@
 """Model names, their checkpoints, and loading.
 
-Owns the way from a name on the command line to weights in memory: which checkpoints there are,
-which of them can be had (the preflight), and loading. Loading never runs code from a model's
-folder and never guesses a dtype; `loading.py` does it.
+Owns the way from a name on the command line to weights in memory: the checkpoints of a model, the check
+that they are available (the preflight), and loading. Loading never runs code from a model's folder and
+never guesses a dtype; `loading.py` reads the files.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ import logging
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from actstore.builtin import MODELS_FOLDER
 from actstore.errors import ModelError, UnknownNameError, first_line
 from actstore.files import existing, looks_like_path
 from actstore.hub import repositories
+from actstore.hub.calls import MissingRevisionError
 from actstore.model.arithmetic import fix_summation_order
 from actstore.model.catalogue import CATALOGUE, Entry, entry_of, known_problem
-from actstore.model.loading import quietly, read_config, read_model, where
+from actstore.model.checkpoints import Checkpoint, LocalCheckpoint
+from actstore.model.loading import location, quietly, read_config, read_model
 from actstore.store.ledger import checksum
 
 if TYPE_CHECKING:
@@ -28,106 +30,20 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _STEP = re.compile(r"step(\d+)")
-_WEIGHTS = re.compile(r".*\.(safetensors|bin|gguf)")
 _RANGE = re.compile(r"[0-9]{1,18}:[0-9]{1,18}(:[0-9]{1,18})?")
-_LISTED = re.compile("[0-9]{1,18}")
+_NUMBER = re.compile("[0-9]{1,18}")
 _LONGEST_NAME = 60
-_SAMPLE, _N_SAMPLES = 4096, 1024
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 _log = logging.getLogger("actstore")
 MAIN = 0
-"""The checkpoint number of a model that has no training history."""
+"""The training step of a model without a training history."""
 UNNUMBERED = -1
-"""The checkpoint number of a suite's `main` that is none of its training steps."""
-
-
-class Checkpoint(Protocol):
-    """Where one checkpoint's files are, or come from."""
-
-    @property
-    def revision(self) -> str:
-        """Name of the folder, file or hub revision."""
-
-    @property
-    def label(self) -> str:
-        """What messages call it."""
-
-    @property
-    def digest(self) -> str:
-        """Equal for two checkpoints only if their weight files are equal; empty if not known before loading."""
-
-    @property
-    def identity(self) -> str:
-        """Changes when the files do, as far as can be told without reading all of them."""
-
-    def config_folder(self) -> Path:
-        """A folder (or .gguf file) with the configuration."""
-
-    def tokenizer_folder(self) -> Path:
-        """A folder (or .gguf file) with the tokenizer."""
-
-    def fetch(self) -> Path:
-        """A folder (or .gguf file) with everything."""
-
-    def discard(self) -> None:
-        """Free what `fetch` downloaded."""
-
-
-@dataclass(frozen=True)
-class LocalCheckpoint:
-    """A model folder or `.gguf` file on this machine; never discarded."""
-
-    path: Path
-    tokenizer: Path | None = None
-    digest: str = ""
-
-    @property
-    def revision(self) -> str:
-        """Name of the folder or file."""
-        return self.path.name
-
-    @property
-    def label(self) -> str:
-        """The path."""
-        return str(self.path)
-
-    @property
-    def identity(self) -> str:
-        """Digest of names, sizes and samples of the weight files: whole up to 4 MiB, 1,024 places beyond."""
-        return _sampled_digest(self.path)
-
-    def config_folder(self) -> Path:
-        """The path itself."""
-        return self.path
-
-    def tokenizer_folder(self) -> Path:
-        """The suite's folder, where it has a tokenizer, or the path itself."""
-        return self.tokenizer or self.path
-
-    def fetch(self) -> Path:
-        """The path itself."""
-        return self.path
-
-    def discard(self) -> None:
-        """Nothing: these are the user's own files."""
-
-
-def _sampled_digest(path: Path) -> str:
-    files = [path] if path.is_file() else [f for f in sorted(path.iterdir()) if _WEIGHTS.fullmatch(f.name) and f.is_file()]
-    digest = hashlib.blake2b(digest_size=16)
-    for file in files:
-        size = file.stat().st_size
-        digest.update(f"{file.name} {size}".encode())
-        with file.open("rb") as stream:
-            for place in range(0, size, max(_SAMPLE, size // _N_SAMPLES)):
-                stream.seek(place)
-                digest.update(stream.read(_SAMPLE))
-    return digest.hexdigest()
+"""The training step of a suite's `main` that is not one of its checkpoints."""
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model and its checkpoints: training step → where the files are, in ascending order.
+    """A model and its checkpoints: training step → files, in ascending order.
 
     Attributes
     ----------
@@ -137,7 +53,7 @@ class ModelSource:
     main_step : int
         The checkpoint that `main` stands for.
     entry : Entry, optional
-        What the catalogue says of it.
+        Entry of the catalogue.
     """
 
     name: str
@@ -147,7 +63,7 @@ class ModelSource:
 
     @property
     def weights_digest(self) -> str:
-        """Changes when the files of a checkpoint do, see `Checkpoint.identity`."""
+        """Digest that changes if the files of a checkpoint change, see `Checkpoint.identity`."""
         identities = "\n".join(f"{step} {checkpoint.identity}" for step, checkpoint in self.checkpoints.items())
         return hashlib.blake2b(identities.encode(), digest_size=16).hexdigest()
 
@@ -167,12 +83,12 @@ def resolve(name: str, *, connect: bool = True) -> ModelSource:
         `.gguf` file, a short name of the catalogue, or a hub repository `owner/name`.
     connect : bool
         Whether the hub may be asked; otherwise a public model has the checkpoints that the
-        catalogue knows.
+        catalogue lists.
 
     Raises
     ------
     UnknownNameError, ModelError
-        If there is no such model, the path holds none, or the hub cannot be reached.
+        If there is no such model, the path is no model, or the hub cannot be reached.
     """
     if name in builtin_names():
         return _local(MODELS_FOLDER / name)
@@ -198,11 +114,11 @@ def _local(path: Path) -> ModelSource:
         return ModelSource(path.stem, {MAIN: LocalCheckpoint(path)}, MAIN)
     if not path.is_dir():
         raise ModelError(f"{path} is neither a model folder nor a .gguf file")
-    steps = {int(m[1]): folder for folder in path.iterdir() if folder.is_dir() and (m := _STEP.fullmatch(folder.name))}
-    if steps:
-        shared = path if (path / "tokenizer.json").is_file() else None
-        found: dict[int, Checkpoint] = {step: LocalCheckpoint(steps[step], shared) for step in sorted(steps)}
-        return ModelSource(path.name, found, max(found))
+    folders = {int(m[1]): folder for folder in path.iterdir() if folder.is_dir() and (m := _STEP.fullmatch(folder.name))}
+    if folders:
+        tokenizer = path if (path / "tokenizer.json").is_file() else None
+        checkpoints: dict[int, Checkpoint] = {step: LocalCheckpoint(folders[step], tokenizer) for step in sorted(folders)}
+        return ModelSource(path.name, checkpoints, max(folders))
     if (path / "config.json").is_file():
         return ModelSource(path.name, {MAIN: LocalCheckpoint(path)}, MAIN)
     raise ModelError(f"{path} holds neither a config.json nor step*/ folders, so it is no model")
@@ -210,18 +126,18 @@ def _local(path: Path) -> ModelSource:
 
 def _public(repo: str, entry: Entry | None, connect: bool) -> ModelSource:
     name = entry.name if entry else repo
-    known = entry.steps if entry else ()
-    steps: dict[int, Checkpoint]
+    listed_steps = entry.steps if entry else ()
+    checkpoints: dict[int, Checkpoint]
     if connect:
-        found, main = repositories.revisions(repo)
-        steps = dict(found)
+        revisions, main = repositories.revisions(repo)
+        checkpoints = dict(revisions)
     else:
         main = repositories.HubCheckpoint(repo, "main")
-        steps = {step: repositories.HubCheckpoint(repo, f"step{step}") for step in known}
-    # The final model of an unknown suite may be annealed or merged: it is none of the steps.
-    main_step = known[-1] if known else UNNUMBERED if steps else MAIN
-    steps.setdefault(main_step, main)
-    return ModelSource(name, dict(sorted(steps.items())), main_step, entry)
+        checkpoints = {step: repositories.HubCheckpoint(repo, f"step{step}") for step in listed_steps}
+    # The final model of a suite outside the catalogue may be annealed or merged, so it is none of the steps.
+    main_step = listed_steps[-1] if listed_steps else UNNUMBERED if checkpoints else MAIN
+    checkpoints.setdefault(main_step, main)
+    return ModelSource(name, dict(sorted(checkpoints.items())), main_step, entry)
 
 
 def choose_checkpoints(source: ModelSource, spec: str, *, strict: bool = False) -> list[int]:
@@ -239,7 +155,7 @@ def choose_checkpoints(source: ModelSource, spec: str, *, strict: bool = False) 
     Raises
     ------
     UnknownNameError, ModelError
-        If the specification cannot be read, or nothing matches.
+        If the specification is not valid, or no checkpoint matches.
     """
     if spec == "main":
         return [source.main_step]
@@ -252,76 +168,86 @@ def choose_checkpoints(source: ModelSource, spec: str, *, strict: bool = False) 
         start, stop, every = (*map(int, spec.split(":")), 1)[:3]
         if every == 0:
             raise ModelError(f"--checkpoints {spec!r} steps by 0; give a positive step")
-        chosen = [step for step in available if step in range(start, stop + 1, every)]
-        if not chosen:
-            raise ModelError(f"no checkpoint of {source.name} lies in {spec}; it has {_listing(available)}")
-        return chosen
+        steps = [step for step in available if step in range(start, stop + 1, every)]
+        if not steps:
+            raise ModelError(f"no checkpoint of {source.name} lies in {spec}; it has {_summary(available)}")
+        return steps
     return _listed(source, spec, strict)
 
 
-def _listing(steps: list[int]) -> str:
+def _summary(steps: list[int]) -> str:
     return ", ".join(map(str, steps)) if len(steps) < 30 else f"{len(steps)} from {steps[0]} to {steps[-1]}"
 
 
 def _listed(source: ModelSource, spec: str, strict: bool) -> list[int]:
+    """The training steps of a list such as `512,step1000`."""
     choices = ["all", "main", "log", *source.checkpoints]
     labels = [part.strip().removeprefix("step") for part in spec.split(",")]
-    unreadable = next((label for label in labels if not _LISTED.fullmatch(label)), None)
-    if unreadable is not None:
-        raise UnknownNameError(f"checkpoint of {source.name}", unreadable[:_LONGEST_NAME], choices)
-    wanted = sorted({int(label) for label in labels})
-    missing = [step for step in wanted if step not in source.checkpoints]
-    if missing and (strict or len(missing) == len(wanted)):
+    invalid = next((label for label in labels if not _NUMBER.fullmatch(label)), None)
+    if invalid is not None:
+        raise UnknownNameError(f"checkpoint of {source.name}", invalid[:_LONGEST_NAME], choices)
+    steps = sorted({int(label) for label in labels})
+    missing = [step for step in steps if step not in source.checkpoints]
+    if missing and (strict or len(missing) == len(steps)):
         raise UnknownNameError(f"checkpoint of {source.name}", missing[0], choices)
     for step in missing:
         _log.warning("%s has no checkpoint %d; left out", source.name, step)
-    return [step for step in wanted if step not in missing]
+    return [step for step in steps if step not in missing]
 
 
 def preflight(source: ModelSource, steps: list[int], *, strict: bool = False, allow_v0: bool = False) -> ModelSource:
-    """The source with exactly those of `steps` that can be had, each one resolved.
+    """The source with the available checkpoints among `steps`, each pinned to its files.
 
-    Asks the hub for every revision's files before anything is computed. Reports revisions that
-    are missing, whose weights an earlier one has, or that are known to be wrong.
+    Asks the hub for every revision's files before anything is computed. Warns of revisions that are
+    missing, that have the weights of an earlier one, or that are known to be wrong.
 
     Raises
     ------
     ModelError
-        If a revision is missing and `strict` is set, or none is left; or if several checkpoints of
-        a `-v0` Pythia are asked for without `allow_v0`: their steps mean something else.
+        If a revision is missing and `strict` is set, or no checkpoint is available; or if several
+        checkpoints of a `-v0` Pythia are requested without `allow_v0`, because their steps are
+        numbered in another way.
     """
     if source.name.startswith("EleutherAI/pythia-") and source.name.endswith("-v0") and len(steps) > 1 and not allow_v0:
         raise ModelError(
             f"{source.name} numbers its checkpoints otherwise than the final suite, so a trend over them misleads; "
             "use the model without -v0, or --allow-v0"
         )
-    asked = {step: source.checkpoints[step] for step in steps}
-    remote = {step: checkpoint for step, checkpoint in asked.items() if isinstance(checkpoint, repositories.HubCheckpoint)}
-    resolved: dict[int, Checkpoint] = {}
-    for step, found in {**asked, **repositories.inspect(remote)}.items():
-        if not isinstance(found, repositories.MissingRevisionError):
-            resolved[step] = found
+    chosen = {step: source.checkpoints[step] for step in steps}
+    remote = {step: checkpoint for step, checkpoint in chosen.items() if isinstance(checkpoint, repositories.HubCheckpoint)}
+    available: dict[int, Checkpoint] = {}
+    for step, checkpoint in {**chosen, **repositories.inspect(remote)}.items():
+        if not isinstance(checkpoint, MissingRevisionError):
+            available[step] = checkpoint
         elif strict:
-            raise found
+            raise checkpoint
         else:
-            _log.warning("%s; left out", found)
-    if not resolved:
-        raise ModelError(f"none of the {len(steps)} checkpoints of {source.name} can be had")
-    _warn(source, resolved)
-    return replace(source, checkpoints=resolved)
+            _log.warning("%s; left out", checkpoint)
+    if not available:
+        raise ModelError(f"none of the {len(steps)} checkpoints of {source.name} is available")
+    _warn_of_duplicates(source, available)
+    _warn_of_known_problems(source, available)
+    return replace(source, checkpoints=available)
 
 
-def _warn(source: ModelSource, checkpoints: dict[int, Checkpoint]) -> None:
-    first: dict[str, int] = {}
+def _warn_of_duplicates(source: ModelSource, checkpoints: dict[int, Checkpoint]) -> None:
+    first_step: dict[str, int] = {}
     for step, checkpoint in checkpoints.items():
-        original = first.setdefault(checkpoint.digest, step) if checkpoint.digest else step
-        if original != step:
-            _log.warning("%s: step %d has the weights of step %d; it will be marked duplicate_of", source.name, step, original)
-    if source.entry is not None:
-        problems = [(step, problem) for step in checkpoints if (problem := known_problem(source.entry.repo, step))]
-        for problem in dict.fromkeys(problem for _, problem in problems):
-            listed = ", ".join(str(step) for step, same in problems if same == problem)
-            _log.warning("%s: %s (%s)", source.name, problem, f"step {listed}" if len(listed) < 60 else "most steps")
+        first = first_step.setdefault(checkpoint.digest, step) if checkpoint.digest else step
+        if first != step:
+            _log.warning("%s: step %d has the weights of step %d; it will be marked duplicate_of", source.name, step, first)
+
+
+def _warn_of_known_problems(source: ModelSource, checkpoints: dict[int, Checkpoint]) -> None:
+    if source.entry is None:
+        return
+    steps_of: dict[str, list[str]] = {}
+    for step in checkpoints:
+        if problem := known_problem(source.entry.repo, step):
+            steps_of.setdefault(problem, []).append(str(step))
+    for problem, steps in steps_of.items():
+        listing = ", ".join(steps)
+        _log.warning("%s: %s (%s)", source.name, problem, f"step {listing}" if len(listing) < 60 else "most steps")
 
 
 def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
@@ -334,19 +260,19 @@ def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
     """
     from transformers import AutoTokenizer
 
-    place = source.checkpoints[max(source.checkpoints)].tokenizer_folder()
+    path = source.checkpoints[max(source.checkpoints)].tokenizer_folder()
     with quietly(f"the tokenizer of {source.name}"):
-        return AutoTokenizer.from_pretrained(**where(place), local_files_only=True, trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(**location(path), local_files_only=True, trust_remote_code=False)
 
 
 def load(source: ModelSource, step: int, dtype: torch.dtype, device: str = "cpu") -> PreTrainedModel:
-    """One checkpoint, in evaluation mode, in the dtype asked for.
+    """Load a checkpoint in evaluation mode and in the requested dtype.
 
     Raises
     ------
     ModelError
-        If the weights are missing, damaged or not those of the configuration, do not fit on the
-        device, or the family's logits are not understood.
+        If the weights are missing, damaged or not those of the configuration, or do not fit on the
+        device, or surprisal cannot be computed for the family.
     """
     import torch
 
@@ -370,7 +296,7 @@ def outline(source: ModelSource, *, connect: bool = True) -> PreTrainedModel:
     ----------
     source : ModelSource
     connect : bool
-        Whether the configuration may be downloaded; otherwise the catalogue's sizes serve.
+        Whether the configuration may be downloaded; otherwise the catalogue's sizes are used.
 
     Raises
     ------
@@ -386,14 +312,14 @@ def outline(source: ModelSource, *, connect: bool = True) -> PreTrainedModel:
         else:
             config = read_config(source.checkpoints[max(source.checkpoints)].config_folder())
         with torch.device("meta"):
-            # Ways of computing that need no values, so that modules can be tried.
+            # Implementations that run without values, so that modules can be tried on the meta device.
             return AutoModelForCausalLM.from_config(config, attn_implementation="eager", experts_implementation="batched_mm")
 
 
 def weights_fingerprint(model: PreTrainedModel) -> str:
     """Digest of every parameter and buffer that a checkpoint stores, in name order.
 
-    Of each tensor its CRC-32C is taken, so that it costs little beside loading.
+    It digests the CRC-32C of each tensor, so it costs little compared to loading.
     """
     import torch
 
@@ -405,7 +331,7 @@ def weights_fingerprint(model: PreTrainedModel) -> str:
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Digest of the vocabulary and the tokens that open and close a text."""
+    """Digest of the vocabulary and the BOS and EOS tokens."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(repr(sorted(tokenizer.get_vocab().items())).encode())
     digest.update(repr((tokenizer.bos_token_id, tokenizer.eos_token_id)).encode())

@@ -1,4 +1,4 @@
-"""How many neurons a control must lose for perplexity to rise as much as under another intervention."""
+"""The size of a control cohort at which perplexity rises as much as under another intervention."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def allowed_difference(target: float, baseline: float, tolerance: float) -> floa
     -------
     float
         :math:`\min(\text{tolerance} \cdot P, (P - P_0)^+ / 10)` for a target :math:`P` and a baseline
-        :math:`P_0`. A rise as small as the tolerance would otherwise be matched by doing nothing.
-        0 where the target is no rise; NaN where it is NaN.
+        :math:`P_0`. Without the second term, a rise smaller than the tolerance would be matched by
+        no intervention at all. 0 where the target is not above the baseline; NaN where it is NaN.
     """
     return min(tolerance * target, 0.1 * max(target - baseline, 0))
 
@@ -44,19 +44,19 @@ def match_perplexity(measure: Callable[[int], float], largest: int, target: floa
     Parameters
     ----------
     measure : callable
-        Perplexity with a control of a given size, at least 1; taken to rise with it.
+        Perplexity with a control of a given size, at least 1; assumed to rise with the size.
     largest : int
-        The largest size that there is.
+        The largest size of a control.
     target, baseline : float
         Perplexity to reach, and without any control.
     tolerance : float
-        Greatest difference relative to the target; it is a match within `allowed_difference`.
+        Greatest difference relative to the target; see `allowed_difference`.
 
     Returns
     -------
     Match
-        The nearest control measured. It is no match where perplexity did not rise, where even the
-        largest control is not enough, or where one neuron more oversteps the tolerance.
+        The nearest control that was measured. It is no match where perplexity did not rise, where
+        the largest control is not enough, or where one more neuron exceeds the tolerance.
 
     Raises
     ------
@@ -65,21 +65,17 @@ def match_perplexity(measure: Callable[[int], float], largest: int, target: floa
     """
     allowed = allowed_difference(target, baseline, tolerance)
     best = Match(0, float("inf"), target, False)
-
-    def tried(size: int) -> float:
-        nonlocal best
-        found = measure(size)
-        if abs(found - target) < abs(best.perplexity - target):
-            best = Match(size, found, target, abs(found - target) <= allowed)
-        return found
-
     low, high = 1, largest
     while low <= high and not best.is_matched:
-        middle = (low + high) // 2
-        if tried(middle) < target:
-            low = middle + 1
+        size = (low + high) // 2
+        perplexity = measure(size)
+        difference = abs(perplexity - target)
+        if difference < abs(best.perplexity - target):
+            best = Match(size, perplexity, target, difference <= allowed)
+        if perplexity < target:
+            low = size + 1
         else:
-            high = middle - 1
+            high = size - 1
     if best.size == 0:
         raise ActstoreError("perplexity is not finite with any control; leave the perplexity-matched cohort out")
     return best

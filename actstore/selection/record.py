@@ -1,4 +1,4 @@
-"""The record of a selection: what each of its fields may hold, and the JSON file it is kept in.
+"""The record of a selection: what each of its fields may hold, and the JSON file that stores it.
 
 Owns the checks of `actstore.selection.selection.Selection`, the file's format and its checksum.
 """
@@ -33,7 +33,7 @@ _FIELDS = (*_REQUIRED, "seed", "scope", "provenance")
 
 
 def checked(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a selection, each of its type; whole numbers of NumPy become Python's.
+    """The fields of a selection, checked; whole numbers of NumPy become Python's.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ def checked(fields: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     SelectionError
-        If a field has another type or a value out of its range; the message names it.
+        If a field has a wrong type or a value out of its range; the message names the field.
     """
-    whole = {name: _whole(fields[name], name, least) for name, least in _LEAST.items()}
+    integers = {name: _integer(fields[name], name, least) for name, least in _LEAST.items()}
     texts = {name: _text(fields[name], name) for name in (*_TEXTS, "weights_fingerprint")}
     for name in _TEXTS:
         if not texts[name]:
@@ -58,17 +58,17 @@ def checked(fields: Mapping[str, Any]) -> dict[str, Any]:
         raise UnknownNameError("selection scope", scope, SCOPES)
     if not isinstance(provenance, dict):
         raise SelectionError(f"provenance must be a mapping, got {reprlib.repr(provenance)}")
-    neurons = _neurons(fields["neurons"], whole["n_neurons_per_layer"])
-    return {**whole, **texts, "fraction": float(fraction), "neurons": neurons}
+    neurons = _neurons(fields["neurons"], integers["n_neurons_per_layer"])
+    return {**integers, **texts, "fraction": float(fraction), "neurons": neurons}
 
 
 def check_share(fraction: float) -> None:
-    """Refuse a fraction of neurons that is none, more than all, or not a number.
+    """Refuse a fraction of neurons that is not above 0 and at most 1.
 
     Raises
     ------
     SelectionError
-        If it is.
+        If it is not, or is no number.
     """
     try:
         bounds.check_fraction("fraction", fraction)
@@ -76,7 +76,7 @@ def check_share(fraction: float) -> None:
         raise SelectionError(str(error)) from None
 
 
-def _whole(value: Any, field: str, least: int) -> int:
+def _integer(value: Any, field: str, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise SelectionError(f"{field} must be a whole number from {least}, got {reprlib.repr(value)}")
     return int(value)
@@ -94,10 +94,10 @@ def _neurons(layers: Any, n_neurons: int) -> dict[int, tuple[int, ...]]:
         raise SelectionError(f"neurons must map a layer to its neurons, got {reprlib.repr(layers)}")
     chosen: dict[int, tuple[int, ...]] = {}
     for key, values in layers.items():
-        layer = _whole(key, "a layer", 0)
+        layer = _integer(key, "a layer", 0)
         if isinstance(values, (str, Mapping)) or not isinstance(values, Iterable):
             raise SelectionError(f"layer {layer} must have a list of neurons, got {reprlib.repr(values)}")
-        neurons = tuple(_whole(value, f"a neuron of layer {layer}", 0) for value in values)
+        neurons = tuple(_integer(value, f"a neuron of layer {layer}", 0) for value in values)
         if neurons and max(neurons) >= n_neurons:
             raise SelectionError(f"layer {layer} has neurons 0 to {n_neurons - 1}, the selection names {max(neurons)}")
         if any(first >= second for first, second in pairwise(neurons)):
@@ -109,12 +109,12 @@ def _neurons(layers: Any, n_neurons: int) -> dict[int, tuple[int, ...]]:
 
 
 def write_record(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> Path:
-    """Write the fields of a selection as JSON, under its final name only when whole.
+    """Write the fields of a selection as JSON. A file of this name is replaced only when the new one is complete.
 
     Raises
     ------
     StoreError
-        If the file system refuses.
+        If the file cannot be written.
     """
     path = Path(path)
     neurons = {str(layer): list(chosen) for layer, chosen in fields["neurons"].items()}
@@ -126,30 +126,18 @@ def write_record(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> Pat
 
 
 def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The fields of a selection file by name, with layers as numbers; values are checked by `checked`.
+    """The fields of a selection file by name, with layers as numbers; `checked` checks the values.
 
     Raises
     ------
     SelectionError, UnknownNameError
-        If the file cannot be read, is no selection or one without a site, has a key twice, lacks
-        one or has an unknown one, or its checksum differs.
+        If the file cannot be read, is no selection, has no site, has a key twice, lacks a key or has
+        an unknown one, or its checksum differs.
     """
-    try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=_once)
-    except OSError as error:
-        raise SelectionError(f"cannot read the selection {path}: {error.strerror}; choose with {_MAKER}") from None
-    except (ValueError, RecursionError) as error:
-        raise SelectionError(f"{path} is no selection file ({error}); make one with {_MAKER}") from None
-    stated = record.get("format") if isinstance(record, dict) else None
-    if stated == _WITHOUT_SITE:
-        raise SelectionError(
-            f"{path} is of an older form ({_WITHOUT_SITE}) that does not say at which site the neurons are; "
-            "choose them again with `actstore select`"
-        )
-    if stated != FORMAT:
-        raise SelectionError(f"{path} is not a selection file (format {FORMAT}); make one with `actstore select`")
-    kept = record.pop("checksum", None)
-    if kept is not None and kept != _checksum(record):
+    record = _parsed(path)
+    _check_format(record, path)
+    checksum = record.pop("checksum", None)
+    if checksum is not None and checksum != _checksum(record):
         raise SelectionError(
             f"{path} was changed after it was written: its checksum differs; write it again, or leave out "
             "its checksum if the change is meant"
@@ -162,12 +150,32 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     if missing:
         raise SelectionError(f"{path} lacks {', '.join(missing)}; choose again with `actstore select`")
     if isinstance(fields["neurons"], dict):
-        fields["neurons"] = {_layer(key, path): chosen for key, chosen in fields["neurons"].items()}
+        fields["neurons"] = {_layer(key, path): neurons for key, neurons in fields["neurons"].items()}
     return fields
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON; a key that is there twice would silently drop the first of its values."""
+def _parsed(path: str | os.PathLike[str]) -> Any:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=_without_repeats)
+    except OSError as error:
+        raise SelectionError(f"cannot read the selection {path}: {error.strerror}; choose with {_MAKER}") from None
+    except (ValueError, RecursionError) as error:
+        raise SelectionError(f"{path} is no selection file ({error}); make one with {_MAKER}") from None
+
+
+def _check_format(record: Any, path: str | os.PathLike[str]) -> None:
+    file_format = record.get("format") if isinstance(record, dict) else None
+    if file_format == _WITHOUT_SITE:
+        raise SelectionError(
+            f"{path} is of an older form ({_WITHOUT_SITE}) that does not say at which site the neurons are; "
+            f"choose them again with {_MAKER}"
+        )
+    if file_format != FORMAT:
+        raise SelectionError(f"{path} is not a selection file (format {FORMAT}); make one with {_MAKER}")
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, none of whose keys is repeated: Python would silently drop the first value."""
     record = dict(pairs)
     if len(record) < len(pairs):
         names = [name for name, _ in pairs]
@@ -182,6 +190,6 @@ def _layer(key: str, path: str | os.PathLike[str]) -> int:
 
 
 def _checksum(record: Mapping[str, Any]) -> str:
-    """CRC-32C of what the record says, whatever its spacing and order, as 8 hexadecimal digits."""
+    """CRC-32C of a record as 8 hexadecimal digits; spacing and the order of keys make no difference."""
     content = json.dumps(record, sort_keys=True, separators=(",", ":"))
     return f"{google_crc32c.value(content.encode('ascii')):08x}"

@@ -1,4 +1,4 @@
-"""A selection: which neurons were chosen, how, and of which model."""
+"""A selection: the chosen neurons, the rule that chose them, and their model."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from actstore.selection.record import checked, read_record, write_record
 
 @dataclass(frozen=True)
 class Selection:
-    """A choice of neurons: what analysis hands to the ablation runner.
+    """A choice of neurons, which ablation edits.
 
     Attributes
     ----------
     neurons : dict of int to tuple of int
-        Layer (from 0) to the chosen neurons, ascending, each once.
+        Layer (from 0) → the chosen neurons, ascending, each once.
     rule : str
-        How they were chosen: `top`, `bottom`, `random`, ….
+        Rule by which they were chosen: `top`, `bottom`, `random`, ….
     statistic : str
-        The variable that was ranked (or excluded, for `random`).
+        The statistic that was ranked; for `random`, the one whose top neurons were left out.
     fraction : float
-        Fraction of each layer, or of all, that was asked for; in (0, 1].
+        Requested fraction of each layer, or of all layers; in (0, 1].
     model : str
-        The model whose store the choice was made on.
+        Model whose neurons were chosen.
     site : str
-        The module whose outputs the neurons are, as in the store's attributes.
+        Module whose outputs are the neurons, as in the store's attributes.
     weights_fingerprint : str
-        The weights that the choice was made on.
+        Fingerprint of the weights whose statistics were ranked.
     checkpoint : int
         Training step whose statistics were ranked.
     n_neurons_per_layer : int
-        Neurons in each layer of the model; the range of valid indices.
+        Neurons in each layer of the model; indices are below it.
     seed : int
         Seed of a random choice, -1 where nothing was drawn.
     scope : str
         `layer` if neurons were ranked layer by layer, `all` if together.
     provenance : dict
-        Anything else worth knowing (fingerprint of the text, package version).
+        Further facts, such as the fingerprint of the text or the package version.
 
     Raises
     ------
     SelectionError, UnknownNameError
-        If a field has another type, or a value out of its range.
+        If a field has a wrong type, or a value out of its range.
     """
 
     neurons: dict[int, tuple[int, ...]]
@@ -70,35 +70,35 @@ class Selection:
 
     @property
     def n_neurons(self) -> int:
-        """Chosen neurons over all layers."""
+        """Number of chosen neurons over all layers."""
         return sum(len(chosen) for chosen in self.neurons.values())
 
     @property
     def label(self) -> str:
-        """What tells it from other selections: rule, fraction, and what is out of the ordinary."""
+        """Rule and fraction, with the statistic, scope and seed where they are not the defaults."""
         parts = [self.rule, f"{self.fraction:g}"]
         parts += [self.statistic] if self.statistic != "wasserstein_distance" else []
         parts += [self.scope] if self.scope != "layer" else []
         return "-".join(parts + ([f"s{self.seed}"] if self.seed >= 0 else []))
 
     def mask(self, layers: Iterable[int]) -> np.ndarray:
-        """Boolean (layer, neuron) of these layers, true where chosen."""
-        chosen = [np.isin(np.arange(self.n_neurons_per_layer), self.neurons.get(int(layer), ())) for layer in layers]
-        return np.stack(chosen)
+        """Boolean (layer, neuron) of these layers, true where a neuron is chosen."""
+        neurons = np.arange(self.n_neurons_per_layer)
+        return np.stack([np.isin(neurons, self.neurons.get(int(layer), ())) for layer in layers])
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write as JSON with a checksum, under its final name only when whole."""
+        """Write as JSON with a checksum. A file of this name is replaced only when the new one is complete."""
         return write_record(path, asdict(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Selection:
-        """Read a selection file; one without a checksum, written by hand, is taken.
+        """Read a selection file; a file written by hand needs no checksum.
 
         Raises
         ------
         SelectionError, UnknownNameError
             If the file is missing, is not a selection, was changed after it was written, or a
-            field is unknown, missing, or holds what it cannot.
+            field is unknown, missing or not valid.
         """
         fields = read_record(path)
         try:

@@ -1,1 +1,1 @@
-"""What is stored, under which names, and how it is written, sealed, checked and read. Needs no torch."""
+"""Stores: their names, writing, sealing, checking and reading. Needs no torch."""

@@ -1,7 +1,7 @@
-"""Reading a finished Zarr group with every file held against its ledger.
+"""Reading a finished Zarr group with every file compared with its ledger.
 
-Owns the check on reading, for stores and for analysis results alike: what is damaged, missing,
-exchanged for another file or added since is an error, never a number.
+Owns the check on reading, for stores and for analysis results: a file that is damaged, missing,
+replaced or added later raises an error and never gives a number.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _Request = tuple[str, BufferPrototype, ByteRequest | None]
 
 
 class CheckedStore(WrapperStore[Store]):
-    """A Zarr store whose every whole file is compared with its digest as it is read.
+    """A Zarr store that compares each file with its digest when it is read.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class CheckedStore(WrapperStore[Store]):
     files : mapping of str to str
         File → digest.
     sharded : set of str
-        Arrays whose files are not among these: their chunks have checksums of their own.
+        Arrays whose files are not in `files`: their chunks have checksums of their own.
     """
 
     def __init__(self, store: Store, root: Path, files: Mapping[str, str], sharded: AbstractSet[str]) -> None:
@@ -52,17 +52,17 @@ class CheckedStore(WrapperStore[Store]):
         Raises
         ------
         StoreError
-            If they are not those that were sealed.
+            If they are not the sealed ones.
         """
         prototype = prototype or default_buffer_prototype()
         expected = self._files.get(key)
         if expected is None and key.partition("/")[0] in self._sharded | {LEDGER}:
             return await self._store.get(key, prototype, byte_range)
-        whole = await self._store.get(key, prototype)
-        if expected is None and whole is None:  # Zarr asks for names that need not be there
+        content = await self._store.get(key, prototype)
+        if expected is None and content is None:  # Zarr asks for names that need not exist
             return None
-        _compare(self._root / key, expected, None if whole is None else digest(whole.to_bytes()))
-        return whole if byte_range is None else await self._store.get(key, prototype, byte_range)
+        _compare(self._root / key, expected, None if content is None else digest(content.to_bytes()))
+        return content if byte_range is None else await self._store.get(key, prototype, byte_range)
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
@@ -76,28 +76,28 @@ class CheckedStore(WrapperStore[Store]):
 
 
 def compressors() -> list[Any]:
-    """Of arrays without shards: Zarr's own, and a checksum, which any reader of Zarr checks."""
+    """The codecs of arrays without shards: Zarr's own compression, and a checksum that every reader of Zarr checks."""
     return [ZstdCodec(level=0), Crc32cCodec()]
 
 
 def every_chunk() -> Any:
-    """A context in which Zarr writes chunks of nothing but the fill value too, so that a missing one is a loss."""
+    """A context in which Zarr also writes chunks that hold only the fill value, so that a missing chunk is damage."""
     return zarr.config.set({"array.write_empty_chunks": True})
 
 
 def checked_store(root: Path, contents: Contents | None) -> Store:
-    """A group for reading; checked where it has a ledger, its metadata at once.
+    """A group for reading, checked if it has a ledger; its metadata are checked at once.
 
     Raises
     ------
     StoreError
-        If metadata are not those that were sealed.
+        If metadata are not the sealed ones.
     """
     store = LocalStore(root, read_only=True)
     if contents is None:
         return store
     for name, expected in contents.files.items():
-        if name.endswith("zarr.json"):  # Zarr reads those of the root alone, which repeat the others
+        if name.endswith("zarr.json"):  # Zarr reads only those of the root, which repeat the others
             path = root / name
             _compare(path, expected, file_digest(path) if path.is_file() else None)
     return CheckedStore(store, root, contents.files, contents.sharded)
@@ -116,12 +116,12 @@ def _compare(path: Path, expected: str | None, actual: str | None) -> None:
 
 
 def seal_group(root: Path) -> None:
-    """Write the ledger of a whole group without shards, from its files."""
+    """Write the ledger of a complete group without shards, from its files."""
     Contents({}, digests_below(root, [LEDGER])).keep(root)
 
 
 def damaged_files(root: Path, contents: Contents) -> list[str]:
-    """What is wrong with the files of a sealed group, in words: damaged, missing, or added since. Shards are not read."""
+    """The damaged, missing and added files of a sealed group, in words. Shards are not read."""
     present = digests_below(root, [LEDGER, *(f"{name}/c" for name in contents.sharded)])
     damaged = [
         f"{name}: {'the file is missing' if name not in present else 'the checksum differs'}"

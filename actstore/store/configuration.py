@@ -1,4 +1,4 @@
-"""What a store was made from, kept in it and compared when it is found again."""
+"""The configuration that a store was made with; the store keeps it, and every later run compares it with its own."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 CONFIGURATION = "configuration"
-"""Attribute of a store that holds it."""
+"""Attribute of a store that holds its configuration."""
 PathLike = str | os.PathLike[str]
 
 
 def partial_path(path: PathLike) -> Path:
-    """The folder of a store that is not whole yet: its data, its ledger and a lock."""
+    """The folder of an unfinished store: its data, its ledger and a lock."""
     path = Path(path)
     return Path(f"{path if path.name else path.absolute()}.partial")
 
 
 def read_configuration(path: PathLike) -> dict[str, Any] | None:
-    """The configuration a store was made with, None if it is no store."""
+    """The configuration that a store was made with, None if there is no store."""
     try:
         attrs = json.loads((Path(path) / "zarr.json").read_text())["attributes"]
         return dict(attrs[CONFIGURATION])
@@ -29,17 +29,15 @@ def read_configuration(path: PathLike) -> dict[str, Any] | None:
 
 
 def normal(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """As it reads back from JSON."""
+    """The configuration as it reads back from JSON."""
     return dict(json.loads(json.dumps(configuration)))
 
 
-def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """The keys whose values differ, with both; a key within a table as `table.key`."""
-    stored, wanted = _flat(stored), _flat(wanted)
-    keys = sorted({*stored, *wanted})
-    return [
-        f"{key}: stored {stored.get(key)!r}, asked {wanted.get(key)!r}" for key in keys if stored.get(key) != wanted.get(key)
-    ]
+def differences(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
+    """The keys whose values differ, with both values; a key within a table is `table.key`."""
+    stored, requested = _flat(stored), _flat(requested)
+    pairs = {key: (stored.get(key), requested.get(key)) for key in sorted({*stored, *requested})}
+    return [f"{key}: stored {old!r}, asked {new!r}" for key, (old, new) in pairs.items() if old != new]
 
 
 def _flat(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

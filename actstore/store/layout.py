@@ -1,9 +1,9 @@
 """The size and partition of an extraction's arrays.
 
-Owns shard and chunk extents, and with them the number of bytes and files of a store before it
-is written. One shard holds all layers of a run of tokens of one checkpoint: few files, one unit
-of work. Inside it one chunk holds all those tokens of 64 neurons of one layer, so that reading a
-few neurons reads little else, in long runs.
+Owns shard and chunk extents, and so the number of bytes and files of a store before it is written.
+A shard holds all layers of consecutive tokens of one checkpoint: few files, and one unit of work.
+A chunk of it holds all these tokens for 64 neurons of one layer, so that reading a few neurons
+reads few other bytes, in long runs.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _CHUNK_NEURONS = 64
 _SHARD_TOKENS = 8192
 _CHECKSUM_BYTES = 4
-PLACE_BYTES = 56
-"""Of a shard: which rows of which array at which checkpoint it holds; see `shards`."""
+IDENTITY_BYTES = 56
+"""Bytes of a shard that say which rows of which array at which checkpoint it holds; see `shards`."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class ArrayLayout:
     shape : tuple of int
         Of the whole array.
     shard_tokens : int
-        Rows in a shard; the other dims but `checkpoint` are whole in it.
+        Rows in a shard. It holds one checkpoint, and all of every other dim.
     dtype : numpy dtype
     long_name : str
-        What it is, where that is not what the schema says.
+        Description, if it differs from the schema's.
     """
 
     name: str
@@ -51,7 +51,7 @@ class ArrayLayout:
 
     @property
     def width(self) -> int:
-        """Entries of the last dim in a chunk: a divisor near 64 where there is one, so that nothing is padded."""
+        """Entries of the last dim in a chunk: a divisor near 64 if there is one, so that nothing is padded."""
         if len(self.shape) != 4:
             return 1
         near = (width for width in range(_CHUNK_NEURONS, _CHUNK_NEURONS // 2, -1) if self.shape[-1] % width == 0)
@@ -91,8 +91,8 @@ class ArrayLayout:
 
     @property
     def file_bytes(self) -> int:
-        """Bytes of a shard's file: chunks with their checksums, its place, and the index with its own checksum."""
-        return self.n_chunks * (self.chunk_bytes + _CHECKSUM_BYTES) + PLACE_BYTES + self.index_bytes
+        """Bytes of a shard's file: chunks with their checksums, its identity, and the index with its own checksum."""
+        return self.n_chunks * (self.chunk_bytes + _CHECKSUM_BYTES) + IDENTITY_BYTES + self.index_bytes
 
     @property
     def index_bytes(self) -> int:
@@ -104,10 +104,10 @@ class ArrayLayout:
         start = shard * self.shard_tokens
         return start, min(start + self.shard_tokens, self.shape[2 if len(self.shape) == 4 else 1])
 
-    def key(self, checkpoint: int, shard: int) -> str:
-        """Where a shard's file is within the store."""
+    def key(self, checkpoint_index: int, shard: int) -> str:
+        """Path of a shard's file within the store."""
         inner = f"0/{shard}/0" if len(self.shape) == 4 else f"{shard}"
-        return f"{self.name}/c/{checkpoint}/{inner}"
+        return f"{self.name}/c/{checkpoint_index}/{inner}"
 
 
 @dataclass(frozen=True)
@@ -120,13 +120,13 @@ class Layout:
     layers : tuple of int
         Numbers of the blocks.
     n_neurons, n_hidden : int
-        Width of the site's output and of its input.
+        Width of the site's output and input.
     dtype : str
         Of activations and weights.
     is_linear : bool
-        Whether the site's neurons have weights by which they read its input.
+        Whether the site multiplies its input by weights, which are then stored.
     long_names : mapping of str to str
-        Array → what it is, where that is not what the schema says.
+        Array → description, if it differs from the schema's.
     """
 
     n_checkpoints: int
@@ -140,15 +140,15 @@ class Layout:
 
     @property
     def shard_tokens(self) -> int:
-        """Tokens in a shard: as equal as can be, so that the last one is nearly full."""
+        """Tokens in a shard: as equal as possible, so that the last shard is nearly full."""
         n_shards = -(-self.n_tokens // _SHARD_TOKENS)
         return -(-self.n_tokens // n_shards)
 
     @property
     def bounds(self) -> list[tuple[int, int]]:
         """First and one past the last token of each shard."""
-        step = self.shard_tokens
-        return [(start, min(start + step, self.n_tokens)) for start in range(0, self.n_tokens, step)]
+        starts = range(0, self.n_tokens, self.shard_tokens)
+        return [(start, min(start + self.shard_tokens, self.n_tokens)) for start in starts]
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -163,13 +163,13 @@ class Layout:
 
     @property
     def arrays(self) -> dict[str, ArrayLayout]:
-        """Name → array of those along `token`."""
+        """Name → each array along `token`."""
         dtypes: Mapping[str, str] = {"preactivation": self.dtype, "mlp_input": self.dtype, "surprisal": "float32"}
         return {name: self._array(name, self.shard_tokens, dtype) for name, dtype in dtypes.items()}
 
     @property
     def weights(self) -> dict[str, ArrayLayout]:
-        """Name → array of the neurons' weights, where they have any: one shard a checkpoint, written with its first tokens."""
+        """Name → array of the weights of a linear site: one shard a checkpoint, written with its first tokens."""
         return {"neuron_weight": self._array("neuron_weight", self.n_hidden, self.dtype)} if self.is_linear else {}
 
     def _array(self, name: str, n_rows: int, dtype: str) -> ArrayLayout:
@@ -177,12 +177,12 @@ class Layout:
         return ArrayLayout(name, shape, n_rows, np.dtype(dtype), self.long_names.get(name, ""))
 
     def stored_with(self, shard: int) -> dict[str, ArrayLayout]:
-        """Name → array of every file that a block writes."""
+        """Name → array of every file that the block of this shard writes."""
         return self.arrays | (self.weights if shard == 0 else {})
 
     @property
     def bytes_per_token(self) -> int:
-        """Activations of one token at one checkpoint."""
+        """Bytes of the activations of one token at one checkpoint."""
         return len(self.layers) * (self.n_neurons + self.n_hidden) * np.dtype(self.dtype).itemsize
 
 

@@ -1,8 +1,8 @@
-"""What is known of a Zarr group's files: which blocks are sealed, and a checksum of every file.
+"""The ledger of a Zarr group: its sealed blocks, and a checksum of every file.
 
-Owns the ledger. While a store is being written it is one small file a block, given its final
-name only after the block is on disk, so that what it names is whole whatever happened since. A
-finished store keeps it in `ledger/zarr.json`, which names every file of the store.
+While a store is being written, the ledger is one small file for each block (its seal). A seal gets
+its name only after the block is on disk, so a block with a seal is complete, even after a crash. A
+finished store has its ledger in `ledger/zarr.json`, which names every file of the store.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ from actstore.errors import StoreError
 from actstore.files import make_folder, sync_path, write_synced
 
 LEDGER = "ledger"
-_PIECE = 2**23
+_PIECE_BYTES = 2**23
 
 
 def checksum(values: np.ndarray) -> str:
     """CRC-32C of an array's values in C order, as 8 hexadecimal digits."""
     flat = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
     crc = 0
-    for first in range(0, len(flat), _PIECE):  # the library takes bytes only: copy a piece at a time
-        crc = google_crc32c.extend(crc, flat[first : first + _PIECE].tobytes())
+    for start in range(0, len(flat), _PIECE_BYTES):  # the library accepts only bytes: copy a piece at a time
+        crc = google_crc32c.extend(crc, flat[start : start + _PIECE_BYTES].tobytes())
     return f"{crc:08x}"
 
 
 def digest(values: bytes) -> str:
     """BLAKE2b of bytes, as 16 hexadecimal digits.
 
-    Of files it serves better than CRC-32C: many end in a CRC-32C of their own, and of all these the
-    CRC-32C is the same number.
+    Files need it in place of CRC-32C: many of them end in their own CRC-32C, and all of these have
+    the same CRC-32C.
     """
     return hashlib.blake2b(values, digest_size=8).hexdigest()
 
 
 def file_digest(path: Path) -> str:
-    """As `digest`, of a file's bytes."""
-    running = hashlib.blake2b(digest_size=8)
+    """The `digest` of a file's bytes."""
+    blake2b = hashlib.blake2b(digest_size=8)
     with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            running.update(piece)
-    return running.hexdigest()
+        while piece := file.read(_PIECE_BYTES):
+            blake2b.update(piece)
+    return blake2b.hexdigest()
 
 
 def digests_below(folder: Path, leave_out: Iterable[str] = ()) -> dict[str, str]:
-    """Name → digest of every file in a folder and below; `leave_out` names what is not read, with all below it."""
+    """Name → digest of every file below a folder, except the files and folders that `leave_out` names."""
     skipped = set(leave_out)
     files = (file for file in sorted(folder.rglob("*")) if file.is_file())
     names = ((file, file.relative_to(folder)) for file in files)
@@ -68,8 +68,8 @@ def digests_below(folder: Path, leave_out: Iterable[str] = ()) -> dict[str, str]
 class Seal:
     """A finished block and the checksum of each file that it wrote.
 
-    Of an extraction: tokens [start, stop) of one checkpoint, with array → checksum of its shard. Of
-    an ablation: conditions [start, stop), with file → digest.
+    In an extraction, tokens [start, stop) of one checkpoint, with array → checksum of its shard. In
+    an ablation, conditions [start, stop), with file → digest.
     """
 
     checkpoint: int
@@ -86,18 +86,18 @@ class Ledger:
         self.folder = folder
 
     def add(self, seal: Seal) -> None:
-        """Record a block whose values are on disk; on return the record is, too."""
+        """Record a block whose values are on disk; on return its seal is on disk, too."""
         make_folder(self.folder)
         fields = asdict(seal)
         text = json.dumps({**fields, "digest": digest(json.dumps(fields).encode())})
         write_synced(self.folder / f"{seal.checkpoint}-{seal.start}.json", text)
 
     def drop(self, seal: Seal) -> None:
-        """Forget a block whose values are gone."""
+        """Remove the seal of a block whose values are lost."""
         (self.folder / f"{seal.checkpoint}-{seal.start}.json").unlink(missing_ok=True)
 
     def refuse_other_weights(self, checkpoint: int, fingerprint: str) -> None:
-        """Hold a checkpoint's blocks to one set of weights.
+        """Refuse to mix blocks of different weights in one checkpoint.
 
         Raises
         ------
@@ -113,11 +113,11 @@ class Ledger:
 
     def seals(self) -> dict[tuple[int, int], Seal]:
         """(checkpoint, start) → seal, in order."""
-        return _by_place(filter(None, map(_read, self.folder.glob("*.json"))))
+        return _by_key(filter(None, map(_read, self.folder.glob("*.json"))))
 
 
 def _read(path: Path) -> Seal | None:
-    """A seal, None where it was cut short or damaged: its block is not sealed."""
+    """A seal, None if its file is incomplete or damaged: the block then counts as not sealed."""
     with contextlib.suppress(ValueError, TypeError, AttributeError, KeyError, FileNotFoundError):
         fields = json.loads(path.read_text())
         if fields.pop("digest") == digest(json.dumps(fields).encode()):
@@ -125,16 +125,16 @@ def _read(path: Path) -> Seal | None:
     return None
 
 
-def _by_place(seals: Iterable[Seal]) -> dict[tuple[int, int], Seal]:
+def _by_key(seals: Iterable[Seal]) -> dict[tuple[int, int], Seal]:
     """(checkpoint, start) → seal, in order."""
     return {(seal.checkpoint, seal.start): seal for seal in sorted(seals, key=lambda seal: (seal.checkpoint, seal.start))}
 
 
 def has_ledger(root: Path) -> bool:
-    """Whether a group says what its files are; not so of a path that cannot be."""
+    """Whether a group has a ledger; False for a path that is not valid."""
     try:
         return (root / LEDGER).exists()
-    except (OSError, ValueError):  # too long a name, a null byte
+    except (OSError, ValueError):  # a name that is too long, a null byte
         return False
 
 
@@ -152,20 +152,20 @@ class Contents:
 
     @property
     def _text(self) -> str:
-        """As it is stored, to the letter: a group of Zarr's, so that listing the store finds nothing strange."""
+        """The exact text of the file. It is a valid Zarr group, so that tools can list the store."""
         attributes: dict[str, Any] = {"seals": [asdict(seal) for seal in self.seals.values()], "files": dict(self.files)}
         attributes["digest"] = digest(json.dumps(attributes).encode())
         return json.dumps({"attributes": attributes, "zarr_format": 3, "node_type": "group"}, indent=1) + "\n"
 
     def keep(self, root: Path) -> None:
-        """Write it into a group, to last."""
+        """Write the ledger into a group; on return it is on disk."""
         (root / LEDGER).mkdir(exist_ok=True)
         write_synced(root / LEDGER / "zarr.json", self._text)
         sync_path(root)
 
     @classmethod
     def of(cls, root: Path) -> Contents | None:
-        """What a group's ledger says; None if it has none, as when another program wrote the group.
+        """Read a group's ledger; None if it has none, because another program wrote the group.
 
         Raises
         ------
@@ -177,7 +177,7 @@ class Contents:
         try:
             text = (root / LEDGER / "zarr.json").read_text(encoding="utf-8")
             attributes: Any = json.loads(text)["attributes"]
-            contents = cls(_by_place(Seal(**seal) for seal in attributes["seals"]), attributes["files"])
+            contents = cls(_by_key(Seal(**seal) for seal in attributes["seals"]), attributes["files"])
             if contents._text == text:
                 return contents
         except (OSError, ValueError, KeyError, TypeError, AttributeError):

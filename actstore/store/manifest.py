@@ -1,6 +1,6 @@
-"""The checksums of a folder's files, beside them: how a table that was damaged, lost or changed is noticed.
+"""The checksums of a folder's files, by which a damaged, lost or changed table is detected.
 
-Owns `checksums.json`. A file that it does not name, such as a user's own, is not checked.
+Owns `checksums.json`. Files that it does not name, such as the user's own, are not checked.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ MANIFEST = "checksums.json"
 
 
 def record(folder: Path, name: str) -> None:
-    """Take the checksum of a file in a folder, or below it, into the folder's list."""
+    """Add the checksum of a file below a folder to the folder's list."""
     _write(folder, {**_read(folder), name: file_digest(folder / name)})
 
 
 def forget(folder: Path, name: str) -> None:
-    """Take a file that is about to be written anew off the list."""
+    """Remove a file from the list, before it is written again."""
     files = _read(folder)
     if files.pop(name, None) is not None:
         _write(folder, files)
 
 
 def check(path: Path) -> None:
-    """Hold a file against its folder's list.
+    """Compare a file with its folder's list.
 
     Raises
     ------
     StoreError
-        If it is not the file that was recorded, or the list itself is damaged.
+        If its content differs from the recorded one, or the list is damaged.
     """
     expected = _read(path.parent).get(path.name)
     if expected is not None and path.exists() and file_digest(path) != expected:
@@ -45,25 +45,25 @@ def check(path: Path) -> None:
 
 
 def damaged(folder: Path) -> list[str]:
-    """What of a folder's recorded files is damaged or missing, in words."""
+    """The recorded files of a folder that are damaged or missing, in words."""
     try:
         files = _read(folder)
     except StoreError as error:
         return [str(error)]
-    wrong = []
+    problems = []
     for name, expected in files.items():
         path = folder / name
         if not path.is_file():
-            wrong.append(f"{name}: the file is missing")
+            problems.append(f"{name}: the file is missing")
         elif file_digest(path) != expected:
-            wrong.append(f"{name}: the checksum differs")
-    return wrong
+            problems.append(f"{name}: the checksum differs")
+    return problems
 
 
 def _text(files: dict[str, str]) -> str:
-    listed: dict[str, Any] = {"files": dict(sorted(files.items()))}
-    listed["digest"] = digest(json.dumps(listed).encode())
-    return json.dumps(listed, indent=1) + "\n"
+    manifest: dict[str, Any] = {"files": dict(sorted(files.items()))}
+    manifest["digest"] = digest(json.dumps(manifest).encode())
+    return json.dumps(manifest, indent=1) + "\n"
 
 
 def _write(folder: Path, files: dict[str, str]) -> None:

@@ -1,6 +1,7 @@
-"""Opening a finished store as labelled arrays, and saying what is there instead where there is none.
+"""Opening a finished store as labelled arrays.
 
-Owns the reading side: imports neither torch nor transformers, and writes nothing.
+Owns the reading side, and the messages for paths that are no store. Imports neither torch nor
+transformers, and writes nothing.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from actstore.store.checked import checked_store
 from actstore.store.configuration import PathLike, partial_path, read_configuration
 from actstore.store.layout import layouts_of
 from actstore.store.ledger import Contents
-from actstore.store.reader import with_fast_reading
 from actstore.store.schema import SCHEMA_VERSION
+from actstore.store.sharded_array import with_fast_reading
 
 
 def open_store(path: PathLike) -> xr.Dataset:
-    """A store as a lazy, labelled Dataset; what is read of it is held against its ledger.
+    """Open a store as a lazy, labelled Dataset; all values are checked against its ledger when they are read.
 
-    A store without a ledger, such as one that xarray wrote again, is read by Zarr alone.
+    A store without a ledger, such as a copy that xarray wrote, is read by Zarr without checks.
 
     Parameters
     ----------
@@ -40,8 +41,8 @@ def open_store(path: PathLike) -> xr.Dataset:
     Raises
     ------
     StoreError
-        If there is none, another version of this package wrote it, or its metadata are damaged.
-        Reading values raises it where these are damaged or missing.
+        If there is no store, another version of this package wrote it, or its metadata are damaged.
+        Reading values raises it, too, if these are damaged or missing.
     """
     path = Path(path)
     contents = Contents.of(path)
@@ -60,7 +61,7 @@ def open_store(path: PathLike) -> xr.Dataset:
         strings = {name: coord.astype(object).load() for name, coord in dataset.coords.items() if coord.dtype.kind == "T"}
     except StoreError:
         raise
-    except Exception as error:  # a decoder fails in its own way
+    except Exception as error:  # decoders raise errors of many kinds
         raise StoreError(f"the labels of {path} are damaged ({error}); see `actstore verify`, and make it again") from error
     labelled: xr.Dataset = dataset.assign_coords(strings)
     return labelled
@@ -77,7 +78,7 @@ def _no_store(path: Path) -> str:
 
 
 def kind_of(dataset: xr.Dataset) -> str:
-    """What a dataset is, in words, with the command that makes such a one."""
+    """The kind of a dataset, in words, with the command that writes it."""
     if "is_edited" in dataset.variables:
         return "a store of `actstore ablate`"
     if "preactivation" in dataset.variables:

@@ -1,7 +1,8 @@
-"""A run that can be broken off, resumed and shared: tasks that are sealed one by one, whoever computes them.
+"""A run that can be interrupted, resumed and shared among processes.
 
-Owns what every such run has in common: when there is nothing to do, which tasks are missing, who
-computes which, and when the store gets its name.
+Its tasks are sealed one by one, by whichever process computes them. Owns what extraction and ablation
+have in common: whether the store is already complete, which tasks are missing, which process computes
+which task, and when the store gets its final name.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ class Task(Protocol):
 
     @property
     def index(self) -> int:
-        """Place of its checkpoint on the dim."""
+        """Index of its checkpoint on the dim."""
 
     @property
     def key(self) -> tuple[int, int]:
-        """Training step, and the first token or condition: what tells its seal from others."""
+        """Training step and first token or condition, which identify its seal."""
 
 
 T = TypeVar("T", bound=Task)
@@ -42,7 +43,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Resumable(Generic[T]):
-    """All that a store is made from.
+    """A resumable run: all that a store is made from.
 
     Attributes
     ----------
@@ -50,7 +51,7 @@ class Resumable(Generic[T]):
         As of `StoreWriter`.
     tasks : sequence of Task
     write_axes, close : callable (writer)
-        Write what is there before the first task, and what can only be known after the last.
+        Write what comes before the first task, and what is only known after the last one.
     arrays : callable (task)
         The sharded arrays that a task writes, by name.
     """
@@ -69,46 +70,49 @@ class Resumable(Generic[T]):
         ----------
         store : Path
         compute : callable (writer)
-            Computes and seals what is missing of the share.
+            Computes and seals the missing tasks of the share.
         is_shared : bool
             Whether other processes compute other shares.
 
         Raises
         ------
         StoreError
-            If the store cannot be written, another one is in the way, or files were lost meanwhile.
+            If the store cannot be written, another store has its name, or files were lost during the run.
         """
         if is_complete(store, self.configuration):
             return Outcome.ALREADY_COMPLETE
         try:
             writer = StoreWriter(store, self.configuration, self.attrs, self.write_axes, shared=is_shared)
-        except StoreExistsError:  # another worker was the last, just now
+        except StoreExistsError:  # another worker has just finished the store
             if is_complete(store, self.configuration):
                 return Outcome.ALREADY_COMPLETE
             raise
         with writer:
             compute(writer)
-            is_whole = writer.finish(lambda: not self.missing(writer, self.tasks), lambda: self.close(writer))
-            if not is_whole and not is_shared:
+            is_finished = writer.finish(lambda: not self.missing(writer, self.tasks), lambda: self.close(writer))
+            if not is_finished and not is_shared:
                 raise StoreError(f"files of {writer.partial} were lost while it was written; run the same command again")
-        return Outcome.WRITTEN if is_whole else Outcome.SHARE_DONE
+        return Outcome.WRITTEN if is_finished else Outcome.SHARE_DONE
 
     def missing(self, writer: StoreWriter, tasks: Sequence[T], *, every_byte: bool = False) -> list[T]:
-        """Which of these tasks are to be computed; the seal of one whose files are gone or damaged is dropped."""
+        """The tasks that are still to be computed; seals whose files are missing or damaged are dropped."""
         seals = writer.ledger.seals()
         missing = []
         for task in tasks:
             seal = seals.get(task.key)
             if seal is not None and writer.holds(seal, self.arrays(task), task.index, every_byte=every_byte):
                 continue
-            if seal is not None:  # a power loss may keep the seal and lose a file
+            if seal is not None:  # after a power loss a seal may remain without its file
                 writer.ledger.drop(seal)
             missing.append(task)
         return missing
 
 
 def share(tasks: Sequence[T], worker: tuple[int, int] | None, unit: int = 1) -> Sequence[T]:
-    """The i-th of n shares: neighbouring tasks, so that a worker loads few checkpoints; whole groups of `unit` tasks."""
-    number, of = worker or (1, 1)
+    """The tasks of worker (i, n): the i-th of n runs of neighbouring tasks, so that it loads few checkpoints.
+
+    Groups of `unit` tasks stay together.
+    """
+    number, n_workers = worker or (1, 1)
     n_units = len(tasks) // unit
-    return tasks[(number - 1) * n_units // of * unit : number * n_units // of * unit]
+    return tasks[(number - 1) * n_units // n_workers * unit : number * n_units // n_workers * unit]

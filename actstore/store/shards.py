@@ -1,10 +1,9 @@
 """Shard files: Zarr v3's sharding format, uncompressed with a CRC-32C for every chunk.
 
-Owns these files' bytes. Because chunks are not compressed, every one has its place before its
-values are known: a shard is filled in runs of tokens as a model produces them, with no more in
-memory than one run, however long the shard. Zarr reads them like any of its own. Between chunks
-and index, where Zarr does not look, stands the shard's place, so that one that lies where another
-belongs is noticed.
+Owns these files' bytes. Chunks are not compressed, so the position of each one is known before its
+values are: a shard is filled in runs of tokens as the model produces them, with only one run in
+memory. Zarr reads these files like its own. Between the chunks and the index, where Zarr does not
+read, is the shard's identity (array, checkpoint, rows, checksum), so that swapped files are detected.
 
 Format: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/
 """
@@ -20,14 +19,14 @@ import google_crc32c
 import numpy as np
 
 from actstore.files import sync, sync_path
-from actstore.store.layout import PLACE_BYTES, ArrayLayout
+from actstore.store.layout import IDENTITY_BYTES, ArrayLayout
 
-_PLACE = struct.Struct("<8s16sqqqI")
+_IDENTITY = struct.Struct("<8s16sqqqI")
 _MAGIC = b"actshard"
 
 
 class ShardWriter:
-    """A shard being written; it gets its final name when it is whole and on disk.
+    """Writes a shard, which gets its final name when it is complete and on disk.
 
     Parameters
     ----------
@@ -60,14 +59,14 @@ class ShardWriter:
         array = self.array
         column_bytes = array.width * array.dtype.itemsize
         for index, run in enumerate(_frozen(runs)):
-            place = index * (array.chunk_bytes + 4) + self.n_tokens * column_bytes
-            _write_all(self._file, run, place)
+            offset = index * (array.chunk_bytes + 4) + self.n_tokens * column_bytes
+            _write_all(self._file, run, offset)
             self._crcs[index] = google_crc32c.extend(self._crcs[index], run)
         self.n_tokens += runs.shape[1]
         self._flush()
 
     def finish(self) -> str:
-        """Close the chunks, write place and index, wait for the disk, and give the file its name.
+        """Complete the chunks, write identity and index, wait for the disk, and give the file its name.
 
         Returns
         -------
@@ -75,13 +74,13 @@ class ShardWriter:
             Checksum of the shard: CRC-32C over its chunks' CRC-32C values.
         """
         array = self.array
-        missing = array.shard_tokens - self.n_tokens
-        padding = _frozen(np.zeros(missing * array.width * array.dtype.itemsize, np.uint8))
-        crcs = [google_crc32c.extend(crc, padding) if missing else crc for crc in self._crcs]
+        n_missing = array.shard_tokens - self.n_tokens
+        padding = _frozen(np.zeros(n_missing * array.width * array.dtype.itemsize, np.uint8))
+        crcs = [google_crc32c.extend(crc, padding) if n_missing else crc for crc in self._crcs]
         stride = array.chunk_bytes + 4
         for index, crc in enumerate(crcs):
             _write_all(self._file, crc.to_bytes(4, "little"), index * stride + array.chunk_bytes)
-        checksum = _folded(crcs)
+        checksum = _combined(crcs)
         _write_all(self._file, tail(array, self._step, self._shard, checksum), array.n_chunks * stride)
         self._flush()
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,18 +90,18 @@ class ShardWriter:
         return checksum
 
     def _sync_names(self) -> None:
-        """Make the file's name last, and those of the folders above it within its array."""
+        """Wait until the names of the file, and of the folders above it within its array, are on disk."""
         for folder in self.path.parents[: len(Path(self.array.key(0, 0)).parts)]:
             sync_path(folder)
 
     def _flush(self) -> None:
-        """Wait for the disk, and free the page cache: taking fresh memory for every run costs more than writing it."""
+        """Wait for the disk, and free the page cache: otherwise each run takes new memory, which costs more than the write."""
         sync(self._file)
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
-        """Let go of the file, and remove what is not whole."""
+        """Close the file, and remove it if it is not complete."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -110,24 +109,24 @@ class ShardWriter:
 
 
 def _frozen(values: np.ndarray) -> np.ndarray:
-    """A read-only view, which the checksum library takes without a copy."""
+    """A read-only view, which the checksum library accepts without a copy."""
     view = values.view()
     view.flags.writeable = False
     return view
 
 
-def _write_all(file: int, values: np.ndarray | bytes, place: int) -> None:
-    """Write at a place; a full disk may take only a part, and says why at the next call."""
-    rest = memoryview(values).cast("B")  # type: ignore[arg-type]
-    while len(rest):
-        written = os.pwrite(file, rest, place)
-        rest, place = rest[written:], place + written
+def _write_all(file: int, values: np.ndarray | bytes, offset: int) -> None:
+    """Write at an offset; a full disk may accept only a part, and raises at the next call."""
+    unwritten = memoryview(values).cast("B")  # type: ignore[arg-type]
+    while len(unwritten):
+        n_written = os.pwrite(file, unwritten, offset)
+        unwritten, offset = unwritten[n_written:], offset + n_written
 
 
 def tail(array: ArrayLayout, step: int, shard: int, checksum: str) -> bytes:
-    """What follows a shard's chunks: its place with its checksum, and Zarr's index; each with a CRC-32C of its own."""
-    place = _PLACE.pack(_MAGIC, array.name.encode(), step, *array.rows(shard), int(checksum, 16))
-    return _closed(place) + _index(array)
+    """The bytes after a shard's chunks: its identity and Zarr's index, each followed by its own CRC-32C."""
+    identity = _IDENTITY.pack(_MAGIC, array.name.encode(), step, *array.rows(shard), int(checksum, 16))
+    return _with_crc(identity) + _index(array)
 
 
 def _index(array: ArrayLayout) -> bytes:
@@ -136,25 +135,26 @@ def _index(array: ArrayLayout) -> bytes:
     table = np.empty((array.n_chunks, 2), "<u8")
     table[:, 0] = np.arange(array.n_chunks, dtype="<u8") * length
     table[:, 1] = length
-    return _closed(table.tobytes())
+    return _with_crc(table.tobytes())
 
 
-def _closed(values: bytes) -> bytes:
+def _with_crc(values: bytes) -> bytes:
     return values + int(google_crc32c.value(values)).to_bytes(4, "little")
 
 
-def _folded(crcs: list[int]) -> str:
+def _combined(crcs: list[int]) -> str:
+    """Checksum of a shard, from those of its chunks."""
     return f"{google_crc32c.value(np.array(crcs, '<u4').tobytes()):08x}"
 
 
 def tail_problem(array: ArrayLayout, path: Path, step: int, shard: int, checksum: str) -> str:
-    """What is wrong with a shard's size, place and index; empty if nothing is. Its chunks are not read."""
+    """Why a shard's size, identity or index is not as sealed; empty if they are. Its chunks are not read."""
     try:
         size = path.stat().st_size
         if size != array.file_bytes:
             return f"the file has {size:,} bytes, not {array.file_bytes:,}"
         with path.open("rb") as file:
-            file.seek(array.file_bytes - PLACE_BYTES - array.index_bytes)
+            file.seek(array.file_bytes - IDENTITY_BYTES - array.index_bytes)
             stored = file.read()
     except FileNotFoundError:
         return "the file is missing"
@@ -163,26 +163,25 @@ def tail_problem(array: ArrayLayout, path: Path, step: int, shard: int, checksum
     expected = tail(array, step, shard, checksum)
     if stored == expected:
         return ""
-    if stored[PLACE_BYTES:] != expected[PLACE_BYTES:]:
+    if stored[IDENTITY_BYTES:] != expected[IDENTITY_BYTES:]:
         return "the index of the file differs"
-    return _misplaced(array, stored[:PLACE_BYTES], expected[:PLACE_BYTES])
+    return _identity_problem(stored[:IDENTITY_BYTES], expected[:IDENTITY_BYTES])
 
 
-def _misplaced(array: ArrayLayout, stored: bytes, expected: bytes) -> str:
-    """Why a shard's place is not the one expected."""
-    if stored != _closed(stored[:-4]) or not stored.startswith(_MAGIC):
+def _identity_problem(stored: bytes, expected: bytes) -> str:
+    """Why a shard's identity is not the expected one."""
+    if stored != _with_crc(stored[:-4]) or not stored.startswith(_MAGIC):
         return "the place that it names is damaged"
-    _, name, step, start, stop, _ = _PLACE.unpack(stored[:-4])
-    if stored[: _PLACE.size - 4] == expected[: _PLACE.size - 4]:
+    _, name, step, start, stop, _ = _IDENTITY.unpack(stored[:-4])
+    if stored[: _IDENTITY.size - 4] == expected[: _IDENTITY.size - 4]:
         return "the checksum differs from the ledger's: it is of another run"
     return f"it belongs elsewhere: {name.rstrip(bytes(1)).decode()} of checkpoint {step}, rows {start} to {stop - 1}"
 
 
-def problem(array: ArrayLayout, path: Path, step: int, shard: int, checksum: str) -> str:
-    """What is wrong with a shard's file, byte by byte; empty if nothing is."""
-    wrong = tail_problem(array, path, step, shard, checksum)
-    if wrong:
-        return wrong
+def shard_problem(array: ArrayLayout, path: Path, step: int, shard: int, checksum: str) -> str:
+    """Why a shard's file is not as sealed; empty if every byte is."""
+    if problem := tail_problem(array, path, step, shard, checksum):
+        return problem
     crcs = []
     try:
         with path.open("rb") as file:
@@ -193,7 +192,7 @@ def problem(array: ArrayLayout, path: Path, step: int, shard: int, checksum: str
                     return f"the checksum of layer {layer}, columns from {column * array.width}, differs"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
-    return "" if _folded(crcs) == checksum else "the checksum differs from the ledger's"
+    return "" if _combined(crcs) == checksum else "the checksum differs from the ledger's"
 
 
 def _chunks(array: ArrayLayout, file: object) -> Iterator[tuple[bytes, int]]:

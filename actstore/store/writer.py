@@ -1,8 +1,8 @@
 """Writing Zarr stores: creating, filling and sealing them, and giving them their final name.
 
 Owns the files. A store is written under `NAME.partial` and gets its final name only when it is
-whole. What is there before the first block (labels, metadata) is prepared beside it, and every
-file of that is known by its checksum from then on. Imports neither torch nor transformers.
+complete. The files that come before the first block (labels, metadata) are prepared in a scratch
+folder, and their checksums are recorded. Imports neither torch nor transformers.
 """
 
 from __future__ import annotations
@@ -30,19 +30,24 @@ from actstore.store.configuration import CONFIGURATION, PathLike, differences, n
 from actstore.store.layout import ArrayLayout, layouts_of
 from actstore.store.ledger import Contents, Ledger, Seal, digests_below, file_digest
 from actstore.store.schema import CHECKPOINT, CONDITION, FIELDS, SCHEMA_VERSION
-from actstore.store.shards import problem, tail_problem
+from actstore.store.shards import shard_problem, tail_problem
 
 _IDENTITY = ("model", "site")
-"""Attributes of a store that each of its arrays carries, so that statistics and selections made from it name them."""
+"""Attributes of a store that each of its arrays also has, so that statistics and selections of it name their model and site."""
+
+
+def _is_label(name: str) -> bool:
+    """Whether an array of the schema labels a dim."""
+    return len(FIELDS[name].dims) == 1
 
 
 def is_complete(path: PathLike, configuration: Mapping[str, Any]) -> bool:
-    """Whether a finished store with exactly this configuration is already there.
+    """Whether the path is a finished store with exactly this configuration.
 
     Raises
     ------
     StoreError
-        If something else is there.
+        If the path is something else.
     """
     path = Path(path)
     with disk_errors(path, "read"):
@@ -51,7 +56,8 @@ def is_complete(path: PathLike, configuration: Mapping[str, Any]) -> bool:
     stored = read_configuration(path)
     if stored is None:
         raise StoreError(
-            f"{path} exists and is no store of actstore, or its metadata (zarr.json) are damaged; choose another --store or move it away"
+            f"{path} exists and is no store of actstore, or its metadata (zarr.json) are damaged; "
+            "choose another --store or move it away"
         )
     changed = differences(stored, normal(configuration))
     if changed:
@@ -63,7 +69,7 @@ def is_complete(path: PathLike, configuration: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Folders of a store that is being written: its arrays, their seals, files not yet whole."""
+    """Folders of a store that is being written: its arrays, their seals, and incomplete files."""
 
     data: Path
     ledger: Path
@@ -71,19 +77,19 @@ class Workspace:
 
 
 class StoreWriter:
-    """A store being written; a context manager. `finish` gives it its final name.
+    """Writes a store; a context manager. `finish` gives the store its final name.
 
     Parameters
     ----------
     path : path
         The store's final name.
     configuration : mapping
-        What the store is made from; kept in it and compared when it is found again.
+        What the store is made from; the store keeps it, and later runs compare it with theirs.
     attrs : mapping
         Attributes of the group.
     axes : callable, optional
-        Writes what must be there before the first block. With it the store is resumable: sealed
-        blocks are kept, over an error and over the next start. Without it an error removes
+        Writes what must exist before the first block. With `axes` the store is resumable: sealed
+        blocks stay after an error, and the next run continues from them. Without, an error removes
         everything.
     shared : bool
         Whether other processes may write other blocks at the same time.
@@ -91,8 +97,8 @@ class StoreWriter:
     Raises
     ------
     StoreError
-        If another process is writing the store, an unfinished store of another configuration is
-        in the way, or the folder cannot be written.
+        If another process is writing the store, there is an unfinished store of another
+        configuration, or the folder cannot be written.
     """
 
     def __init__(
@@ -113,20 +119,19 @@ class StoreWriter:
             self._lock_file = (self.partial / "lock").open("w")
             try:
                 self._lock(shared)
-                with self._alone():
+                with self._setup_lock():
                     self._open(configuration, attrs, axes)
             except BaseException:
                 self._lock_file.close()
                 raise
 
     def _lock(self, shared: bool) -> None:
-        """Hold the lock file while writing; the system frees it if this process dies."""
         if not lock(self._lock_file, shared=shared):
             raise StoreError(f"{self.path} is being written by another process; wait for it or choose another path")
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Set-up and finish are done by one of several workers, while the others wait."""
+    def _setup_lock(self) -> Iterator[None]:
+        """Let one of several workers set up or finish the store, while the others wait."""
         with (self.partial / "setup").open("w") as file:
             lock(file, wait=True)
             yield
@@ -155,7 +160,7 @@ class StoreWriter:
         self.group = zarr.open_group(self.workspace.data, mode="r+")
 
     def _prepare(self) -> None:
-        """Write what is there before the first block beside the data, and put in place what of it is not there yet."""
+        """Write what comes before the first block into the scratch folder, and move the missing files to the data."""
         folder = self.workspace.scratch / "prepared"
         shutil.rmtree(folder, ignore_errors=True)
         self.group = zarr.open_group(folder, mode="w", zarr_format=3)
@@ -163,20 +168,20 @@ class StoreWriter:
         if self._axes is not None:
             self._axes(self)
         checksums = digests_below(folder)
-        absent = [name for name, checksum in checksums.items() if not self._has(name, checksum)]
-        sync_paths(folder / name for name in absent)
-        for name in absent:
+        missing = [name for name, checksum in checksums.items() if not self._has(name, checksum)]
+        sync_paths(folder / name for name in missing)
+        for name in missing:
             target = self.workspace.data / name
             target.parent.mkdir(parents=True, exist_ok=True)
             (folder / name).replace(target)
-        sync_paths(self._folders_of(absent))
+        sync_paths(self._folders_of(missing))
         shutil.rmtree(folder)
         self.__dict__.pop("_prepared", None)
         write_synced(self.partial / "ready", json.dumps({CONFIGURATION: self._attrs[CONFIGURATION], "files": checksums}))
 
     @cached_property
     def _prepared(self) -> dict[str, Any]:
-        """The configuration, and the checksums of the files, that `_prepare` left; empty if that is not known."""
+        """The configuration and the checksums of files that `_prepare` recorded; empty if there is no valid record."""
         try:
             prepared = dict(json.loads((self.partial / "ready").read_text(encoding="utf-8")))
             return prepared if {CONFIGURATION, "files"} <= prepared.keys() else {}
@@ -184,13 +189,13 @@ class StoreWriter:
             return {}
 
     def _mend(self) -> None:
-        """Write again what was prepared and is damaged or gone."""
+        """Write prepared files again if any is damaged or missing."""
         files = self._prepared.get("files", {"": ""})
         if any(not self._has(name, checksum) for name, checksum in files.items()):
             self._prepare()
 
     def _folders_of(self, names: Iterable[str]) -> set[Path]:
-        """The folders of files of the store, and those above them within it."""
+        """The folders of these files, up to the store's own."""
         return {self.workspace.data / folder for name in names for folder in Path(name).parents}
 
     def _has(self, name: str, checksum: str) -> bool:
@@ -208,18 +213,20 @@ class StoreWriter:
         finally:
             self._lock_file.close()
 
-    def holds(self, seal: Seal, layouts: Mapping[str, ArrayLayout], checkpoint: int = 0, *, every_byte: bool = False) -> bool:
-        """Whether what a seal covers is on disk: its files by their checksums, its shards by size, place and index.
+    def holds(
+        self, seal: Seal, layouts: Mapping[str, ArrayLayout], checkpoint_index: int = 0, *, every_byte: bool = False
+    ) -> bool:
+        """Whether all that a seal covers is on disk: files by their checksums, shards by size, identity and index.
 
         Parameters
         ----------
         seal : Seal
         layouts : mapping of str to ArrayLayout
             Sharded arrays among the seal's names; the others are files below the store.
-        checkpoint : int
-            Place of the seal's checkpoint on its dim.
+        checkpoint_index : int
+            Index of the seal's checkpoint on its dim.
         every_byte : bool
-            Whether the chunks of shards are read, too.
+            Whether to read the chunks of shards, too.
         """
         for name, checksum in seal.checksums.items():
             layout = layouts.get(name)
@@ -228,25 +235,30 @@ class StoreWriter:
                     return False
                 continue
             shard = seal.start // layout.shard_tokens
-            path = self.workspace.data / layout.key(checkpoint, shard)
-            if (problem if every_byte else tail_problem)(layout, path, seal.checkpoint, shard, checksum):
+            path = self.workspace.data / layout.key(checkpoint_index, shard)
+            if (shard_problem if every_byte else tail_problem)(layout, path, seal.checkpoint, shard, checksum):
                 return False
         return True
 
-    def finish(self, is_whole: Callable[[], bool] = lambda: True, close: Callable[[], None] = lambda: None) -> bool:
-        """Give the store its final name, once every block is there; whether it has it.
+    def finish(self, is_complete: Callable[[], bool] = lambda: True, close: Callable[[], None] = lambda: None) -> bool:
+        """Give the store its final name, if every block is complete.
 
         Parameters
         ----------
-        is_whole : callable
+        is_complete : callable
             Whether every block is sealed and on disk.
         close : callable
-            Writes what can only be known when all blocks are there.
+            Writes what is only known when all blocks are complete.
+
+        Returns
+        -------
+        bool
+            Whether the store has its final name.
         """
         with disk_errors(self.partial):
             try:
-                with self._alone():
-                    if not self.path.exists() and is_whole():
+                with self._setup_lock():
+                    if not self.path.exists() and is_complete():
                         if self.resumable:
                             self._mend()
                             self.group = zarr.open_group(self.workspace.data, mode="r+")
@@ -255,61 +267,58 @@ class StoreWriter:
                         self.workspace.data.replace(self.path)
                         sync_path(self.path.absolute().parent)
                         remove(self.partial)
-            except FileNotFoundError:  # another worker was the last, and has cleared the workspace
+            except FileNotFoundError:  # another worker has finished the store and removed the workspace
                 if not self.path.exists():
                     raise
         return self.path.exists()
 
     def _close(self) -> None:
         """Consolidate the metadata, and write the ledger of all files."""
-        for path in self.workspace.data.rglob("*.partial"):  # Zarr's own, of a process that was killed
+        for path in self.workspace.data.rglob("*.partial"):  # incomplete files of Zarr, left by a process that was killed
             path.unlink()
-        coordinates = [
-            name for name in sorted(self.group.array_keys()) if len(FIELDS[name].dims) == 1 and name not in FIELDS[name].dims
-        ]
-        self.group.attrs["coordinates"] = " ".join(coordinates)  # the CF convention, so that xarray sets them
+        labels = [name for name in sorted(self.group.array_keys()) if _is_label(name) and name not in FIELDS[name].dims]
+        self.group.attrs["coordinates"] = " ".join(labels)  # the CF convention, by which xarray makes them coordinates
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ZarrUserWarning)  # consolidated metadata is not in the v3 specification yet
             zarr.consolidate_metadata(self.workspace.data, zarr_format=3)
         sharded = layouts_of(self.group)
-        seals = {place: seal for place, seal in self.ledger.seals().items() if seal.checksums.keys() & sharded.keys()}
+        seals = {key: seal for key, seal in self.ledger.seals().items() if seal.checksums.keys() & sharded.keys()}
         files = digests_below(self.workspace.data, [f"{name}/c" for name in sharded])
         sync_paths({self.workspace.data / name for name in files} | self._folders_of(files))
         Contents(seals, files).keep(self.workspace.data)
 
-    def _attributes(self, name: str, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Of an array: what the schema says of it, and whose it is where it is more than a label."""
-        is_label = len(FIELDS[name].dims) == 1
-        identity = {} if is_label else {key: self._attrs[key] for key in _IDENTITY if key in self._attrs}
-        return {**FIELDS[name].attrs, **identity, **(more or {})}
+    def _array_attrs(self, name: str) -> dict[str, Any]:
+        """Attributes of an array: those of the schema, and model and site unless it is a label."""
+        identity = {} if _is_label(name) else {key: self._attrs[key] for key in _IDENTITY if key in self._attrs}
+        return {**FIELDS[name].attrs, **identity}
+
+    def _create(self, name: str, attrs: Mapping[str, Any] | None = None, **options: Any) -> Any:
+        """Create an array of the schema; `attrs` replace those of the schema."""
+        attributes = {**self._array_attrs(name), **(attrs or {})}
+        options = {"compressors": compressors(), **options}
+        return self.group.create_array(name, dimension_names=FIELDS[name].dims, attributes=attributes, **options)
 
     def write(self, name: str, values: np.ndarray) -> None:
-        """Write one whole array of the schema: a coordinate, or a readout."""
+        """Write a whole array of the schema: a coordinate, or a readout."""
         spec = FIELDS[name]
         dtype: Any = np.dtypes.StringDType() if spec.dtype == "str" else spec.dtype
         values = np.asarray(values).astype(dtype)
-        chunks = tuple(
-            1 if dim in (CHECKPOINT, CONDITION) else max(1, n) for dim, n in zip(spec.dims, values.shape, strict=True)
-        )
+        cell_dims = (CHECKPOINT, CONDITION) if values.ndim > 1 else ()  # a label is one chunk
+        chunks = tuple(1 if dim in cell_dims else max(1, n) for dim, n in zip(spec.dims, values.shape, strict=True))
         with disk_errors(self.partial), every_chunk():
-            array = self.group.create_array(
-                name, shape=values.shape, chunks=chunks if values.ndim > 1 else tuple(max(1, n) for n in values.shape),
-                dtype=dtype, compressors=compressors(), dimension_names=spec.dims, attributes=self._attributes(name), overwrite=True,
-            )  # fmt: skip
+            array = self._create(name, shape=values.shape, chunks=chunks, dtype=dtype, overwrite=True)
             array[...] = values
 
     def allot(self, name: str, shape: tuple[int, ...]) -> None:
-        """Create an array of the schema to be filled cell by cell: one chunk a (checkpoint, condition)."""
-        spec = FIELDS[name]
+        """Create an array of the schema that is filled cell by cell: one chunk for each (checkpoint, condition)."""
+        dtype = FIELDS[name].dtype
+        chunks = (1, 1, *(max(1, n) for n in shape[2:]))
+        fill_value = np.nan if dtype.startswith("float") else 0
         with disk_errors(self.partial):
-            self.group.create_array(
-                name, shape=shape, chunks=(1, 1, *(max(1, n) for n in shape[2:])), dtype=spec.dtype,
-                compressors=compressors(), dimension_names=spec.dims, attributes=self._attributes(name),
-                fill_value=np.nan if spec.dtype.startswith("float") else 0,
-            )  # fmt: skip
+            self._create(name, shape=shape, chunks=chunks, dtype=dtype, fill_value=fill_value)
 
     def fill(self, cell: tuple[int, int], arrays: Mapping[str, Any]) -> dict[str, str]:
-        """Fill one cell of several such arrays; their files, which are on disk then, with their digests."""
+        """Fill one cell of several such arrays; file → digest of the files, which are on disk on return."""
         names = []
         with disk_errors(self.partial), every_chunk():
             for name, values in arrays.items():
@@ -320,11 +329,8 @@ class StoreWriter:
             return {name: file_digest(self.workspace.data / name) for name in names}
 
     def declare(self, layout: ArrayLayout, attrs: Mapping[str, Any] | None = None) -> None:
-        """Create a sharded array, whose shard files are written by `shards.ShardWriter`; `attrs` go before the schema's."""
-        spec = FIELDS[layout.name]
+        """Create a sharded array, whose files `shards.ShardWriter` writes; `attrs` replace those of the schema."""
+        extents = {"shape": layout.shape, "chunks": layout.chunks, "shards": layout.shards}
+        encoding = {"dtype": layout.dtype, "compressors": Crc32cCodec(), "fill_value": np.nan}
         with disk_errors(self.partial):
-            self.group.create_array(
-                layout.name, shape=layout.shape, chunks=layout.chunks, shards=layout.shards, dtype=layout.dtype,
-                compressors=Crc32cCodec(), fill_value=np.nan, dimension_names=spec.dims,
-                attributes=self._attributes(layout.name, attrs),
-            )  # fmt: skip
+            self._create(layout.name, attrs, **extents, **encoding)

@@ -1,8 +1,8 @@
-"""The Brown corpus in the tagged form in which NLTK ships it.
+"""The Brown corpus in the tagged form in which NLTK distributes it.
 
-Owns the way from its `word/tag` tokens to natural text with word spans, and the table from
-Brown's tags to universal parts of speech. The latter are derived, not gold: Brown does not tell
-auxiliaries from main verbs or determiners from pronouns, so the neighbouring tags decide.
+Owns the conversion of its `word/tag` tokens to natural text with word spans, and of Brown's tags to
+universal parts of speech. These are derived, not gold: Brown's tags do not distinguish auxiliaries
+from main verbs or determiners from pronouns, so the neighbouring tags decide.
 """
 
 from __future__ import annotations
@@ -51,20 +51,20 @@ _OPENING = {"(", "[", "{", "``", "`"}
 
 
 def is_brown_name(name: str) -> bool:
-    """Whether a file is named as the corpus names its files: ca01, …, cr09."""
+    """Whether a file has a name of the corpus: ca01, …, cr09."""
     return _NAME.fullmatch(name) is not None
 
 
 def parse(name: str, text: str) -> CorpusDocument:
-    """One file of the corpus.
+    """Read a file of the corpus.
 
-    Sentences of a paragraph are joined by a space, paragraphs by a newline; quotation marks are
-    written as one character and punctuation stands where print has it.
+    Sentences of a paragraph are joined by a space, paragraphs by a newline. A quotation mark is one
+    character, and punctuation is spaced as in print.
 
     Raises
     ------
     CorpusError
-        If a token has no tag, or one that Brown does not have.
+        If a token has no tag, or a tag that is not Brown's.
     """
     parts: list[str] = []
     sentences: list[tuple[CorpusWord, ...]] = []
@@ -95,7 +95,7 @@ def _split(name: str, token: str) -> tuple[str, str]:
 
 
 def _detokenized(words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
-    """The words as print has them, and the span of each."""
+    """The words spaced as in print, and the span of each."""
     text = ""
     spans = []
     previous = ""
@@ -111,16 +111,16 @@ def _detokenized(words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
 
 def _upos(name: str, tags: Sequence[str]) -> list[str]:
     bases = [_base(tag) for tag in tags]
-    return [_one(name, bases, i, tags[i]) for i in range(len(tags))]
+    return [_upos_of(name, bases, i, tags[i]) for i in range(len(tags))]
 
 
 def _base(tag: str) -> str:
-    """The tag of the first part of a contraction, without marks of titles, headlines and citations."""
-    first = re.sub(r"-(tl|hl|nc)", "", tag).partition("+")[0]
-    return first if first in _UPOS else first.removesuffix("*").removesuffix("$").removesuffix("$")
+    """The tag of the first part of a contraction, without the suffixes of titles, headlines and citations."""
+    base = re.sub(r"-(tl|hl|nc)", "", tag).partition("+")[0]
+    return base if base in _UPOS else base.removesuffix("*").removesuffix("$").removesuffix("$")
 
 
-def _one(name: str, bases: Sequence[str], i: int, tag: str) -> str:
+def _upos_of(name: str, bases: Sequence[str], i: int, tag: str) -> str:
     base = bases[i]
     if base.startswith("fw-"):
         return "X"
@@ -137,12 +137,12 @@ def _one(name: str, bases: Sequence[str], i: int, tag: str) -> str:
     return _UPOS[base]
 
 
-def _follows(bases: Sequence[str], i: int, wanted: set[str]) -> bool:
-    """Whether a verb form comes next, over negation and adverbs, and over a subject where the clause is inverted."""
-    inverted = i == 0 or bases[i - 1] in {"wrb", "wps", "wpo", "wdt", "``", ",", "cc", "wql"}
-    skipped = _BETWEEN if inverted else _ADVERBS
+def _follows(bases: Sequence[str], i: int, verb_forms: set[str]) -> bool:
+    """Whether a verb form follows, after negation and adverbs, and after the subject of an inverted clause."""
+    is_inverted = i == 0 or bases[i - 1] in {"wrb", "wps", "wpo", "wdt", "``", ",", "cc", "wql"}
+    skipped = _BETWEEN if is_inverted else _ADVERBS
     for base in bases[i + 1 :]:
-        if base in wanted:
+        if base in verb_forms:
             return True
         if base not in skipped:
             return False

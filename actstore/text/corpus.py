@@ -1,8 +1,8 @@
-"""Where text comes from: the embedded corpora, WikiText-2 from the hub, and files.
+"""Corpora: the embedded ones, WikiText-2 from the hub, and files.
 
-Owns names, paths and which reader reads what. Opening a file is `text_files.py`, what a form of file
-looks like inside `formats.py` and `brown.py`, the order of documents `drawing.py`; turning documents
-into tokens is `tokens.py`.
+Owns the names of corpora, paths, and the choice of a reader for each file. `text_files.py` opens files,
+`formats.py` and `brown.py` parse them, `drawing.py` orders documents, and `tokens.py` turns documents
+into tokens.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from actstore.text.formats import READERS, Reader, plain
 from actstore.text.text_files import text_files
 
 BUILTIN = {"builtin": "extraction", "builtin-evaluation": "evaluation", "builtin-train": "train"}
-"""Names of the embedded corpora, which are endless, and the part of the language each one draws from."""
+"""Name of an embedded corpus, which is endless → the part of the language that it is drawn from."""
 WIKITEXT = "wikitext2"
 _WIKITEXT_FILE = ("Salesforce/wikitext", "wikitext-2-raw-v1/test-00000-of-00001.parquet")
 _FORMS = f"{', '.join(READERS)} (also .gz), the tagged files of the Brown corpus, or a .zip or folder of these"
 
 
 def read_corpus(name: str, seed: int | None = 0, boundary: str = "file") -> Iterator[CorpusDocument]:
-    """Documents of an embedded corpus (endless), of WikiText-2, or of a file or folder.
+    """Read the documents of an embedded corpus (endless), of WikiText-2, or of a file or folder.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def read_corpus(name: str, seed: int | None = 0, boundary: str = "file") -> Iter
         Seed of an embedded corpus, or of the order of a finite one's documents; None leaves a
         finite corpus in its own order.
     boundary : str
-        What a document of a `.txt` is: `file`, `article`, `paragraph` or `line`.
+        Unit that is a document of a `.txt`: `file`, `article`, `paragraph` or `line`.
 
     Raises
     ------
@@ -53,8 +53,8 @@ def read_corpus(name: str, seed: int | None = 0, boundary: str = "file") -> Iter
 
     Notes
     -----
-    A file is read line by line and a document is forgotten when the next one is asked for. With a
-    seed, up to `bounds.HELD_TEXT` characters are held, see `drawing.drawn`.
+    A file is read line by line, and only the current document is in memory. With a seed, up to
+    `bounds.HELD_TEXT` characters are, see `drawing.drawn`.
     """
     if name in BUILTIN:
         if seed is None:
@@ -73,12 +73,12 @@ def _not_empty(name: str, documents: Iterator[CorpusDocument]) -> Iterator[Corpu
 
 
 def locate(name: str) -> Path:
-    """The path of a corpus that has no name of its own.
+    """The path of a corpus that is a file or folder.
 
     Raises
     ------
     UnknownNameError, CorpusError
-        If there is nothing there.
+        If it does not exist.
     """
     path = existing(name)
     if path is not None:
@@ -89,7 +89,7 @@ def locate(name: str) -> Path:
 
 
 def _builtin(part: str, seed: int) -> Iterator[CorpusDocument]:
-    from actstore.builtin.documents import documents
+    from actstore.builtin.discourse import documents
 
     for document in documents(part, seed):  # type: ignore[arg-type]
         sentences, start = [], 0
@@ -112,18 +112,18 @@ def _wikitext() -> Iterator[Iterator[CorpusDocument]]:
 
 
 def _from_path(path: Path, boundary: str) -> Iterator[Iterator[CorpusDocument]]:
-    """The documents of every file at a path, each file opened when its first document is asked for."""
+    """The documents of every file at a path; a file is opened when its first document is read."""
     readers: dict[str, Reader] = READERS | {".txt": partial(plain, boundary=boundary)}
-    for file in text_files(path, _known):
+    for file in text_files(path, _readable):
         name = PurePath(file.name).name
         documents = _reader(readers, file.name)(name, file.lines())
         yield (document for document in documents if document.text.strip())
 
 
-def _known(names: list[str]) -> list[str]:
-    """The names of files of a known form; beside files of Brown only these, as it comes with lists of its files."""
-    known = [name for name in names if _ending(name) in READERS or _is_brown(name)]
-    return [name for name in known if _is_brown(name)] or known
+def _readable(names: list[str]) -> list[str]:
+    """The names of files that have a reader; only those of Brown if there are any, as lists of its files lie beside them."""
+    readable = [name for name in names if _ending(name) in READERS or _is_brown(name)]
+    return [name for name in readable if _is_brown(name)] or readable
 
 
 def _ending(name: str) -> str:

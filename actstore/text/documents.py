@@ -1,4 +1,4 @@
-"""What a document is: a text, and its sentences of words by character span."""
+"""Documents: a text, and its sentences of words by character span."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from actstore import bounds
 from actstore.errors import CorpusError
 
 UNKNOWN_DEPTH = -1
-"""Depth of a word whose sentence has no known tree."""
+"""Depth of a word without a path to a root."""
 _UNVISITED = -2
 
 
 @dataclass(frozen=True, slots=True)
 class CorpusWord:
-    """A word at characters [start, end) of its document; `depth` counts the arcs up to its sentence's root."""
+    """A word at characters [start, end) of its document; `depth` is the number of arcs up to its sentence's root."""
 
     start: int
     end: int
@@ -25,7 +25,7 @@ class CorpusWord:
 
 
 def depths(heads: Sequence[int]) -> list[int]:
-    """Arcs from each word up to its root; unknown where they lead nowhere or in a circle.
+    """Arcs from each word up to its root; `UNKNOWN_DEPTH` where they lead to no word, or in a circle.
 
     Parameters
     ----------
@@ -33,38 +33,38 @@ def depths(heads: Sequence[int]) -> list[int]:
         1-based position of each word's head, 0 for the root (the CoNLL-U convention).
     """
     n_words = len(heads)
-    known = [_UNVISITED] * n_words
+    depth_of = [_UNVISITED] * n_words
     for start in range(n_words):
-        path, at = [], start
-        while known[at] == _UNVISITED and 1 <= heads[at] <= n_words:
-            known[at] = UNKNOWN_DEPTH  # what a circle comes back to
-            path.append(at)
-            at = heads[at] - 1
-        if known[at] == _UNVISITED:
-            known[at] = 0 if heads[at] == 0 else UNKNOWN_DEPTH
-        depth = known[at]
+        path, word = [], start
+        while depth_of[word] == _UNVISITED and 1 <= heads[word] <= n_words:
+            depth_of[word] = UNKNOWN_DEPTH  # where a circle closes
+            path.append(word)
+            word = heads[word] - 1
+        if depth_of[word] == _UNVISITED:
+            depth_of[word] = 0 if heads[word] == 0 else UNKNOWN_DEPTH
+        depth = depth_of[word]
         for word in reversed(path):
             depth = UNKNOWN_DEPTH if depth == UNKNOWN_DEPTH else depth + 1
-            known[word] = depth
-    return known
+            depth_of[word] = depth
+    return depth_of
 
 
 @dataclass(frozen=True, slots=True)
 class CorpusDocument:
-    """A text with its sentences; `sentences` is empty where words are not known."""
+    """A text with its sentences; `sentences` is empty if words are not known."""
 
     name: str
     text: str
     sentences: tuple[tuple[CorpusWord, ...], ...] = ()
 
 
-def check_length(n_characters: int, place: str, mend: str) -> None:
-    """Refuse a document that is longer than a document may be.
+def check_length(n_characters: int, location: str, mend: str) -> None:
+    """Refuse a document that is too long.
 
     Raises
     ------
     CorpusError
-        If it is; `mend` says what to do.
+        If it has more than `bounds.LONGEST_DOCUMENT` characters; `mend` says what to do.
     """
     if n_characters > bounds.LONGEST_DOCUMENT:
-        raise CorpusError(f"{place}: the document has more than {bounds.LONGEST_DOCUMENT:,} characters; {mend}")
+        raise CorpusError(f"{location}: the document has more than {bounds.LONGEST_DOCUMENT:,} characters; {mend}")

@@ -1,7 +1,7 @@
 """Forms of text files: plain text, JSON lines, CoNLL-U.
 
-Owns parsing: a file's name and its lines in, documents out, one at a time. Brown's tagged form has
-its own file, `brown.py`.
+Owns parsing: from a file's name and lines to documents, one at a time. Brown's tagged form is in
+`brown.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from actstore import bounds
 from actstore.errors import CorpusError, UnknownNameError
-from actstore.text import records
+from actstore.text import json_records
 from actstore.text.documents import CorpusDocument, CorpusWord, check_length, depths
 
 Reader = Callable[[str, Iterable[str]], Iterator[CorpusDocument]]
@@ -24,7 +24,7 @@ _CUT_CONLLU = "begin its documents with # newdoc"
 
 
 def plain(name: str, lines: Iterable[str], boundary: str = "file") -> Iterator[CorpusDocument]:
-    """Plain text; a document is the file, a WikiText article, a paragraph (by blank lines) or a line.
+    """Read plain text; a document is the file, a WikiText article, a paragraph (by blank lines) or a line.
 
     Raises
     ------
@@ -43,12 +43,12 @@ def plain(name: str, lines: Iterable[str], boundary: str = "file") -> Iterator[C
 
 
 class _Lines:
-    """The lines of a plain text, gathered into documents of bounded length."""
+    """The lines of a plain text, collected into documents of bounded length."""
 
     def __init__(self, name: str, lines: Iterable[str]) -> None:
         self._name, self._lines = name, lines
         self._number = self._length = 0
-        self._gathered: list[str] = []
+        self._document: list[str] = []
 
     def __iter__(self) -> Iterator[str]:
         for line in self._lines:
@@ -57,116 +57,116 @@ class _Lines:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was gathered since the last document."""
-        return not self._gathered
+        """Whether the current document has no line."""
+        return not self._document
 
-    def gather(self, line: str) -> None:
-        """Add a line to the document."""
+    def add(self, line: str) -> None:
+        """Add a line to the current document."""
         self._length += len(line)
         check_length(self._length, f"{self._name} line {self._number}", _CUT_PLAIN)
-        self._gathered.append(line)
+        self._document.append(line)
 
-    def taken(self) -> str:
-        """The document; the next line begins another one."""
-        text = "".join(self._gathered)
-        self._gathered, self._length = [], 0
+    def finish(self) -> str:
+        """The text of the current document; the next line begins another one."""
+        text = "".join(self._document)
+        self._document, self._length = [], 0
         return text
 
 
-def _whole(lines: _Lines) -> Iterator[str]:
+def _whole_file(lines: _Lines) -> Iterator[str]:
     for line in lines:
-        lines.gather(line)
-    yield lines.taken()
+        lines.add(line)
+    yield lines.finish()
 
 
 def _articles(lines: _Lines) -> Iterator[str]:
     for line in lines:
         if _ARTICLE.fullmatch(line.removesuffix("\n")):
-            yield lines.taken()
-        lines.gather(line)
-    yield lines.taken()
+            yield lines.finish()
+        lines.add(line)
+    yield lines.finish()
 
 
 def _paragraphs(lines: _Lines) -> Iterator[str]:
-    """Parts between blank lines; of several blank lines every second one belongs to a part."""
+    """Parts between blank lines; of several blank lines in a row, every second one belongs to a part."""
     for line in lines:
         if not lines.is_empty and line.endswith("\n") and not line.strip():
-            yield lines.taken().removesuffix("\n")
+            yield lines.finish().removesuffix("\n")
         else:
-            lines.gather(line)
-    yield lines.taken()
+            lines.add(line)
+    yield lines.finish()
 
 
 def _single_lines(lines: _Lines) -> Iterator[str]:
     for line in lines:
-        lines.gather(line)
-        yield lines.taken().removesuffix("\n")
+        lines.add(line)
+        yield lines.finish().removesuffix("\n")
 
 
 BOUNDARIES: dict[str, Callable[[_Lines], Iterator[str]]] = dict(
-    zip(bounds.DOCUMENTS, (_whole, _articles, _paragraphs, _single_lines), strict=True)
+    zip(bounds.DOCUMENTS, (_whole_file, _articles, _paragraphs, _single_lines), strict=True)
 )
-"""What a document of a plain text is."""
+"""Unit that is a document → cutting a plain text into these."""
 
 
 def json_lines(name: str, lines: Iterable[str]) -> Iterator[CorpusDocument]:
-    """JSON lines: one document a line, its text under `text`, its name under `id` where there is one."""
+    """Read JSON lines: one document a line, its text under `text`, its name under `id` if there is one."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        place = f"{name} line {number}"
+        location = f"{name} line {number}"
         try:
-            record = records.parse(line)
+            record = json_records.parse(line)
             if not isinstance(record, dict) or not isinstance(record.get("text"), str):
-                raise records.RecordError('has no "text"; every line must be an object such as {"text": "…"}')
-            records.check_whole(record["text"])
-        except records.RecordError as error:
-            raise CorpusError(f"{place} {error}") from None
+                raise json_records.RecordError('has no "text"; every line must be an object such as {"text": "…"}')
+            json_records.check_characters(record["text"])
+        except json_records.RecordError as error:
+            raise CorpusError(f"{location} {error}") from None
         except ValueError:
-            raise CorpusError(f"{place} is not JSON") from None
-        check_length(len(record["text"]), place, "make it several records")
+            raise CorpusError(f"{location} is not JSON") from None
+        check_length(len(record["text"]), location, "make it several records")
         yield CorpusDocument(str(record.get("id", f"{name}:{number}")), record["text"])
 
 
 def conllu(name: str, lines: Iterable[str]) -> Iterator[CorpusDocument]:
-    """CoNLL-U: one document a `# newdoc`, or one for the file."""
+    """Read CoNLL-U: one document for each `# newdoc`, or one for the file."""
     document = _Assembly(name)
     rows: list[list[str]] = []
-    n_waiting = 0
-    # A character that only Python takes for a line's end is one here too.
-    own_lines = (part for line in lines for part in line.splitlines())
-    for number, line in enumerate(itertools.chain(own_lines, [""]), 1):
-        place = f"{name} line {number}"
+    n_characters = 0
+    # All that Python takes for the end of a line ends one, not only "\n".
+    split_lines = (part for line in lines for part in line.splitlines())
+    for number, line in enumerate(itertools.chain(split_lines, [""]), 1):
+        location = f"{name} line {number}"
         if line.startswith("# newdoc"):
             yield from document.finished()
             document = _Assembly(line.partition("=")[2].strip() or f"{name}:{number}")
         elif line.startswith("#"):
             continue
         elif line.strip():
-            n_waiting += len(line)
-            check_length(n_waiting, place, "end every sentence with an empty line")
-            rows.append(_columns(line, place))
+            n_characters += len(line)
+            check_length(n_characters, location, "end every sentence with an empty line")
+            rows.append(_columns(line, location))
         elif rows:
-            document.add(rows, place)
-            rows, n_waiting = [], 0
+            document.add(rows, location)
+            rows, n_characters = [], 0
     yield from document.finished()
 
 
-def _columns(line: str, place: str) -> list[str]:
+def _columns(line: str, location: str) -> list[str]:
     columns = line.split("\t")
     if len(columns) != 10:
-        raise CorpusError(f"{place}: CoNLL-U needs 10 tab-separated columns, found {len(columns)}")
+        raise CorpusError(f"{location}: CoNLL-U needs 10 tab-separated columns, found {len(columns)}")
     if not _INDEX.fullmatch(columns[0]):
-        raise CorpusError(f"{place}: {_shown(columns[0])} is not a CoNLL-U index (such as 3, 3-4 or 3.1)")
+        raise CorpusError(f"{location}: {_shortened(columns[0])} is not a CoNLL-U index (such as 3, 3-4 or 3.1)")
     return columns
 
 
-def _shown(text: str) -> str:
+def _shortened(text: str) -> str:
     return repr(text if len(text) < 60 else text[:60] + "…")
 
 
 class _Assembly:
-    """A document of CoNLL-U, put together sentence by sentence."""
+    """A document of CoNLL-U, assembled sentence by sentence."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -179,7 +179,7 @@ class _Assembly:
         if self._sentences:
             yield CorpusDocument(self._title, "".join(self._pieces).rstrip(), tuple(self._sentences))
 
-    def add(self, rows: list[list[str]], place: str) -> None:
+    def add(self, rows: list[list[str]], location: str) -> None:
         """Add the rows of a sentence."""
         words: list[CorpusWord] = []
         depth_of = _depths(rows)
@@ -193,14 +193,14 @@ class _Assembly:
                 first, last = (int(part) for part in index.split("-"))
                 surface = (self._length, end)
             elif first <= int(index) <= last:
-                if int(index) == first:  # the parts share one span: the first one labels it
+                if int(index) == first:  # the parts share a span, which gets the labels of the first
                     words.append(CorpusWord(*surface, upos, deprel, depth_of[index]))
                 continue
             else:
                 words.append(CorpusWord(self._length, end, upos, deprel, depth_of[index]))
             self._pieces.append(form if "SpaceAfter=No" in misc else form + " ")
             self._length += len(self._pieces[-1])
-        check_length(self._length, place, _CUT_CONLLU)
+        check_length(self._length, location, _CUT_CONLLU)
         self._sentences.append(tuple(words))
 
 

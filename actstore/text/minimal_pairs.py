@@ -1,6 +1,6 @@
-"""Minimal pairs as records: the embedded ones, BLiMP, templates, and files of BLiMP's form.
+"""Minimal pairs: the embedded ones, BLiMP, templates, and files in BLiMP's form.
 
-Owns reading and checking; scoring is `readouts.py`.
+Owns reading and checking; the readouts of ablation score them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from actstore import bounds
 from actstore.errors import CorpusError, UnknownNameError
 from actstore.files import existing, looks_like_path
 from actstore.hub import repositories
-from actstore.text.records import RecordError, check_whole, parse
+from actstore.text.json_records import RecordError, check_characters, parse
 from actstore.text.text_files import TextFile, text_files
 
 DEFAULT_PER_PARADIGM = 50
@@ -48,7 +48,7 @@ class MinimalPair:
 
 
 def read_pairs(name: str, per_paradigm: int | None = None, seed: int = 0, *, skip_bad: bool = False) -> list[MinimalPair]:
-    """Minimal pairs of one source, paradigm by paradigm.
+    """Read the minimal pairs of a source, paradigm by paradigm.
 
     Parameters
     ----------
@@ -60,20 +60,20 @@ def read_pairs(name: str, per_paradigm: int | None = None, seed: int = 0, *, ski
         embedded ones.
     seed : int
     skip_bad : bool
-        Whether malformed records are left out and counted in a warning.
+        Whether to leave out malformed records, and count them in a warning.
 
     Raises
     ------
     UnknownNameError, CorpusError, SettingError
-        If there is no such source, a record is malformed, a paradigm has two phenomena, there is
-        no pair, or a file or `per_paradigm` exceeds a bound of `actstore.bounds`.
+        If the source does not exist or has no pair, a record is malformed, a paradigm has two
+        phenomena, or a file or `per_paradigm` exceeds a bound of `actstore.bounds`.
 
     Notes
     -----
-    A record in BLiMP's form has the texts `sentence_good` and `sentence_bad`. Its paradigm is `UID`
-    or `paradigm`, its phenomenon `linguistics_term` or `phenomenon`. Without a paradigm, it is
-    `file/phenomenon`, or the file's name where there is no phenomenon either; without a phenomenon,
-    that is the paradigm. Other keys are not read.
+    A record in BLiMP's form has the texts `sentence_good` and `sentence_bad`. Its paradigm is under
+    `UID` or `paradigm`, its phenomenon under `linguistics_term` or `phenomenon`. A record without a
+    paradigm belongs to the paradigm `file/phenomenon`, or `file` if it has no phenomenon either. A
+    record without a phenomenon has its paradigm as phenomenon. Other keys are not read.
 
     References
     ----------
@@ -85,22 +85,22 @@ def read_pairs(name: str, per_paradigm: int | None = None, seed: int = 0, *, ski
         return _embedded(per_paradigm or DEFAULT_PER_PARADIGM, seed)
     path = locate_pairs(name)
     if path is None:
-        found = list(_hub_blimp())
+        pairs = list(_hub_blimp())
     else:
-        found = [pair for file in _files(path) for pair in _file(file, path.name.partition(".")[0], skip_bad)]
-    if not found:
+        pairs = [pair for file in _files(path) for pair in _file(file, path.name.partition(".")[0], skip_bad)]
+    if not pairs:
         raise CorpusError(f"{name} holds no minimal pair; expected .jsonl files in BLiMP's form")
-    _check_phenomena(found, name)
-    return list(_sampled(found, per_paradigm, seed))
+    _check_phenomena(pairs, name)
+    return list(_sampled(pairs, per_paradigm, seed))
 
 
 def locate_pairs(name: str) -> Path | None:
-    """The path of minimal pairs that have no name of their own; None for those that have.
+    """The path of minimal pairs in files; None for `builtin` and `blimp`.
 
     Raises
     ------
     UnknownNameError, CorpusError
-        If there is nothing there.
+        If it does not exist.
     """
     if name in (BUILTIN, BLIMP):
         return None
@@ -113,22 +113,22 @@ def locate_pairs(name: str) -> Path | None:
 
 
 def _embedded(per_paradigm: int, seed: int) -> list[MinimalPair]:
-    from actstore.builtin.pairs import minimal_pairs
+    from actstore.builtin.paradigms import minimal_pairs
 
     try:
         return [_pair(record, "", BUILTIN) for record in minimal_pairs(per_paradigm, seed)]
-    except ValueError as error:  # the grammar has no more
+    except ValueError as error:  # the grammar has no more pairs
         raise CorpusError(f"embedded minimal pairs: {error}") from None
 
 
 def _check_phenomena(pairs: list[MinimalPair], source: str) -> None:
-    """Refuse a paradigm of two phenomena: an average over it would be of neither."""
+    """Refuse a paradigm of two phenomena: its average would belong to neither."""
     phenomena: dict[str, str] = {}
     for pair in pairs:
-        first = phenomena.setdefault(pair.paradigm, pair.phenomenon)
-        if first != pair.phenomenon:
+        phenomenon = phenomena.setdefault(pair.paradigm, pair.phenomenon)
+        if phenomenon != pair.phenomenon:
             raise CorpusError(
-                f"{source}: the paradigm {pair.paradigm!r} has two phenomena, {first!r} and {pair.phenomenon!r}; "
+                f"{source}: the paradigm {pair.paradigm!r} has two phenomena, {phenomenon!r} and {pair.phenomenon!r}; "
                 "give each a paradigm of its own"
             )
 
@@ -139,7 +139,7 @@ def _sampled(pairs: list[MinimalPair], per_paradigm: int | None, seed: int) -> I
         paradigms.setdefault(pair.paradigm, []).append(pair)
     for name, members in paradigms.items():
         if per_paradigm is not None and len(members) > per_paradigm:
-            rng = np.random.default_rng([seed, zlib.crc32(name.encode())])  # what is drawn of one depends on no other
+            rng = np.random.default_rng([seed, zlib.crc32(name.encode())])  # the draw is independent of other paradigms
             members = [members[i] for i in sorted(rng.choice(len(members), per_paradigm, replace=False))]
         yield from members
 
@@ -163,19 +163,21 @@ def _file(file: TextFile, benchmark: str, skip_bad: bool) -> Iterator[MinimalPai
     name = PurePath(file.name).name
     records = _templates(file.path) if name.endswith(_PICKLES) else _json_lines(file)
     n_bad = 0
-    for place, read in records:
+    for location, read in records:
         try:
             yield _pair(read(), name.partition(".")[0], benchmark)
         except RecordError as error:
             if not skip_bad:
-                raise CorpusError(f"{file.name} {place}: {error}; mend it, or leave such records out with --skip-bad") from None
+                raise CorpusError(
+                    f"{file.name} {location}: {error}; mend it, or leave such records out with --skip-bad"
+                ) from None
             n_bad += 1
     if n_bad:
         _log.warning("%s: %d malformed records left out", file.name, n_bad)
 
 
 def _json_lines(file: TextFile) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Place and reading of every record."""
+    """Location of every record, and a function that reads it."""
     for number, line in enumerate(file.lines(), 1):
         if line.strip():
             yield f"line {number}", partial(_record, line)
@@ -190,8 +192,8 @@ def _record(line: str) -> Any:
         raise RecordError(_NO_PAIR) from None
 
 
-class _Plain(pickle.Unpickler):
-    """Takes containers, text and numbers: nothing that has to be looked up can be called."""
+class _PlainUnpickler(pickle.Unpickler):
+    """Reads containers, text and numbers only; a pickle that names a function or class is refused."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, and could run anything")
@@ -205,8 +207,8 @@ def _templates(file: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
     raw = _bytes(file)
     try:
         _refuse_large_memos(raw)
-        cases = _Plain(io.BytesIO(raw)).load()
-    except Exception as error:  # a damaged pickle fails in any way
+        cases = _PlainUnpickler(io.BytesIO(raw)).load()
+    except Exception as error:  # a damaged pickle can raise anything
         raise CorpusError(f"{file} is no pickle of plain text: {error}. Nothing of it was run") from None
     if not isinstance(cases, Mapping):
         raise CorpusError(f"{file} holds a {type(cases).__name__}, not a mapping of cases to sentences")
@@ -228,14 +230,14 @@ def _bytes(file: Path) -> bytes:
 
 
 def _refuse_large_memos(raw: bytes) -> None:
-    """Refuse a pickle that numbers an object beyond its own size: memory would be taken for all numbers up to it."""
+    """Refuse a pickle that gives an object a number beyond its own size, as memory is allocated for all smaller numbers."""
     for opcode, number, _ in pickletools.genops(raw):
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(number or 0) > len(raw):
             raise pickle.UnpicklingError(f"it numbers an object {number}")
 
 
 def _pair(record: Any, file: str, benchmark: str) -> MinimalPair:
-    """The pair of a record; `file` names its paradigm where it does not itself."""
+    """The pair of a record; `file` names the paradigm of a record that does not."""
     if not isinstance(record, Mapping):
         raise RecordError(_NO_PAIR)
     sentences = []
@@ -248,12 +250,12 @@ def _pair(record: Any, file: str, benchmark: str) -> MinimalPair:
     phenomenon = _named(record, "linguistics_term", "phenomenon")
     paradigm = _named(record, "UID", "paradigm") or (f"{file}/{phenomenon}" if phenomenon else file)
     for text in (*sentences, paradigm, phenomenon):
-        check_whole(text)
+        check_characters(text)
     return MinimalPair(sentences[0], sentences[1], phenomenon or paradigm, paradigm, benchmark)
 
 
 def _named(record: Mapping[str, Any], *keys: str) -> str:
-    """The text under one of two names of a field; empty where it has neither."""
+    """The text under one of the names of a field; empty if the record has none of them."""
     values = {key: record[key] for key in keys if key in record}
     for key, value in values.items():
         if not isinstance(value, str) or not value.strip():
@@ -264,21 +266,21 @@ def _named(record: Mapping[str, Any], *keys: str) -> str:
 
 
 def critical_regions(pair: MinimalPair) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Where the sentences differ: characters [start, stop) of the good and of the bad one.
+    """The regions where the sentences differ: characters [start, stop) of the good and of the bad one.
 
-    The words between the longest beginning and the longest end that both share. Where one sentence
-    has no word there, the next word belongs to the region of both; a region stays empty at the end
-    of a sentence.
+    A region holds the words between the longest shared beginning and the longest shared end. If a
+    sentence has no word there, the next word belongs to the region of both sentences; at the end of a
+    sentence its region is empty.
     """
     good, bad = (list(re.finditer(r"\S+", text)) for text in (pair.sentence_good, pair.sentence_bad))
     shortest = min(len(good), len(bad))
     start = next((i for i in range(shortest) if good[i][0] != bad[i][0]), shortest)
     end = next((i for i in range(shortest - start) if good[-1 - i][0] != bad[-1 - i][0]), shortest - start)
-    if end and min(len(good), len(bad)) - start - end == 0 and len(good) != len(bad):
+    if end and shortest - start - end == 0 and len(good) != len(bad):
         end -= 1
     return _span(good, start, end), _span(bad, start, end)
 
 
 def _span(words: list[re.Match[str]], start: int, end: int) -> tuple[int, int]:
-    inside = words[start : len(words) - end]
-    return (inside[0].start(), inside[-1].end()) if inside else (0, 0)
+    region = words[start : len(words) - end]
+    return (region[0].start(), region[-1].end()) if region else (0, 0)

@@ -1,6 +1,6 @@
 """Words, sentences and parts of speech of raw text, by spaCy.
 
-Owns the use of spaCy, which is optional: without it raw text has tokens and no words.
+Owns the use of spaCy, which is optional: without it, raw text has tokens but no words.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ _log = logging.getLogger("actstore")
 
 
 class Tagger:
-    """A spaCy pipeline that gives a document its words.
+    """A spaCy pipeline that adds words to documents.
 
     Parameters
     ----------
     pipeline : str
-        Name of any installed pipeline, or `none`. `auto` is the default one where it is installed; where it is not, the
-        first document says so and stays without words.
+        Name of an installed pipeline, or `none`. `auto` is the default pipeline if it is installed; otherwise documents
+        get no words, and the first one logs a warning.
 
     Raises
     ------
     CorpusError
-        If a pipeline asked for by name is not there.
+        If a pipeline that was named is not installed.
     """
 
     def __init__(self, pipeline: str) -> None:
         self._nlp: Any = None
-        self._note = ""
+        self._warning = ""
         if pipeline == NO_WORDS:
             return
         name = DEFAULT_PIPELINE if pipeline == ANY_PIPELINE else pipeline
@@ -47,28 +47,28 @@ class Tagger:
         except (ImportError, OSError) as error:
             missing = "spaCy" if isinstance(error, ImportError) else f"the pipeline {name}"
             mend = f"pip install 'actstore[spacy]' && python -m spacy download {name}"
-            self._note = f"{missing} is not installed ({mend})"
+            self._warning = f"{missing} is not installed ({mend})"
             if pipeline != ANY_PIPELINE:
-                raise CorpusError(self._note) from None
+                raise CorpusError(self._warning) from None
             return
-        self._nlp.max_length = 10**9  # paragraphs, not files: the default of a million guards against whole books
+        self._nlp.max_length = 10**9  # only paragraphs are passed, so the default limit of a million characters is not needed
         if not {"parser", "senter", "sentencizer"} & set(self._nlp.pipe_names):
             self._nlp.add_pipe("sentencizer")
 
     @property
     def name(self) -> str:
-        """Pipeline and version, `none` where there is none."""
+        """Pipeline and version; `none` without a pipeline."""
         meta = self._nlp.meta if self._nlp else {}
         return f"{meta['lang']}_{meta['name']} {meta['version']}" if meta else "none"
 
     def __call__(self, document: CorpusDocument) -> CorpusDocument:
-        """The document with its sentences; as it is if it has them."""
+        """The document with its sentences; unchanged if it has sentences already."""
         if document.sentences:
             return document
         if self._nlp is None:
-            if self._note:
-                _log.warning("the text gets no words and no UPOS: %s", self._note)
-                self._note = ""
+            if self._warning:
+                _log.warning("the text gets no words and no UPOS: %s", self._warning)
+                self._warning = ""
             return document
         return CorpusDocument(document.name, document.text, tuple(self._sentences(document.text)))
 

@@ -1,7 +1,7 @@
 """Text files, plain, gzipped or in a .zip, read line by line within bounds.
 
-Owns opening, unpacking and decoding: no more than a line of a file is in memory, and a file that
-unpacks without end, is no regular file or is no UTF-8 is refused at its place.
+Owns opening, unpacking and decoding. Only one line of a file is in memory. A file that unpacks to too
+much, is no regular file or is not UTF-8 is refused with its location.
 """
 
 from __future__ import annotations
@@ -24,11 +24,9 @@ from typing import IO
 from actstore import bounds
 from actstore.errors import CorpusError
 
-_UNREADABLE = (
-    OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
-    RuntimeError,  # encrypted, or packed in an unknown way
-    ValueError,  # a damaged directory of a .zip
-)  # fmt: skip
+_DAMAGE = (OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
+_UNREADABLE = (*_DAMAGE, RuntimeError, ValueError)
+"""Errors of reading; also RuntimeError of an encrypted .zip, and ValueError of one with a damaged directory."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +39,16 @@ class TextFile:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Name for messages."""
         return self.member or str(self.path)
 
     def lines(self) -> Iterator[str]:
-        r"""The lines, each with its "\n" where it has one.
+        r"""The lines, each with its "\n" if it has one.
 
         Raises
         ------
         CorpusError
-            If the file cannot be read, is no UTF-8, has too long a line, or unpacks to too much.
+            If the file cannot be read, is not UTF-8, has a line that is too long, or unpacks to too much.
         """
         with _reading(self.path), ExitStack() as stack:
             stream, n_packed = self._opened(stack)
@@ -60,16 +58,15 @@ class TextFile:
                 if not raw:
                     return
                 if len(raw) > bounds.LONGEST_LINE:
-                    raise CorpusError(
-                        f"{self.name} line {number} has more than {bounds.LONGEST_LINE // 2**20} MiB; break it into shorter lines"
-                    )
+                    limit = f"{bounds.LONGEST_LINE // 2**20} MiB"
+                    raise CorpusError(f"{self.name} line {number} has more than {limit}; break it into shorter lines")
                 line = self._decoded(raw, n_read)
                 n_read += len(raw)
                 self._check_unpacked(n_read, n_packed, number)
                 yield line
 
     def _opened(self, stack: ExitStack) -> tuple[IO[bytes], Callable[[], int] | None]:
-        """The bytes, and how many were needed for what was read so far; None where nothing is packed."""
+        """The unpacked bytes, and a function for the number of packed bytes read so far; None if nothing is packed."""
         stream: IO[bytes]
         n_packed: Callable[[], int] | None = None
         if self.archive is None:
@@ -87,8 +84,8 @@ class TextFile:
     def _check_unpacked(self, n_read: int, n_packed: Callable[[], int] | None, number: int) -> None:
         if n_packed is not None and n_read > bounds.FREE_UNPACKING and n_read > bounds.UNPACKING_RATIO * n_packed():
             raise CorpusError(
-                f"{self.name} line {number}: {n_read // 2**20} MiB unpacked are more than {bounds.UNPACKING_RATIO} times what was "
-                "packed; if this is text, unpack the file first"
+                f"{self.name} line {number}: {n_read // 2**20} MiB unpacked are more than {bounds.UNPACKING_RATIO} times what "
+                "was packed; if this is text, unpack the file first"
             )
 
     def _decoded(self, raw: bytes, start: int) -> str:
@@ -96,12 +93,12 @@ class TextFile:
         try:
             return text.decode()
         except UnicodeDecodeError as error:
-            place = start + len(raw) - len(text) + error.start
-            raise CorpusError(f"{self.name} is not UTF-8 (byte {place}); convert it first, e.g. with iconv") from None
+            offset = start + len(raw) - len(text) + error.start
+            raise CorpusError(f"{self.name} is not UTF-8 (byte {offset}); convert it first, e.g. with iconv") from None
 
 
 def text_files(path: Path, choose: Callable[[list[str]], Iterable[str]]) -> Iterator[TextFile]:
-    """The file at a path; of a folder or a .zip the files whose names are chosen, sorted.
+    """The file at a path, or the files of a folder or .zip whose names `choose` returns, sorted.
 
     Raises
     ------
@@ -109,8 +106,8 @@ def text_files(path: Path, choose: Callable[[list[str]], Iterable[str]]) -> Iter
         If the path cannot be read, is no regular file, or holds too much.
     """
     if path.is_dir():
-        inside = {str(file): file for file in sorted(path.rglob("*")) if file.is_file()}
-        yield from (TextFile(inside[name]) for name in choose(list(inside)))
+        files = {str(file): file for file in sorted(path.rglob("*")) if file.is_file()}
+        yield from (TextFile(files[name]) for name in choose(list(files)))
         return
     check_regular(path)
     if path.suffix != ".zip":
@@ -127,7 +124,7 @@ def check_regular(path: Path) -> None:
     Raises
     ------
     CorpusError
-        If it is one, or cannot be looked at.
+        If the path is no regular file, or cannot be read.
     """
     with _reading(path):
         is_regular = stat.S_ISREG(path.stat().st_mode)
@@ -142,19 +139,18 @@ def _check_archive(path: Path, archive: zipfile.ZipFile) -> None:
             f"{path} holds {len(members):,} files, more than {bounds.MOST_MEMBERS:,}; unpack it, and name the folder"
         )
     sizes = {path.name: (sum(member.file_size for member in members), path.stat().st_size)}
-    for name, (unpacked, packed) in (
-        sizes | {member.filename: (member.file_size, member.compress_size) for member in members}
-    ).items():
+    sizes |= {member.filename: (member.file_size, member.compress_size) for member in members}
+    for name, (unpacked, packed) in sizes.items():
         if unpacked > bounds.FREE_UNPACKING and unpacked > bounds.UNPACKING_RATIO * packed:
             raise CorpusError(
-                f"{path}: {name} unpacks to {unpacked // 2**20:,} MiB, more than {bounds.UNPACKING_RATIO} times what was packed; "
-                "if this is text, unpack it, and name the folder"
+                f"{path}: {name} unpacks to {unpacked // 2**20:,} MiB, more than {bounds.UNPACKING_RATIO} times what was "
+                "packed; if this is text, unpack it, and name the folder"
             )
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Name the file in what the system says of it."""
+    """Turn errors of reading into one line that names the file."""
     try:
         yield
     except _UNREADABLE as error:

@@ -1,8 +1,8 @@
-"""Calls of a tokenizer, which end in tokens or in one line whatever the tokenizer's file holds.
+"""Calls of a tokenizer of unknown origin, which end in tokens or in a one-line error.
 
-Owns the bounds on a tokenizer of unknown origin. The pattern by which a tokenizer cuts text may take
-for ever on some text; its library then gives up in a panic of its own, or never. A call cannot be
-stopped from outside, so long texts are tokenised in a thread that is left behind when time is up.
+Owns the time limit. The pattern by which a tokenizer splits text may take very long on some text; its
+library then gives up with a panic (an error that is no Exception), or never. A call cannot be stopped
+from outside, so documents are tokenised in a thread, which is abandoned when the time is up.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _STDERR = 2
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str, **options: Any) -> Any:
-    """What the tokenizer makes of a short text, without special tokens.
+    """The tokenizer's encoding of a short text, without special tokens.
 
     Raises
     ------
     CorpusError
         If it fails.
     """
-    with _no_notes():
+    with _silenced():
         return _checked(_attempt(tokenizer, text, options), tokenizer, text)
 
 
@@ -65,16 +65,17 @@ class DocumentEncoder:
         Raises
         ------
         CorpusError
-            If the tokenizer fails, or takes longer than `bounds.TOKENIZING_SECONDS` and what the length adds.
+            If the tokenizer fails or exceeds the time limit (`bounds.TOKENIZING_SECONDS`, plus the
+            characters over `bounds.TOKENIZING_RATE`).
         """
         seconds = bounds.TOKENIZING_SECONDS + len(text) / bounds.TOKENIZING_RATE
-        with _no_notes():
+        with _silenced():
             self._texts.put(text)
             try:
                 outcome = self._outcomes.get(timeout=seconds)
             except Empty:
                 raise CorpusError(
-                    f"the tokenizer {self._tokenizer.name_or_path} took more than {seconds:.0f} s for {_shown(text)}; "
+                    f"the tokenizer {self._tokenizer.name_or_path} took more than {seconds:.0f} s for {_beginning(text)}; "
                     "its pattern does not suit this text: use another model or corpus"
                 ) from None
         encoded = _checked(outcome, self._tokenizer, text)
@@ -87,12 +88,12 @@ class DocumentEncoder:
 
 
 def _attempt(tokenizer: PreTrainedTokenizerBase, text: str, options: dict[str, Any]) -> Any:
-    """The encoding, or the error in its place."""
+    """The encoding, or the error that was raised."""
     try:
         return tokenizer(text, add_special_tokens=False, verbose=False, **options)
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # a panic of the library is no Exception
+    except BaseException as error:  # a panic of the library
         return error
 
 
@@ -103,28 +104,28 @@ def _checked(outcome: Any, tokenizer: PreTrainedTokenizerBase, text: str) -> Any
         raise outcome
     reason = first_line(outcome)
     raise CorpusError(
-        f"the tokenizer {tokenizer.name_or_path} fails on {_shown(text)}: {reason}; use another model or corpus"
+        f"the tokenizer {tokenizer.name_or_path} fails on {_beginning(text)}: {reason}; use another model or corpus"
     ) from None
 
 
-def _shown(text: str) -> str:
+def _beginning(text: str) -> str:
     return f"{text[:40]!r}… ({len(text):,} characters)"
 
 
 @contextmanager
-def _no_notes() -> Iterator[None]:
-    """Keep the library's own notes of a panic, which go past Python, off the error stream."""
+def _silenced() -> Iterator[None]:
+    """Suppress the messages of a panic, which the library writes to the error stream directly."""
     try:
-        kept = os.dup(_STDERR)
+        stderr = os.dup(_STDERR)
     except OSError:  # there is no error stream
         yield
         return
     try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, _STDERR)
-        os.close(nowhere)
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, _STDERR)
+        os.close(devnull)
         yield
     finally:
         with suppress(OSError):
-            os.dup2(kept, _STDERR)
-        os.close(kept)
+            os.dup2(stderr, _STDERR)
+        os.close(stderr)

@@ -1,7 +1,7 @@
 """Documents as windows of tokens, each token aligned with its word.
 
-Owns tokenisation, windows and the token axis of a store: every per-token coordinate is made
-here, once, before any model runs.
+Owns tokenisation, windows and the token axis of a store: all per-token coordinates are computed here,
+once, before any model runs.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("actstore")
 _FEW_DOCUMENTS = 20
-_ENOUGH = 0.9
+_ENOUGH_TOKENS = 0.9
 _STRINGS = ("token_text", "word_form", "upos", "deprel")
 
 
 @dataclass(frozen=True)
 class TokenTable:
-    """One row a token, in the order of the store's `token` axis; names as in the schema."""
+    """A row for each token, in the order of the store's `token` axis; names as in the schema."""
 
     token_id: np.ndarray
     token_text: np.ndarray
@@ -57,12 +57,12 @@ class TokenTable:
 
     @property
     def n_documents(self) -> int:
-        """Documents that tokens are from."""
+        """Number of documents."""
         return int(self.document[-1]) + 1
 
     def shortfall(self, n_asked: int | None) -> Iterator[str]:
-        """What a user should know before a model runs: much fewer tokens than asked, or few documents."""
-        if n_asked is not None and len(self) < _ENOUGH * n_asked:
+        """Warnings for the user before a model runs: far fewer tokens than requested, or few documents."""
+        if n_asked is not None and len(self) < _ENOUGH_TOKENS * n_asked:
             yield f"{len(self):,} of the {n_asked:,} tokens asked: only whole documents are taken, and the next one is too long"
         if self.n_documents < _FEW_DOCUMENTS:
             yield (
@@ -84,7 +84,7 @@ _COLUMNS = tuple(column.name for column in fields(TokenTable) if column.name != 
 
 
 def bos_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The id that opens every window: BOS, or EOS where there is none."""
+    """The id that begins every window: BOS, or EOS if there is no BOS."""
     for candidate in (tokenizer.bos_token_id, tokenizer.eos_token_id):
         if candidate is not None:
             return int(candidate)
@@ -99,12 +99,11 @@ def tokenize_corpus(
     annotate: Callable[[CorpusDocument], CorpusDocument] = lambda document: document,
     patience: int | None = None,
 ) -> TokenTable:
-    """Whole documents as non-overlapping windows, up to `n_tokens` tokens.
+    """Split whole documents into non-overlapping windows, up to `n_tokens` tokens.
 
-    Every window begins with BOS, which is stored and not scored. No text is dropped: the last
-    window of a document is as long as what remains. Only where a single document is all there is,
-    and has more than `n_tokens` tokens, its beginning is taken, up to the end of a word, and that is
-    reported.
+    Every window begins with BOS, which is stored and not scored. No text is dropped: the last window of
+    a document holds the remaining tokens. If the corpus is a single document of more than `n_tokens`
+    tokens, its beginning is taken, up to the end of a word, with a warning.
 
     Parameters
     ----------
@@ -114,17 +113,17 @@ def tokenize_corpus(
     window : int
         Tokens in a window, BOS included.
     n_tokens : int, optional
-        Stop before the first document that would exceed this many tokens (BOS counted). A
-        document that alone exceeds them is left out, and reported.
+        Stop before the first document that would exceed this number of tokens (BOS counted). A
+        document that exceeds it alone is left out, with a warning.
     annotate : callable, optional
-        Gives a document that is taken its words.
+        Adds words to a document that is taken.
     patience : int, optional
-        Give up after so many documents that are too long, of a corpus that has no end.
+        Number of documents that may be too long before the first that fits; for an endless corpus.
 
     Raises
     ------
     CorpusError
-        If the tokenizer gives no offsets or no tokens, takes too long, or not one document fits.
+        If the tokenizer gives no offsets or no tokens or takes too long, or no document fits.
     SettingError
         If the window holds no text.
     """
@@ -188,18 +187,18 @@ def _encoded(documents: Iterable[CorpusDocument], tokenizer: PreTrainedTokenizer
 
 
 def _with_bos(n_tokens: int, window: int) -> int:
-    """Tokens of a document with the BOS of each of its windows."""
+    """Tokens of a document, with the BOS of each of its windows."""
     return n_tokens + -(-n_tokens // (window - 1))
 
 
 def _without_bos(n_tokens: int, window: int) -> int:
-    """The most tokens of a document that fit beside the BOS of their windows."""
-    n_windows, rest = divmod(n_tokens, window)
-    return n_windows * (window - 1) + max(rest - 1, 0)
+    """The most tokens of a document that fit into `n_tokens`, with the BOS of their windows."""
+    n_windows, n_last = divmod(n_tokens, window)
+    return n_windows * (window - 1) + max(n_last - 1, 0)
 
 
 class _Rows:
-    """The token table as it grows, document by document."""
+    """Collects the rows of a token table, document by document."""
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, window: int, annotate: Callable[[CorpusDocument], CorpusDocument]
@@ -209,40 +208,38 @@ class _Rows:
         self._counters = _Counters()
         self.n_tokens = 0
 
-    def add(self, encoded: _Encoded, most: int | None = None) -> None:
-        """Take a document, or its words up to `most` tokens."""
+    def add(self, encoded: _Encoded, max_tokens: int | None = None) -> None:
+        """Add a document, or its words up to `max_tokens` tokens."""
         text, offsets = encoded.document.text, encoded.offsets
         aligned = _align(self._annotate(encoded.document), offsets, self._counters)
-        taken = slice(None if most is None else _word_end(aligned[1], most))
-        pieces = np.array([text[a:b] for a, b in offsets[taken]], dtype=object)
-        columns = [column[taken] for column in aligned]
-        self._rows.extend(_windows(encoded.ids[taken], pieces, columns, self._tokenizer, self._window, self._counters))
+        part = slice(None if max_tokens is None else _word_end(aligned[1], max_tokens))
+        pieces = np.array([text[a:b] for a, b in offsets[part]], dtype=object)
+        columns = [column[part] for column in aligned]
+        self._rows.extend(_windows(encoded.ids[part], pieces, columns, self._tokenizer, self._window, self._counters))
         self._counters.document += 1
         self.n_tokens += _with_bos(len(pieces), self._window)
 
     def add_beginning(self, encoded: _Encoded, n_tokens: int) -> None:
-        """Take the words of a document that fit into `n_tokens`, and say so."""
-        most = _without_bos(n_tokens, self._window)
-        document, seen = encoded.document, slice(most + 1)  # the token after tells whether a word ends
-        line_end = document.text.find("\n", int(encoded.offsets[most, 1]))
-        if line_end >= 0 and not document.sentences:  # words of what follows need not be looked for
+        """Add the words of a document that fit into `n_tokens`, with a warning."""
+        max_tokens = _without_bos(n_tokens, self._window)
+        document, part = encoded.document, slice(max_tokens + 1)  # the next token shows whether a word ends
+        line_end = document.text.find("\n", int(encoded.offsets[max_tokens, 1]))
+        if line_end >= 0 and not document.sentences:  # later lines need no words
             document = replace(document, text=document.text[:line_end])
-        self.add(_Encoded(document, encoded.ids[seen], encoded.offsets[seen]), most)
-        _log.warning(
-            "the corpus is a single document of %d tokens: its first %d are taken; --documents paragraph cuts plain text into more",
-            _with_bos(len(encoded.ids), self._window), self.n_tokens,
-        )  # fmt: skip
+        self.add(_Encoded(document, encoded.ids[part], encoded.offsets[part]), max_tokens)
+        n_all, mend = _with_bos(len(encoded.ids), self._window), "--documents paragraph cuts plain text into more"
+        _log.warning("the corpus is a single document of %d tokens: its first %d are taken; %s", n_all, self.n_tokens, mend)
 
     def table(self) -> TokenTable:
-        """All rows."""
+        """The table of all rows."""
         columns = dict(zip(_COLUMNS, (np.concatenate(column) for column in zip(*self._rows, strict=True)), strict=True))
         return TokenTable(**columns, is_scored=columns["position"] > 0)
 
 
-def _word_end(word: np.ndarray, most: int) -> int:
-    """The most tokens, up to `most`, after which no word goes on; `most` if there are none."""
-    ends = np.flatnonzero((word[1 : most + 1] != word[:most]) | (word[:most] == NO_WORD)) + 1
-    return int(ends[-1]) if len(ends) else most
+def _word_end(word: np.ndarray, max_tokens: int) -> int:
+    """The most tokens up to `max_tokens` that end with the end of a word; `max_tokens` if there is none."""
+    ends = np.flatnonzero((word[1 : max_tokens + 1] != word[:max_tokens]) | (word[:max_tokens] == NO_WORD)) + 1
+    return int(ends[-1]) if len(ends) else max_tokens
 
 
 @dataclass
@@ -258,7 +255,7 @@ class _Counters:
 def _align(document: CorpusDocument, offsets: np.ndarray, counters: _Counters) -> list[np.ndarray]:
     """Sentence, word, word form, upos, deprel and depth of each token, by character offsets.
 
-    A token belongs to the first word whose characters it overlaps; a token of white space to none.
+    A token belongs to the first word whose characters it overlaps; a token of white space to no word.
     """
     n = len(offsets)
     sentence, word = (np.full(n, NO_WORD, dtype=np.int64) for _ in range(2))
@@ -270,15 +267,15 @@ def _align(document: CorpusDocument, offsets: np.ndarray, counters: _Counters) -
         starts = np.array([w.start for w in words])
         ends = np.array([w.end for w in words])
         first = np.searchsorted(ends, offsets[:, 0], side="right")
-        inside = first < len(words)
-        inside[inside] = starts[first[inside]] < np.maximum(offsets[inside, 1], offsets[inside, 0] + 1)
-        chosen = first[inside]
-        sentence[inside] = counters.sentence + numbers[chosen]
-        word[inside] = counters.word + chosen
-        form[inside] = np.array([document.text[w.start : w.end] for w in words], dtype=object)[chosen]
-        upos[inside] = np.array([w.upos for w in words], dtype=object)[chosen]
-        deprel[inside] = np.array([w.deprel for w in words], dtype=object)[chosen]
-        depth[inside] = np.array([w.depth for w in words])[chosen]
+        in_word = first < len(words)
+        in_word[in_word] = starts[first[in_word]] < np.maximum(offsets[in_word, 1], offsets[in_word, 0] + 1)
+        index = first[in_word]
+        sentence[in_word] = counters.sentence + numbers[index]
+        word[in_word] = counters.word + index
+        form[in_word] = np.array([document.text[w.start : w.end] for w in words], dtype=object)[index]
+        upos[in_word] = np.array([w.upos for w in words], dtype=object)[index]
+        deprel[in_word] = np.array([w.deprel for w in words], dtype=object)[index]
+        depth[in_word] = np.array([w.depth for w in words])[index]
     counters.sentence += len(document.sentences)
     counters.word += len(words)
     return [sentence, word, form, upos, deprel, depth]
@@ -292,7 +289,7 @@ def _windows(
     window: int,
     counters: _Counters,
 ) -> Iterator[list[np.ndarray]]:
-    """The columns of a `TokenTable` (all but `is_scored`), one list a window."""
+    """The columns of a `TokenTable` without `is_scored`, a list for each window."""
     bos = bos_id(tokenizer)
     bos_text = str(tokenizer.convert_ids_to_tokens(bos))
     sentence, word, form, upos, deprel, depth = aligned

@@ -306,9 +306,7 @@ def control_pairs(table: pd.DataFrame) -> list[tuple[str, str]]:
     texts = ["condition", "scope", "target_scope"]
     conditions[texts] = conditions[texts].astype(str)
     tops = conditions[conditions["rule"] == "top"]
-    joined = tops.merge(
-        conditions, left_on=["scope", *shared], right_on=["target_scope", *shared], suffixes=("", "_against")
-    )
+    joined = tops.merge(conditions, left_on=["scope", *shared], right_on=["target_scope", *shared], suffixes=("", "_against"))
     return list(zip(joined["condition"], joined["condition_against"], strict=True))
 
 

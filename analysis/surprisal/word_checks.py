@@ -14,7 +14,17 @@ from actstore.errors import StoreError
 
 _TEXTS = ("condition", "intervention", "cohort", "rule", "word_form", "word_type")
 _OPTIONAL_TEXTS = ("upos", "word_class", "deprel", "statistic", "scope", "chosen_at", "target_scope", "controls")
-_LEAST = {"checkpoint": -1, "first_layer": 0, "last_layer": 0, "n_seeds": 1, "word": 0, "document": 0, "sentence": -1, "position": 0, "n_pieces": 1}
+_LEAST = {
+    "checkpoint": -1,
+    "first_layer": 0,
+    "last_layer": 0,
+    "n_seeds": 1,
+    "word": 0,
+    "document": 0,
+    "sentence": -1,
+    "position": 0,
+    "n_pieces": 1,
+}
 _NUMBERS = ("fraction", "delta", "surprisal", "intact_surprisal", "log_frequency")
 _ROW = ["checkpoint", "condition", "word"]
 _PRINTED = 1e-6

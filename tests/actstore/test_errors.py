@@ -3,7 +3,7 @@ from __future__ import annotations
 from actstore.errors import ActstoreError, run_reporting
 
 
-def test_a_message_is_one_line_whatever_is_in_it(capsys):
+def test_a_message_is_one_line_whatever_it_contains(capsys):
     """Names come from files: a line separator or an escape sequence in one must not reach the terminal."""
 
     def fail():

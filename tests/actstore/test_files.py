@@ -1,4 +1,4 @@
-"""Folders of ours are known as ours for as long as anything is in them, and no others are touched."""
+"""A folder of this package is recognised until it is empty, and no other folder is touched."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ def unfinished(folder):
 
 
 def finished(folder):
-    """No marker: its ledger says what it is."""
+    """No marker: the ledger marks the folder."""
     (folder / "ledger").mkdir(parents=True)
     (folder / "ledger" / "zarr.json").write_text("{}")
 
 
 @pytest.mark.parametrize("fill", [unfinished, finished])
-def test_a_removal_that_is_broken_off_leaves_a_folder_of_ours(tmp_path, monkeypatch, fill):
-    """After every file and folder that is taken away, whichever goes first."""
+def test_an_interrupted_removal_leaves_a_folder_that_is_recognised(tmp_path, monkeypatch, fill):
+    """After each file or folder is removed, in any order."""
     folder = tmp_path / "s"
     fill(folder)
     (folder / "data").mkdir()
     (folder / "data" / "0").write_text("x")
-    seen = []
+    removed = []
 
-    def looked(call):
+    def checked(rmtree):
         def wrapped(path, *arguments, **options):
-            call(path, *arguments, **options)
+            rmtree(path, *arguments, **options)
             if folder.exists():
                 refuse_foreign(folder)
-                seen.append(path)
+                removed.append(path)
 
         return wrapped
 
-    monkeypatch.setattr(files.shutil, "rmtree", looked(shutil.rmtree))
+    monkeypatch.setattr(files.shutil, "rmtree", checked(shutil.rmtree))
     remove(folder)
     assert not folder.exists()
-    assert len(seen) == 2, "the data and the ledger, and then the rest with the marker"
+    assert len(removed) == 2, "the data and the ledger; the marker goes last, with the folder"
 
 
-def test_what_another_program_wrote_stays(tmp_path):
+def test_files_of_another_program_stay(tmp_path):
     (tmp_path / "theirs").mkdir()
-    claim(tmp_path / "theirs")  # empty: nobody's loss
+    claim(tmp_path / "theirs")  # empty
     assert (tmp_path / "theirs" / MARKER).exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("x")
-    for act in (claim, refuse_foreign):
+    for refuse in (claim, refuse_foreign):
         with pytest.raises(StoreError, match="was not written by actstore"):
-            act(tmp_path / "mine")
+            refuse(tmp_path / "mine")
     assert (tmp_path / "mine" / "notes.txt").read_text() == "x"

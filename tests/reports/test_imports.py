@@ -27,7 +27,7 @@ def test_extraction_depends_on_neither_the_command_line_nor_ablation():
     assert not names("actstore.extraction.run") & {
         "actstore/cli/main.py",
         "actstore/ablation/run.py",
-        "actstore/builtin/pairs.py",
+        "actstore/builtin/paradigms.py",
         "actstore/extraction/plan.py",
     }
 

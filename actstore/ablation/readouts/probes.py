@@ -44,6 +44,8 @@ class Probes(Readout):
 
 
 class ChoiceScorer:
+    """Each option is scored after its context, by its own tokens alone."""
+
     def __init__(self, subject: Subject, items: Sequence[MultipleChoice]) -> None:
         from actstore.model import scoring
 

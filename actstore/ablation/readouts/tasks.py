@@ -57,6 +57,8 @@ class Tasks(Readout):
 
 
 class TaskScorer:
+    """The tasks of the harness, loaded once."""
+
     def __init__(self, tokenizer: PreTrainedTokenizerBase, options: Tasks) -> None:
         manager = task_manager(options.names, options.folder)
         from lm_eval.tasks import get_task_dict

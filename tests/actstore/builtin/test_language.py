@@ -9,14 +9,38 @@ from collections import Counter
 import pytest
 
 from actstore.builtin import lexicon, world
-from actstore.builtin.documents import documents, part_of
+from actstore.builtin.discourse import documents, part_of
 from actstore.builtin.grammar import VERB_BY_LEMMA, Form, Grammar, flip_number
 from actstore.builtin.syntax import Word, finish
 
 DEPRELS = {
-    "root", "nsubj", "nsubj:pass", "obj", "iobj", "obl", "obl:agent", "ccomp", "xcomp", "advcl", "acl:relcl", "amod", "det",
-    "nummod", "nmod", "nmod:poss", "case", "mark", "aux", "aux:pass", "cop", "advmod", "cc", "conj", "punct", "expl",
-}  # fmt: skip
+    "root",
+    "nsubj",
+    "nsubj:pass",
+    "obj",
+    "iobj",
+    "obl",
+    "obl:agent",
+    "ccomp",
+    "xcomp",
+    "advcl",
+    "acl:relcl",
+    "amod",
+    "det",
+    "nummod",
+    "nmod",
+    "nmod:poss",
+    "case",
+    "mark",
+    "aux",
+    "aux:pass",
+    "cop",
+    "advmod",
+    "cc",
+    "conj",
+    "punct",
+    "expl",
+}
 UPOS = {"ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "NOUN", "NUM", "PART", "PRON", "PROPN", "PUNCT", "SCONJ", "VERB", "X"}
 
 
@@ -32,13 +56,18 @@ def test_lexicon_is_large_enough():
 @pytest.mark.parametrize(
     ("lemma", "forms"),
     [
-        ("run", ("runs", "ran", "run", "running")), ("panic", ("panics", "panicked", "panicked", "panicking")),
-        ("cry", ("cries", "cried", "cried", "crying")), ("eat", ("eats", "ate", "eaten", "eating")),
-        ("watch", ("watches", "watched", "watched", "watching")), ("see", ("sees", "saw", "seen", "seeing")),
-        ("have", ("has", "had", "had", "having")), ("forget", ("forgets", "forgot", "forgotten", "forgetting")),
-        ("admit", ("admits", "admitted", "admitted", "admitting")), ("hope", ("hopes", "hoped", "hoped", "hoping")),
+        ("run", ("runs", "ran", "run", "running")),
+        ("panic", ("panics", "panicked", "panicked", "panicking")),
+        ("cry", ("cries", "cried", "cried", "crying")),
+        ("eat", ("eats", "ate", "eaten", "eating")),
+        ("watch", ("watches", "watched", "watched", "watching")),
+        ("see", ("sees", "saw", "seen", "seeing")),
+        ("have", ("has", "had", "had", "having")),
+        ("forget", ("forgets", "forgot", "forgotten", "forgetting")),
+        ("admit", ("admits", "admitted", "admitted", "admitting")),
+        ("hope", ("hopes", "hoped", "hoped", "hoping")),
     ],
-)  # fmt: skip
+)
 def test_inflection(lemma, forms):
     verb = VERB_BY_LEMMA[lemma]
     assert (verb.present, verb.past, verb.participle, verb.gerund) == forms
@@ -55,10 +84,10 @@ def test_every_sentence_is_one_labelled_tree(sample):
         heads = sentence.heads
         assert heads.count(0) == 1
         for start in range(1, len(heads) + 1):
-            seen, node = set(), start
+            path, node = set(), start
             while node:
-                assert node not in seen, f"cycle in {sentence.text}"
-                seen.add(node)
+                assert node not in path, f"cycle in {sentence.text}"
+                path.add(node)
                 node = heads[node - 1]
         assert {word.deprel for word in sentence.words} <= DEPRELS
         assert {word.upos for word in sentence.words} <= UPOS
@@ -83,7 +112,7 @@ def test_present_tense_verbs_agree_with_plain_subjects(sample):
     plural = {noun.plural for nouns in lexicon.NOUNS.values() for noun in nouns if noun.lemma != noun.plural}
     present = {verb.present for verb in VERB_BY_LEMMA.values()}
     bases = {verb.lemma for verb in VERB_BY_LEMMA.values() if verb.lemma not in (verb.past, verb.participle)}
-    checked = 0
+    n_checked = 0
     for sentence in sample:
         for noun, verb in itertools.pairwise(sentence.words):
             if noun.deprel == "nsubj" and noun.form in singular | plural and verb.upos == "VERB" and noun.head is verb:
@@ -92,18 +121,18 @@ def test_present_tense_verbs_agree_with_plain_subjects(sample):
                     inverted = any(w.head is verb and w.deprel == "aux" for w in sentence.words)
                     if not inverted:
                         assert (noun.form in singular) == (verb.form in present), sentence.text
-                        checked += 1
-    assert checked > 100
+                        n_checked += 1
+    assert n_checked > 100
 
 
 def test_flip_number_is_an_involution():
     for lemma, verb in VERB_BY_LEMMA.items():
         word = Word(verb.present, "VERB", lemma=lemma)
-        other = Word(flip_number(word), "VERB", lemma=lemma)
-        assert (other.form, flip_number(other)) == (lemma, verb.present)
+        flipped = Word(flip_number(word), "VERB", lemma=lemma)
+        assert (flipped.form, flip_number(flipped)) == (lemma, verb.present)
 
 
-def test_known_clauses():
+def test_clauses_by_hand():
     grammar = Grammar(random.Random(0))
 
     def say(number, form, **order):
@@ -123,8 +152,8 @@ def test_known_clauses():
 
 
 def test_documents_repeat_by_seed_and_differ_between_seeds():
-    one, again, other = (next(itertools.islice(documents("train", seed), 7, None)).text for seed in (1, 1, 2))
-    assert one == again != other
+    first, repeated, reseeded = (next(itertools.islice(documents("train", seed), 7, None)).text for seed in (1, 1, 2))
+    assert first == repeated != reseeded
 
 
 def test_parts_share_no_sentence():
@@ -135,7 +164,7 @@ def test_parts_share_no_sentence():
     assert not texts["train"] & texts["extraction"]
     assert not texts["train"] & texts["evaluation"]
     assert not texts["extraction"] & texts["evaluation"]
-    assert all(part_of(text) == part for part, found in texts.items() for text in found)
+    assert all(part_of(text) == part for part, sentences in texts.items() for text in sentences)
 
 
 def test_no_value_of_a_relation_is_a_better_guess_than_another():
@@ -145,11 +174,11 @@ def test_no_value_of_a_relation_is_a_better_guess_than_another():
 
 
 def test_training_text_states_every_fact():
-    stated = set()
-    wanted = {(f.relation, f.subject): f.value for f in world.facts()}
+    facts_stated = set()
+    values = {(f.relation, f.subject): f.value for f in world.facts()}
     text = " ".join(d.text for d in itertools.islice(documents("train", 100), 5000))
-    for (relation, subject), value in wanted.items():
+    for (relation, subject), value in values.items():
         fact = next(f for f in world.facts_of(subject) if f.relation == relation)
         if f"{world.stem(fact)} {world.ending(relation, value)}" in text:
-            stated.add((relation, subject))
-    assert len(stated) > 0.9 * len(wanted)
+            facts_stated.add((relation, subject))
+    assert len(facts_stated) > 0.9 * len(values)

@@ -1,4 +1,4 @@
-"""The committed weights: where they come from and what they can do."""
+"""The committed weights come from the recipe, and their models know the language."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ N_PAIRS = 30
 def accuracies(model, tokenizer):
     pairs = read_pairs("builtin", N_PAIRS, seed=11)
     scores = PairScorer(Subject(tokenizer, 256), pairs).read(model)
-    found = defaultdict(list)
+    is_right = defaultdict(list)
     for pair, right in zip(pairs, scores["log_probability_good"] > scores["log_probability_bad"], strict=True):
-        found[pair.paradigm].append(right)
-    return {paradigm: float(np.mean(right)) for paradigm, right in found.items()}
+        is_right[pair.paradigm].append(right)
+    return {paradigm: float(np.mean(right)) for paradigm, right in is_right.items()}
 
 
 def probe_accuracy(model, tokenizer, items):
@@ -35,18 +35,19 @@ def probe_accuracy(model, tokenizer, items):
 
 
 def test_last_checkpoint_meets_the_bar(neox, neox_tokenizer):
-    found = accuracies(neox, neox_tokenizer)
-    assert np.mean([found["simple_agreement"], found["auxiliary_agreement"], found["irregular_noun_agreement"]]) >= 0.90
-    assert np.mean(list(found.values())) >= 0.75
+    by_paradigm = accuracies(neox, neox_tokenizer)
+    agreement = [by_paradigm[name] for name in ("simple_agreement", "auxiliary_agreement", "irregular_noun_agreement")]
+    assert np.mean(agreement) >= 0.90
+    assert np.mean(list(by_paradigm.values())) >= 0.75
     assert probe_accuracy(neox, neox_tokenizer, fact_probes()) >= 0.70
     assert probe_accuracy(neox, neox_tokenizer, recall_probes(60)) >= 0.70
 
 
 def test_first_checkpoint_is_at_chance(neox_source, neox_tokenizer):
     untrained = sources.load(neox_source, 0, torch.float32)
-    found = accuracies(untrained, neox_tokenizer)
-    assert 0.4 < np.mean(list(found.values())) < 0.6
-    assert 0.35 < np.mean([found["simple_agreement"], found["auxiliary_agreement"]]) < 0.65
+    by_paradigm = accuracies(untrained, neox_tokenizer)
+    assert 0.4 < np.mean(list(by_paradigm.values())) < 0.6
+    assert 0.35 < np.mean([by_paradigm["simple_agreement"], by_paradigm["auxiliary_agreement"]]) < 0.65
     assert 0.18 < probe_accuracy(untrained, neox_tokenizer, fact_probes()) < 0.32
 
 
@@ -61,16 +62,16 @@ def test_the_other_models_know_the_grammar_too(name):
 
 def test_training_again_gives_the_committed_checkpoints(neox_source, neox_tokenizer):
     """From scratch to step 32; float32 sums differ between machines, so equality is to float16 rounding."""
-    compared = 0
+    n_compared = 0
     for step, model in train("pico-neox", neox_tokenizer, last_step=32):
         committed = sources.load(neox_source, step, torch.float32).state_dict()
         for name, value in model.state_dict().items():
             torch.testing.assert_close(value.detach(), committed[name], rtol=2e-3, atol=3e-4, msg=f"{name} at step {step}")
-        compared += 1
-    assert compared == 7
+        n_compared += 1
+    assert n_compared == 7
     start = sources.load(neox_source, 0, torch.float32).state_dict()
-    moved = max(float((committed[name] - start[name]).abs().max()) for name in start)
-    assert moved > 0.01, "the comparison must be finer than what training changes"
+    largest_change = max(float((committed[name] - start[name]).abs().max()) for name in start)
+    assert largest_change > 0.01, "the comparison must be finer than what training changes"
 
 
 def test_tokenizer_comes_from_the_recipe(neox_tokenizer):
@@ -89,7 +90,6 @@ def test_suite_is_small_and_complete():
     files = list(MODELS_FOLDER.rglob("*.safetensors"))
     assert sum(file.stat().st_size for file in files) <= 35e6
     assert len(files) == sum(map(len, CHECKPOINTS.values()))
-    assert {sources.load(sources.resolve(name), steps[-1], torch.float16).config.model_type for name, steps in CHECKPOINTS.items()} == {
-        "gpt_neox", "llama", "opt",
-    }  # fmt: skip
+    models = (sources.load(sources.resolve(name), steps[-1], torch.float16) for name, steps in CHECKPOINTS.items())
+    assert {model.config.model_type for model in models} == {"gpt_neox", "llama", "opt"}
     assert configuration("pico-neox").use_parallel_residual

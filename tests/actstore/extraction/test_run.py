@@ -28,8 +28,8 @@ def test_store_has_every_label(store):
     for array in (*store.data_vars.values(), *store.coords.values()):
         assert array.attrs["units"]
         assert array.attrs["long_name"]
-    needed = {"schema_version", "model", "tokenizer_fingerprint", "corpus_fingerprint", "dtype", "seed", "package_version"}
-    assert needed <= set(store.attrs)
+    attributes = {"schema_version", "model", "tokenizer_fingerprint", "corpus_fingerprint", "dtype", "seed", "package_version"}
+    assert attributes <= set(store.attrs)
 
 
 def test_plain_xarray_opens_it(run_folder):
@@ -40,17 +40,17 @@ def test_plain_xarray_opens_it(run_folder):
 
 def test_stored_values_are_the_models_own(store, neox):
     """One window, run by hand through the plain model."""
-    inside = store["window"].values == 2
-    ids = torch.from_numpy(store["token_id"].values[inside])[None]
+    in_window = store["window"].values == 2
+    ids = torch.from_numpy(store["token_id"].values[in_window])[None]
     site = neox.gpt_neox.layers[3].mlp.dense_h_to_4h
-    seen = {}
-    handle = site.register_forward_hook(lambda module, args, output: seen.update(x=args[0], a=output))
+    observed = {}
+    handle = site.register_forward_hook(lambda module, args, output: observed.update(x=args[0], a=output))
     with torch.inference_mode():
         log_probabilities = torch.log_softmax(neox(input_ids=ids).logits, -1)
     handle.remove()
-    last = store.isel(token=inside).sel(checkpoint=4000)
-    np.testing.assert_allclose(last["preactivation"].sel(layer=3), seen["a"][0], rtol=2e-3, atol=2e-3)
-    np.testing.assert_allclose(last["mlp_input"].sel(layer=3), seen["x"][0], rtol=2e-3, atol=2e-3)
+    last = store.isel(token=in_window).sel(checkpoint=4000)
+    np.testing.assert_allclose(last["preactivation"].sel(layer=3), observed["a"][0], rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(last["mlp_input"].sel(layer=3), observed["x"][0], rtol=2e-3, atol=2e-3)
     expected = -log_probabilities[0, :-1].gather(1, ids[0, 1:, None])[:, 0]
     np.testing.assert_allclose(last["surprisal"].values[1:], expected, rtol=1e-4, atol=1e-4)
     assert np.isnan(last["surprisal"].values[0])
@@ -74,7 +74,7 @@ def test_layer_0_of_a_parallel_residual_model_sees_the_token_alone(store):
     np.testing.assert_allclose(rows, rows[:1].repeat(len(rows), 0), atol=2e-3)
 
 
-def test_surprisal_is_scored_where_it_says(store):
+def test_surprisal_is_finite_where_tokens_are_scored(store):
     scored = store["is_scored"].values
     assert (np.isfinite(store["surprisal"].values) == scored).all()
 
@@ -84,23 +84,23 @@ def test_repeated_weights_are_marked(store):
 
 
 def test_shards_do_not_change_a_value(extract_config, run_folder, tmp_path, monkeypatch):
-    """Shard edges cut windows; the cut windows are run whole."""
+    """Shard edges cut windows; these windows still run whole."""
     config = replace(extract_config, checkpoints="4000")
-    extract(config, tmp_path / "one.zarr", QUIET)
+    extract(config, tmp_path / "single.zarr", QUIET)
     monkeypatch.setattr(layout, "_SHARD_TOKENS", 256)
     monkeypatch.setattr(block, "_MAX_PIECE_TOKENS", 128)
-    extract(config, tmp_path / "many.zarr", QUIET)
-    one, many = (xr.open_zarr(tmp_path / name) for name in ("one.zarr", "many.zarr"))
-    assert many["preactivation"].encoding["chunks"][2] < 256
+    extract(config, tmp_path / "several.zarr", QUIET)
+    single, several = (xr.open_zarr(tmp_path / name) for name in ("single.zarr", "several.zarr"))
+    assert several["preactivation"].encoding["chunks"][2] < 256
     for name in ("preactivation", "mlp_input", "surprisal"):
-        np.testing.assert_allclose(one[name].values, many[name].values, rtol=2e-3, atol=2e-3)
+        np.testing.assert_allclose(single[name].values, several[name].values, rtol=2e-3, atol=2e-3)
 
 
 def test_the_same_configuration_gives_the_same_bytes(extract_config, tmp_path):
     config = replace(extract_config, checkpoints="64", tokens=400)
     for name in ("a", "b"):
         assert extract(config, tmp_path / name, QUIET) is Outcome.WRITTEN
-    assert extract(config, tmp_path / "a", QUIET) is Outcome.ALREADY_COMPLETE, "a finished store is left alone"
+    assert extract(config, tmp_path / "a", QUIET) is Outcome.ALREADY_COMPLETE, "a finished store is not written again"
     files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*") if p.is_file())
     assert files
     assert all((tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files)
@@ -158,13 +158,13 @@ def test_window_beyond_the_context(tmp_path):
         extract(ExtractConfig("pico-neox", text=TextConfig(window=300)), tmp_path / "s.zarr", QUIET)
 
 
-def test_some_layers_are_those_of_all(extract_config, run_folder, tmp_path):
+def test_chosen_layers_equal_those_of_all(extract_config, run_folder, tmp_path):
     config = replace(extract_config, layers="1,3", checkpoints="4000")
     extract(config, tmp_path / "some.zarr", QUIET)
-    some, every = open_store(tmp_path / "some.zarr"), open_store(run_folder / "store.zarr").sel(checkpoint=[4000])
-    assert some["layer"].values.tolist() == [1, 3]
+    chosen, every = open_store(tmp_path / "some.zarr"), open_store(run_folder / "store.zarr").sel(checkpoint=[4000])
+    assert chosen["layer"].values.tolist() == [1, 3]
     for name in ("preactivation", "mlp_input"):
-        np.testing.assert_array_equal(some[name].values, every[name].sel(layer=[1, 3]).values)
+        np.testing.assert_array_equal(chosen[name].values, every[name].sel(layer=[1, 3]).values)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_layer_specifications(spec, layers):
 
 
 @pytest.mark.parametrize("spec", ["12", "0:12", "", "a", "1:2:0", "-1", "5:2", "1:2:3:4"])
-def test_layers_that_are_none(spec):
+def test_layers_that_do_not_exist(spec):
     with pytest.raises(ModelError):
         choose_layers(spec, range(12))
 
@@ -199,7 +199,7 @@ def test_other_arithmetic_is_close(extract_config, run_folder, tmp_path, compute
 
 
 def test_a_surprisal_that_is_not_finite_is_refused(neox_source, monkeypatch, tmp_path):
-    """Damage after the last site shows in no activation."""
+    """Damage after the last site changes no activation."""
     model = sources.load(neox_source, 4000, torch.float32)
     model.get_output_embeddings().weight[5] = torch.nan
     monkeypatch.setattr(sources, "load", lambda *_: model)

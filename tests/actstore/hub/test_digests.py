@@ -31,16 +31,16 @@ def cached(tmp_path):
 
 
 @pytest.fixture
-def n_read(monkeypatch):
-    """The files that were read whole."""
-    read, digest_of = [], digests._digest_of
+def files_read(monkeypatch):
+    """The files that were read for their digest."""
+    paths, digest_of = [], digests._digest_of
 
     def counted(path, size, length):
-        read.append(path)
+        paths.append(path)
         return digest_of(path, size, length)
 
     monkeypatch.setattr(digests, "_digest_of", counted)
-    return read
+    return paths
 
 
 @pytest.mark.parametrize("digest", sorted(EMPTY))
@@ -50,11 +50,11 @@ def test_digests_of_nothing(digest, cached):
 
 
 @pytest.mark.parametrize("digest", DIGESTS)
-@pytest.mark.parametrize("place", [0, 2500, 5119])
-def test_one_bit_is_noticed(digest, place, cached):
+@pytest.mark.parametrize("offset", [0, 2500, 5119])
+def test_one_bit_is_noticed(digest, offset, cached):
     assert is_sound(cached(digest))
     damaged = bytearray(CONTENT)
-    damaged[place] ^= 1
+    damaged[offset] ^= 1
     assert not is_sound(cached(digest, bytes(damaged)))
     assert not is_sound(cached(digest, CONTENT[:-1]))
 
@@ -67,26 +67,26 @@ def test_the_hubs_digest_goes_before_the_name(digest, cached):
     assert is_sound(path), "nothing names a digest"
 
 
-def test_a_file_is_read_once_until_it_changes(cached, n_read):
+def test_a_file_is_read_once_until_it_changes(cached, files_read):
     path = cached(DIGESTS[1])
     assert [is_sound(path) for _ in range(3)] == [True] * 3
-    assert len(n_read) == 1
+    assert len(files_read) == 1
     os.utime(path, ns=(0, 0))
     assert is_sound(path)
-    assert len(n_read) == 2
+    assert len(files_read) == 2
     cached(DIGESTS[1], CONTENT[::-1])
     assert not is_sound(path)
-    assert not is_sound(path), "what did not agree is compared again"
-    assert len(n_read) == 4
+    assert not is_sound(path), "a damaged file is checked again"
+    assert len(files_read) == 4
 
 
-def test_a_damaged_record_costs_a_reading(cached, n_read):
+def test_a_damaged_record_costs_a_reading(cached, files_read):
     path = cached(DIGESTS[1])
     assert is_sound(path)
     (record,) = (path.parents[2] / "actstore-verified").iterdir()
     record.write_bytes(b"\xb1" + record.read_bytes())
     assert is_sound(path)
-    assert len(n_read) == 2
+    assert len(files_read) == 2
 
 
 def test_dropping_removes_content_and_name(cached, tmp_path):

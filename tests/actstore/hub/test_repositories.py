@@ -1,4 +1,4 @@
-"""The real hub client against a local hub: every way in which a download can go wrong."""
+"""The real hub client against a local hub: every way in which a download can fail."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from actstore.cli.main import main
 from actstore.config import ExtractConfig, TextConfig
 from actstore.errors import ModelError, UnknownNameError
 from actstore.extraction.run import RunOptions, extract
-from actstore.hub import repositories as hub_module
-from actstore.hub import watch
+from actstore.hub import calls, repositories, watch
 from actstore.model import sources
 from actstore.store.resumable import Outcome
 from tests.helpers import QUIET
@@ -30,9 +29,9 @@ CONFIG = ExtractConfig(REPO, "all", text=TextConfig(tokens=400))
 
 def files_of(source, step):
     folder = source.checkpoints[step].fetch()
-    named = {path.name: path.read_bytes() for path in folder.iterdir()}
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
     tokenizer = source.checkpoints[step].tokenizer_folder()
-    return named | {path.name: path.read_bytes() for path in tokenizer.glob("tokenizer*")} | {"README.md": b"# Never read"}
+    return files | {path.name: path.read_bytes() for path in tokenizer.glob("tokenizer*")} | {"README.md": b"# Never read"}
 
 
 @pytest.fixture
@@ -102,9 +101,16 @@ def test_equal_weights_are_downloaded_once(server):
 
 @pytest.mark.parametrize(
     ("fault", "options"),
-    [("dropped", {}), ("dropped", {"reset": True}), ("503", {}), ("500", {}), ("429", {"retry_after": 0}), ("truncated", {}),
-     ("slow", {"delay": 0.01})],
-)  # fmt: skip
+    [
+        ("dropped", {}),
+        ("dropped", {"reset": True}),
+        ("503", {}),
+        ("500", {}),
+        ("429", {"retry_after": 0}),
+        ("truncated", {}),
+        ("slow", {"delay": 0.01}),
+    ],
+)
 def test_a_passing_failure_of_a_download_is_overcome(server, neox_source, fault, options):
     server.fail(weights_path(64), fault, times=1, **options)
     assert weights_of(resolved("64"), 64) == weights_of(neox_source, 64)
@@ -123,12 +129,12 @@ def test_a_file_that_comes_with_another_bit_is_fetched_again(server, neox_source
     assert sum(method == "GET" and path.endswith(f"/{name}") for method, path in server.requests) == 2
 
 
-def test_a_file_that_always_comes_damaged_is_named_and_not_kept(server, tmp_path):
+def test_a_file_that_always_comes_damaged_is_named_and_removed(server, tmp_path):
     server.fail(weights_path(64), "flipped", times=None)
     source = resolved("64")
     with pytest.raises(ModelError, match=r"model\.safetensors of tiny/suite at step64 came damaged 3 times"):
         source.checkpoints[64].fetch()
-    assert n_downloads(server, 64) == hub_module._FETCHES
+    assert n_downloads(server, 64) == repositories._FETCHES
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.stat().st_size > 100_000]
 
 
@@ -148,7 +154,7 @@ def test_damage_in_the_cache_is_fetched_again(server, neox_source):
     assert n_downloads(server, 64) == 2
 
 
-def test_damage_in_the_cache_is_told_without_the_hub(server, monkeypatch):
+def test_damage_in_the_cache_is_named_without_the_hub(server, monkeypatch):
     folder = resolved("64").checkpoints[64].fetch()
     source = sources.resolve(REPO)
     with monkeypatch.context() as patch:
@@ -169,37 +175,37 @@ def test_a_passing_failure_of_the_listing_is_overcome(server, fault, where):
 
 def test_retry_after_is_heeded_within_bounds(server, monkeypatch):
     waits = []
-    monkeypatch.setattr(hub_module.time, "sleep", waits.append)
+    monkeypatch.setattr(calls.time, "sleep", waits.append)
     server.fail("/refs", "429", times=1, retry_after=7)
     server.fail("/refs", "429", times=1, retry_after=100_000)
     sources.resolve(REPO)
-    assert waits == [7, hub_module._LONGEST_WAIT]
+    assert waits == [7, calls._LONGEST_WAIT]
 
 
-def test_waits_are_told(server, monkeypatch, caplog):
-    monkeypatch.setattr(hub_module.time, "sleep", lambda _: None)
+def test_waits_are_reported(server, monkeypatch, caplog):
+    monkeypatch.setattr(calls.time, "sleep", lambda _: None)
     server.fail("/refs", "429", times=2, retry_after=100_000)
     sources.resolve(REPO)
-    told = [record.message for record in caplog.records if "waiting" in record.message]
-    assert told == [f"tiny/suite: waiting 300 s for the hub (the hub answers 429; {n} of 5)…" for n in (1, 2)]
+    messages = [record.message for record in caplog.records if "waiting" in record.message]
+    assert messages == [f"tiny/suite: waiting 300 s for the hub (the hub answers 429; {n} of 5)…" for n in (1, 2)]
 
 
 @pytest.mark.parametrize("where", ["/refs", "weights"])
 def test_a_wait_without_end_is_given_up(server, monkeypatch, where):
     waits = []
     source = resolved("64")
-    monkeypatch.setattr(hub_module.time, "sleep", waits.append)
+    monkeypatch.setattr(calls.time, "sleep", waits.append)
     server.fail(weights_path(64) if where == "weights" else where, "429", times=None, retry_after=100_000)
     with pytest.raises(ModelError, match=r"tiny/suite.*: the hub keeps answering 429; try again later"):
         source.checkpoints[64].fetch() if where == "weights" else sources.resolve(REPO)
-    assert waits == [hub_module._LONGEST_WAIT] * (hub_module._ATTEMPTS - 1), "the client's own waits have no bound"
+    assert waits == [calls._LONGEST_WAIT] * (calls._ATTEMPTS - 1), "the client's own waits have no bound"
 
 
 @pytest.mark.parametrize("where", ["/refs", "weights"])
-def test_a_body_that_drips_is_told_and_given_up(server, monkeypatch, caplog, where):
+def test_a_body_that_drips_is_reported_and_given_up(server, monkeypatch, caplog, where):
     monkeypatch.setattr(watch, "PATIENCE", 0.1)
     monkeypatch.setattr(watch, "SLOWEST_RATE", 1e9)
-    monkeypatch.setattr(hub_module, "_TOLD_WAIT", 0.0)
+    monkeypatch.setattr(calls, "_REPORTED_WAIT", 0.0)
     source = resolved("64")
     server.fail(weights_path(64) if where == "weights" else where, "slow", times=None, delay=0.04)
     with pytest.raises(ModelError, match=r"cannot get tiny/suite.*: the hub sends [\d,]+ bytes a second"):
@@ -226,13 +232,13 @@ def test_the_client_that_others_share_is_left_as_it_was(server):
     assert huggingface_hub.get_session().event_hooks["response"] == hooks
 
 
-def test_what_never_comes_is_named_after_a_bounded_number_of_attempts(server, monkeypatch):
+def test_a_download_that_always_fails_is_named_after_a_bounded_number_of_attempts(server, monkeypatch):
     monkeypatch.setattr(huggingface_hub.file_download.time, "sleep", lambda _: None)
     server.fail(weights_path(64), "503", times=None)
     source = resolved("64")
     with pytest.raises(ModelError, match=r"tiny/suite at step64: the hub keeps answering 503"):
         source.checkpoints[64].fetch()
-    assert n_downloads(server, 64) == hub_module._ATTEMPTS
+    assert n_downloads(server, 64) == calls._ATTEMPTS
 
 
 def test_a_file_that_is_always_cut_short_is_named(server):
@@ -249,7 +255,7 @@ def test_a_revision_that_is_gone_is_reported_and_left_out(server, caplog):
         source = sources.resolve(REPO)
         assert list(sources.preflight(source, [0, 64]).checkpoints) == [0]
     assert "tiny/suite at step64 is not on the hub; left out" in caplog.text
-    hub_module._tree.cache_clear()
+    repositories._tree.cache_clear()
     with pytest.raises(ModelError):
         sources.preflight(source, [0, 64], strict=True)
 
@@ -294,7 +300,7 @@ def test_a_pickle_that_runs_code_is_refused(server, neox_source, tmp_path):
     assert not (tmp_path / "pwned").exists()
 
 
-def test_discarding_frees_what_no_other_revision_needs(server, tmp_path):
+def test_discarding_removes_files_that_no_other_revision_needs(server, tmp_path):
     def weights(folder):
         return [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size > 100_000]
 
@@ -331,18 +337,18 @@ def test_offline_uses_the_cache_alone(server, monkeypatch):
         sources.resolve("tiny/other")
 
 
-def test_offline_what_is_damaged_in_the_cache_is_one_line(server, monkeypatch, tmp_path, capsys):
-    """A name whose content is gone, and a list of revisions that is no text."""
+def test_offline_damage_in_the_cache_is_one_line(server, monkeypatch, tmp_path, capsys):
+    """A link without its content, and a list of revisions that is no text."""
     arguments = ["extract", "--quiet", "--model", REPO, "--layers", "0", "--tokens", "120", "--store", str(tmp_path / "s.zarr")]
     assert main(arguments) == 0
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     (generation,) = Path(constants.HF_HUB_CACHE).glob("models--tiny--suite/snapshots/*/generation_config.json")
-    kept = generation.resolve().read_bytes()
+    content = generation.resolve().read_bytes()
     generation.resolve().unlink()
     capsys.readouterr()
     assert main([*arguments[:-1], str(tmp_path / "t.zarr")]) == 2
     assert "generation_config.json of tiny/suite at main is damaged in the cache" in capsys.readouterr().err
-    generation.resolve().write_bytes(kept)
+    generation.resolve().write_bytes(content)
     (Path(constants.HF_HUB_CACHE) / "models--tiny--suite" / "refs" / "main").write_bytes(b"\xff\xfe")
     assert main([*arguments[:-1], str(tmp_path / "t.zarr")]) == 2
     error = capsys.readouterr().err

@@ -24,7 +24,7 @@ for n_threads in (1, 2, 3, 4):
     torch.manual_seed(0)
     products = [torch.randn(m, k) @ torch.randn(k, n) for m, k, n in ((128, 128, 512), (333, 128, 700), (3, 768, 3072))]
     rounds.append(products + list(map(torch.from_numpy, scoring.sequence_surprisals(model, ids))))
-print(all(torch.equal(a, b) for again in rounds[1:] for a, b in zip(rounds[0], again, strict=True)))
+print(all(torch.equal(a, b) for values in rounds[1:] for a, b in zip(rounds[0], values, strict=True)))
 """
 
 
@@ -32,11 +32,11 @@ print(all(torch.equal(a, b) for again in rounds[1:] for a, b in zip(rounds[0], a
 def test_a_model_is_the_same_at_any_number_of_threads():
     """With the instructions of processors without AVX-512, whose products depend on the number of threads by default."""
     env = os.environ | {"MKL_ENABLE_INSTRUCTIONS": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
-    done = subprocess.run([sys.executable, "-c", CODE], env=env, capture_output=True, text=True, check=False)
-    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
+    process = subprocess.run([sys.executable, "-c", CODE], env=env, capture_output=True, text=True, check=False)
+    assert (process.stdout, process.returncode) == ("True\n", 0), process.stderr
 
 
-def test_a_users_own_switch_stays(monkeypatch):
+def test_a_users_switch_is_kept(monkeypatch):
     monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
     fix_summation_order()
     assert os.environ["MKL_CBWR"] == "COMPATIBLE"

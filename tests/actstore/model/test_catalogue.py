@@ -59,7 +59,7 @@ def test_the_adapter_finds_layers_and_neurons(name):
     assert sites[0].weight.numel() == entry.n_hidden * entry.n_neurons
 
 
-def test_the_pythia_suite_is_whole():
+def test_the_pythia_suite_is_complete():
     assert len(PYTHIA_STEPS) == 154
     assert PYTHIA_STEPS[:4] == (0, 1, 2, 4)
     assert PYTHIA_STEPS[-1] == 143_000

@@ -24,27 +24,27 @@ SITES = {"bloom": "transformer.h.{layer}.mlp.dense_h_to_4h"}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Family → a folder with a small model of it."""
-    places = {}
+    folders = {}
 
     def write(family):
-        if family not in places:
+        if family not in folders:
             model = tiny_model(family, (FAMILIES | UNLISTED)[family] | {"vocab_size": N_TOKENS})
-            places[family] = save(tmp_path_factory.mktemp(family), model)
-        return places[family]
+            folders[family] = save(tmp_path_factory.mktemp(family), model)
+        return folders[family]
 
     return write
 
 
 @contextmanager
-def seen_by_hand(model, family):
-    """What the site of every layer receives and gives in the last forward pass, by plain hooks."""
-    seen, pattern = {}, adapter_for(model, SITES.get(family)).site
+def observed_by_hand(model, family):
+    """Input and output of the site of every layer in the last forward pass, by plain hooks."""
+    values, pattern = {}, adapter_for(model, SITES.get(family)).site
 
     def hook_for(layer):
-        return lambda module, args, output: seen.update({layer: (args[0], output)})
+        return lambda module, args, output: values.update({layer: (args[0], output)})
 
     handles = [model.get_submodule(pattern.format(layer=k)).register_forward_hook(hook_for(k)) for k in range(2)]
-    yield seen
+    yield values
     for handle in handles:
         handle.remove()
 
@@ -58,16 +58,16 @@ def stored(family, place, path, **text):
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, *UNLISTED])
-def test_a_window_is_that_of_the_plain_model(family, folder, tmp_path):
+def test_a_window_equals_that_of_the_plain_model(family, folder, tmp_path):
     """One window, so that both run the same batch: equal to the last bit."""
     place = folder(family)
     store = stored(family, place, tmp_path / "s.zarr", tokens=48)
     assert set(store["window"].values) == {0}
     model = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32).eval()
     ids = torch.from_numpy(store["token_id"].values)[None]
-    with torch.inference_mode(), seen_by_hand(model, family) as seen:
+    with torch.inference_mode(), observed_by_hand(model, family) as observed:
         log_probabilities = torch.log_softmax(model(input_ids=ids).logits, -1)
-    for layer, (values, output) in seen.items():
+    for layer, (values, output) in observed.items():
         np.testing.assert_array_equal(store["mlp_input"].sel(layer=layer), values.reshape(ids.numel(), -1))
         np.testing.assert_array_equal(store["preactivation"].sel(layer=layer), output.reshape(ids.numel(), -1))
     expected = -log_probabilities[0, :-1].gather(1, ids[0, 1:, None])[:, 0]
@@ -75,7 +75,7 @@ def test_a_window_is_that_of_the_plain_model(family, folder, tmp_path):
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, *UNLISTED])
-def test_windows_in_a_batch_are_those_run_alone(family, folder, tmp_path):
+def test_windows_in_a_batch_equal_those_run_alone(family, folder, tmp_path):
     place = folder(family)
     store = stored(family, place, tmp_path / "s.zarr", tokens=400)
     assert len({*np.bincount(store["window"].values)}) > 2, "padding is needed"
@@ -83,15 +83,15 @@ def test_windows_in_a_batch_are_those_run_alone(family, folder, tmp_path):
     for number in np.unique(store["window"].values):
         window = store.isel(token=store["window"].values == number)
         ids = torch.from_numpy(window["token_id"].values)[None]
-        with torch.inference_mode(), seen_by_hand(model, family) as seen:
+        with torch.inference_mode(), observed_by_hand(model, family) as observed:
             model(input_ids=ids)
-        for layer, (_, output) in seen.items():
+        for layer, (_, output) in observed.items():
             np.testing.assert_allclose(
                 window["preactivation"].sel(layer=layer), output.reshape(ids.numel(), -1), rtol=1e-4, atol=1e-6
             )
 
 
-def test_the_attention_is_the_fast_one_where_the_family_has_it(folder):
+def test_the_attention_is_the_fast_one_if_the_family_has_it(folder):
     kinds = {}
     for family in (*FAMILIES, *UNLISTED):
         loaded = sources.load(sources.resolve(str(folder(family))), sources.MAIN, torch.float32)

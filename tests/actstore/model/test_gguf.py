@@ -1,4 +1,4 @@
-"""Models from `.gguf` files, made here from a small model of our own."""
+"""Models from `.gguf` files, written here from a small model."""
 
 from __future__ import annotations
 

@@ -34,35 +34,35 @@ def test_capture_leaves_no_hook_even_after_an_error():
 def test_edit_changes_only_the_chosen_neurons_and_is_undone():
     model = tiny_model("gpt_neox")
     sites = adapter_for(model).modules(model)
-    before = logits(model)
+    original = logits(model)
     with capture(sites) as plain:
         logits(model)
         intact = {layer: tensor.clone() for layer, tensor in plain.outputs.items()}
     with edit(sites, {0: (1, 5)}, zero), capture(sites) as changed:
         logits(model)
-        others = [neuron for neuron in range(24) if neuron not in (1, 5)]
+        unedited = [neuron for neuron in range(24) if neuron not in (1, 5)]
         assert (changed.outputs[0][..., [1, 5]] == 0).all()
-        assert torch.equal(changed.outputs[0][..., others], intact[0][..., others])
-    assert torch.equal(logits(model), before)
+        assert torch.equal(changed.outputs[0][..., unedited], intact[0][..., unedited])
+    assert torch.equal(logits(model), original)
 
 
 def test_a_second_edit_of_a_neuron_is_refused_and_the_first_survives():
     model = tiny_model("llama")
     sites = adapter_for(model).modules(model)
-    before = logits(model)
+    original = logits(model)
     with edit(sites, {0: (1,)}, zero):
-        inside = logits(model)
+        edited = logits(model)
         with pytest.raises(ActstoreError, match="neuron 1 of layer 0 is already"), edit(sites, {1: (0,), 0: (2, 1)}, zero):
             pass
-        assert torch.equal(logits(model), inside)
-    assert torch.equal(logits(model), before)
+        assert torch.equal(logits(model), edited)
+    assert torch.equal(logits(model), original)
 
 
 def test_edits_nest():
     """Two edits, one inside the other, are one edit of both sets of neurons."""
     model = tiny_model("llama")
     sites = adapter_for(model).modules(model)
-    before = logits(model)
+    original = logits(model)
     with edit(sites, {0: (1, 2), 1: (3,)}, zero):
         at_once = logits(model)
     with edit(sites, {0: (1,)}, zero):
@@ -70,16 +70,16 @@ def test_edits_nest():
             assert torch.equal(logits(model), at_once)
         with edit(sites, {0: (2,)}, zero):  # free again
             assert not torch.equal(logits(model), at_once)
-    assert torch.equal(logits(model), before)
+    assert torch.equal(logits(model), original)
 
 
 def test_the_model_is_restored_after_an_error_inside():
     model = tiny_model("gpt2")
-    before = logits(model)
+    original = logits(model)
     with pytest.raises(RuntimeError, match="on purpose"), applied(model, intervention("sign-flip"), {0: (1,), 1: (2,)}):
         raise RuntimeError("on purpose")
-    assert torch.equal(logits(model), before)
-    with applied(model, intervention("both-zero"), {0: (1,)}):  # nothing is still marked
+    assert torch.equal(logits(model), original)
+    with applied(model, intervention("both-zero"), {0: (1,)}):  # no neuron is still marked as edited
         pass
 
 
@@ -100,16 +100,16 @@ def test_every_intervention_is_tried():
 
 
 class ByHand(torch.nn.Module):
-    """An activation that treats the chosen neurons in its own way."""
+    """An activation function that is another one for the chosen neurons."""
 
     def __init__(self, act, change):
         super().__init__()
         self.act, self.change = act, change
 
     def forward(self, a):
-        made = self.act(a)
-        made[..., CHOSEN] = self.change(a[..., CHOSEN], self.act)
-        return made
+        activation = self.act(a)
+        activation[..., CHOSEN] = self.change(a[..., CHOSEN], self.act)
+        return activation
 
 
 @pytest.mark.parametrize("family", ["gpt_neox", "gpt2", "opt", "llama", "gemma2"])
@@ -118,13 +118,13 @@ def test_an_intervention_equals_a_model_with_that_activation(family, name):
     model, by_hand = tiny_model(family), tiny_model(family)
     path = adapter_for(model).activation.format(layer=1)
     by_hand.set_submodule(path, ByHand(by_hand.get_submodule(path), BY_HAND[name]))
-    before = logits(model)
+    original = logits(model)
     with applied(model, intervention(name), {1: CHOSEN}, negative_mean=MEANS.expand(2, 24).numpy()):
         torch.testing.assert_close(logits(model), logits(by_hand), rtol=0, atol=1e-7)
-        # The identity makes no difference to a ReLU, nor does its sign, and its negative side is silent already.
+        # For a ReLU these change nothing: its positive side is the identity, and its negative side is 0.
         is_silent = family == "opt" and name in ("negative-zero", "sign-flip", "identity-on-positive", "mean-ablate-negative")
-        assert torch.equal(logits(model), before) == is_silent
-    assert torch.equal(logits(model), before)
+        assert torch.equal(logits(model), original) == is_silent
+    assert torch.equal(logits(model), original)
 
 
 def test_scaling_equals_scaled_weights():
@@ -145,12 +145,12 @@ def test_silencing_equals_no_outgoing_weights():
 
 def test_negative_zero_on_a_relu_model_changes_exactly_nothing():
     model = tiny_model("opt")
-    before = logits(model)
+    original = logits(model)
     with applied(model, intervention("negative-zero"), {0: range(24), 1: range(24)}):
-        assert torch.equal(logits(model), before)
+        assert torch.equal(logits(model), original)
 
 
-def test_a_mean_that_is_not_known_is_asked_for():
+def test_a_missing_mean_is_named():
     model = tiny_model("opt")
     with (
         pytest.raises(ActstoreError, match="mean negative pre-activation"),
@@ -167,13 +167,13 @@ def test_activations_of_an_unlisted_site_are_not_guessed():
         applied(model, intervention("sign-flip"), {0: (1,)}, site=site),
     ):
         pass
-    before = logits(model)
+    original = logits(model)
     with applied(model, intervention("both-zero"), {0: (1,)}, site=site):
-        assert not torch.equal(logits(model), before)
+        assert not torch.equal(logits(model), original)
 
 
 @pytest.mark.parametrize(
-    ("neurons", "said"),
+    ("neurons", "message"),
     [
         ({-1: (0,)}, "layers and neurons are whole numbers from 0, got -1"),
         ({0: (3, -1)}, "layers and neurons are whole numbers from 0, got -1"),
@@ -185,14 +185,14 @@ def test_activations_of_an_unlisted_site_are_not_guessed():
     ],
 )
 @pytest.mark.parametrize("name", ["both-zero", "sign-flip", "mean-ablate-negative"])
-def test_layers_and_neurons_that_are_not_there_are_refused_and_nothing_stays_edited(name, neurons, said):
+def test_layers_and_neurons_that_are_not_there_are_refused_and_nothing_stays_edited(name, neurons, message):
     model = tiny_model("llama")
-    before = logits(model)
+    original = logits(model)
     with (
-        pytest.raises(SelectionError, match=said),
+        pytest.raises(SelectionError, match=message),
         applied(model, intervention(name), neurons, negative_mean=np.zeros((2, 24))),
     ):
         logits(model)
-    assert torch.equal(logits(model), before)
+    assert torch.equal(logits(model), original)
     with edit(adapter_for(model).modules(model), {0: (0,), 1: (1,)}, zero):
-        assert not torch.equal(logits(model), before)
+        assert not torch.equal(logits(model), original)

@@ -12,11 +12,11 @@ MEANS = torch.tensor([-1.0, -3.0, -1.0, -1.0, -1.0])
 
 
 def result(name):
-    made = intervention(name)
-    given = (VALUES.clone(), GELU.clone()) if made.edits_activation else (VALUES.clone(),)
-    found = made.change(*given, *([MEANS] if made.needs_negative_mean else []))
-    assert torch.equal(given[0], VALUES), "an intervention must not write to its input"
-    return found
+    edit = intervention(name)
+    values = (VALUES.clone(), GELU.clone()) if edit.edits_activation else (VALUES.clone(),)
+    changed = edit.change(*values, *([MEANS] if edit.needs_negative_mean else []))
+    assert torch.equal(values[0], VALUES), "an intervention must not write to its input"
+    return changed
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Weights that are not those of the configuration, in every form in which a model comes."""
+"""Weights that are not those of the configuration, in every form of a model's files."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from tests.model_files import N_TOKENS, write_bin, write_folder, write_gguf, wri
 
 SHAPE = GATED | {"vocab_size": N_TOKENS, "max_position_embeddings": 256, "head_dim": 128}
 UP = "model.layers.1.mlp.up_proj.weight"
-WAYS = {"folder": write_folder, "sharded": write_sharded, "bin": write_bin, "hub": write_folder, "gguf": write_gguf}
+WRITERS = {"folder": write_folder, "sharded": write_sharded, "bin": write_bin, "hub": write_folder, "gguf": write_gguf}
 
 
-def write(way, tmp_path, server, config, state):
-    """The model in that form; the name under which it is loaded."""
-    place = WAYS[way](tmp_path / ("model.gguf" if way == "gguf" else "model"), config, state)
-    if way == "hub":
-        server.add("tiny/model", "main", place)
+def write(form, tmp_path, server, config, state):
+    """Write the model in a form; returns the name under which it is loaded."""
+    path = WRITERS[form](tmp_path / ("model.gguf" if form == "gguf" else "model"), config, state)
+    if form == "hub":
+        server.add("tiny/model", "main", path)
         return "tiny/model"
-    return str(place)
+    return str(path)
 
 
 def load(name):
@@ -43,9 +43,9 @@ def config_of(n_layers):
     return AutoConfig.for_model("qwen3", **SHAPE | {"num_hidden_layers": n_layers})
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_whole_weights_are_loaded_as_they_are(way, hub_server, tmp_path, state):
-    model = load(write(way, tmp_path, hub_server, config_of(2), state))
+@pytest.mark.parametrize("form", WRITERS)
+def test_complete_weights_are_loaded_unchanged(form, hub_server, tmp_path, state):
+    model = load(write(form, tmp_path, hub_server, config_of(2), state))
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
 
 
@@ -62,30 +62,30 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-@pytest.mark.parametrize("way", WAYS)
-def test_other_weights_are_refused_by_name(way, damage, hub_server, tmp_path, state):
+@pytest.mark.parametrize("form", WRITERS)
+def test_other_weights_are_refused_by_name(form, damage, hub_server, tmp_path, state):
     n_layers, change, counts = DAMAGE[damage]
-    name = write(way, tmp_path, hub_server, config_of(n_layers), change(state))
+    name = write(form, tmp_path, hub_server, config_of(n_layers), change(state))
     with pytest.raises(ModelError, match=r"the weights of .*model.* are not those of its configuration") as refusal:
         load(name)
-    told = re.findall(r"(\d+) (missing|unexpected|of another shape) \(", str(refusal.value))
-    assert {what: int(n) for n, what in told} == counts
+    problems = re.findall(r"(\d+) (missing|unexpected|of another shape) \(", str(refusal.value))
+    assert {problem: int(n) for n, problem in problems} == counts
 
 
-def test_first_keys_are_told(tmp_path, state):
-    place = write_folder(tmp_path / "model", config_of(3), state)
+def test_first_keys_are_named(tmp_path, state):
+    folder = write_folder(tmp_path / "model", config_of(3), state)
     with pytest.raises(ModelError) as refusal:
-        load(str(place))
+        load(str(folder))
     assert str(refusal.value) == (
-        f"the weights of {place} are not those of its configuration: 11 missing (model.layers.2.input_layernorm.weight, "
+        f"the weights of {folder} are not those of its configuration: 11 missing (model.layers.2.input_layernorm.weight, "
         "model.layers.2.mlp.down_proj.weight, model.layers.2.mlp.gate_proj.weight, …); get its files again, or mend the "
         "configuration"
     )
 
 
 def test_nothing_is_extracted_from_other_weights(tmp_path, state, capfd):
-    place = write_folder(tmp_path / "model", config_of(3), state)
-    arguments = ["extract", "--quiet", "--model", str(place), "--tokens", "400", "--store", str(tmp_path / "s.zarr")]
+    folder = write_folder(tmp_path / "model", config_of(3), state)
+    arguments = ["extract", "--quiet", "--model", str(folder), "--tokens", "400", "--store", str(tmp_path / "s.zarr")]
     assert main(arguments) == 2
     error = capfd.readouterr().err
     assert error.count("\n") == 1
@@ -94,14 +94,14 @@ def test_nothing_is_extracted_from_other_weights(tmp_path, state, capfd):
 
 
 def test_weights_that_are_a_folder_are_one_line(tmp_path, state, capfd):
-    place = write_folder(tmp_path / "model", config_of(2), state)
-    (weights,) = place.glob("*.safetensors")
+    folder = write_folder(tmp_path / "model", config_of(2), state)
+    (weights,) = folder.glob("*.safetensors")
     weights.unlink()
     weights.mkdir()
-    assert main(["extract", "--quiet", "--model", str(place), "--tokens", "400", "--store", str(tmp_path / "s.zarr")]) == 2
+    assert main(["extract", "--quiet", "--model", str(folder), "--tokens", "400", "--store", str(tmp_path / "s.zarr")]) == 2
     error = capfd.readouterr().err
     assert error.count("\n") == 1
-    assert f"cannot load {place}" in error
+    assert f"cannot load {folder}" in error
 
 
 HARMLESS = {
@@ -126,8 +126,8 @@ def test_buffers_of_old_versions_are_no_weights(family, tmp_path, capfd):
     original = tiny_model(family, (FAMILIES | UNLISTED)[family] | {"tie_word_embeddings": True})
     state = {name: tensor for name, tensor in original.state_dict().items() if name != "lm_head.weight"}
     assert not {*HARMLESS[family]} & {*state}
-    place = write_folder(tmp_path / "model", original.config, state | {name: torch.ones(3) for name in HARMLESS[family]})
-    loaded = load(str(place))
+    folder = write_folder(tmp_path / "model", original.config, state | {name: torch.ones(3) for name in HARMLESS[family]})
+    loaded = load(str(folder))
     assert sources.weights_fingerprint(loaded) == sources.weights_fingerprint(original)
     assert capfd.readouterr().err == ""
 

@@ -53,7 +53,7 @@ def test_large_logits_do_not_overflow():
 @pytest.mark.parametrize(
     ("family", "key"), [("cohere", "logit_scale"), ("granite", "logits_scaling"), ("gemma2", "final_logit_softcapping")]
 )
-def test_what_a_family_does_to_its_logits_is_done(family, key):
+def test_a_familys_scaling_of_logits_is_applied(family, key):
     model = tiny_model(family, GATED | {key: 0.25, "pad_token_id": 0})
     model.get_output_embeddings().weight.mul_(50)
     assert getattr(model.config, key) == 0.25
@@ -83,6 +83,6 @@ def test_several_targets_of_one_row(monkeypatch):
 
 def test_batches_hold_every_index_once_within_the_limit():
     lengths = np.random.default_rng(1).integers(1, 50, size=200)
-    chosen = list(scoring.batches(lengths, 64))
-    assert sorted(np.concatenate(chosen)) == list(range(200))
-    assert all(len(batch) * lengths[batch].max() <= 64 or len(batch) == 1 for batch in chosen)
+    batches = list(scoring.batches(lengths, 64))
+    assert sorted(np.concatenate(batches)) == list(range(200))
+    assert all(len(batch) * lengths[batch].max() <= 64 or len(batch) == 1 for batch in batches)

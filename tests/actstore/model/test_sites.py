@@ -1,4 +1,4 @@
-"""Sites of one's own: whatever the module, names and sizes are its own, and edits are of its output."""
+"""Sites of any module: stored names and sizes are the module's own, and edits change its output."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def shape_of(family):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Family → a folder with a small model of it."""
-    places = {}
+    folders = {}
 
     def write(family):
-        if family not in places:
-            places[family] = save(tmp_path_factory.mktemp(family), tiny_model(family, shape_of(family)))
-        return places[family]
+        if family not in folders:
+            folders[family] = save(tmp_path_factory.mktemp(family), tiny_model(family, shape_of(family)))
+        return folders[family]
 
     return write
 
@@ -77,12 +77,12 @@ def config_of(place, site, tokens=48, layers="all", **text):
 def by_hand(place, site, token_id):
     """The plain model, and input and output of the site's module in every layer, by plain hooks."""
     model = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32).eval()
-    seen = {}
+    observed = {}
 
     def hook_for(layer):
         def hook(module, args, keywords, output):
             inputs = args[0] if args else keywords["hidden_states"]
-            seen[layer] = inputs, output[0] if isinstance(output, tuple) else output
+            observed[layer] = inputs, output[0] if isinstance(output, tuple) else output
 
         return hook
 
@@ -90,27 +90,26 @@ def by_hand(place, site, token_id):
         model.get_submodule(site.format(layer=layer)).register_forward_hook(hook_for(layer), with_kwargs=True)
     with torch.inference_mode():
         model(input_ids=torch.from_numpy(token_id)[None])
-    return model, seen
+    return model, observed
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_stored_is_the_modules_own(case, folder, tmp_path):
+def test_stored_values_are_the_modules_own(case, folder, tmp_path):
     family, site, expected = CASES[case]
     place, path = folder(family), tmp_path / "s.zarr"
     extract(config_of(place, site), path, QUIET)
     store = open_store(path).isel(checkpoint=0)
     assert verify(path) == []
     assert Site(store.sizes["hidden"], store.sizes["neuron"], store.attrs["site_is_linear"]) == expected
-    model, seen = by_hand(place, site, store["token_id"].values)
-    for layer, (inputs, output) in seen.items():
+    model, observed = by_hand(place, site, store["token_id"].values)
+    for layer, (inputs, output) in observed.items():
         stored = store.sel(layer=layer)
         np.testing.assert_array_equal(stored["mlp_input"], inputs.reshape(store.sizes["token"], -1))
         np.testing.assert_array_equal(stored["preactivation"], output.reshape(store.sizes["token"], -1))
         if expected.is_linear:
             bias = getattr(model.get_submodule(site.format(layer=layer)), "bias", None)
-            product = stored["mlp_input"].values @ stored["neuron_weight"].values + (
-                0 if bias is None else bias.numpy(force=True)
-            )
+            product = stored["mlp_input"].values @ stored["neuron_weight"].values
+            product += 0 if bias is None else bias.numpy(force=True)
             np.testing.assert_allclose(stored["preactivation"], product, rtol=1e-4, atol=1e-6)
     assert ("neuron_weight" in store) == expected.is_linear
     assert store["preactivation"].attrs["long_name"] == f"output of {site}"
@@ -119,7 +118,7 @@ def test_what_is_stored_is_the_modules_own(case, folder, tmp_path):
 
 
 @pytest.mark.parametrize("module", ["mlp.down_proj", "input_layernorm"])
-def test_the_plan_is_what_is_then_written(module, tmp_path, monkeypatch):
+def test_the_plan_equals_the_written_store(module, tmp_path, monkeypatch):
     monkeypatch.setattr("actstore.extraction.plan._CALIBRATION_SECONDS", 0.01)
     monkeypatch.setattr("actstore.extraction.plan._CALIBRATION_BYTES", 2**22)
     config = config_of("pico-llama", f"{BLOCK}.{module}", tokens=600)
@@ -132,27 +131,27 @@ def test_the_plan_is_what_is_then_written(module, tmp_path, monkeypatch):
         assert predicted.bytes_of.get(name, 0) == written
 
 
-def test_the_familys_own_site_is_no_other_when_it_is_named(folder, tmp_path):
-    own = adapter_for(tiny_model("llama")).site
-    for name, site in (("unnamed.zarr", None), ("named.zarr", own)):
+def test_the_default_site_may_be_named(folder, tmp_path):
+    default = adapter_for(tiny_model("llama")).site
+    for name, site in (("unnamed.zarr", None), ("named.zarr", default)):
         extract(config_of(folder("llama"), site), tmp_path / name, QUIET)
     unnamed, named = (open_store(tmp_path / name) for name in ("unnamed.zarr", "named.zarr"))
     assert named["preactivation"].attrs["long_name"] == "MLP pre-activation: what the non-linearity receives"
     assert named["mlp_input"].attrs["long_name"] == "MLP input after the block's normalisation"
     keys = ("site", "nonlinearity", "site_is_linear")
-    assert [named.attrs[key] for key in keys] == [unnamed.attrs[key] for key in keys] == [own, "silu", True]
+    assert [named.attrs[key] for key in keys] == [unnamed.attrs[key] for key in keys] == [default, "silu", True]
     np.testing.assert_array_equal(named["preactivation"], unnamed["preactivation"])
 
 
-def test_info_says_what_the_arrays_are(folder, tmp_path, capsys):
+def test_info_describes_the_arrays(folder, tmp_path, capsys):
     site = f"{BLOCK}.input_layernorm"
     extract(config_of(folder("llama"), site), tmp_path / "s.zarr", QUIET)
     assert main(["info", str(tmp_path / "s.zarr")]) == 0
-    said = capsys.readouterr().out
-    assert f"float32, 0.0 MiB: output of {site}" in said
-    assert "site_is_linear: False" in said
-    assert "nonlinearity: none" in said
-    assert "pre-activation" not in said.replace("preactivation", "")
+    output = capsys.readouterr().out
+    assert f"float32, 0.0 MiB: output of {site}" in output
+    assert "site_is_linear: False" in output
+    assert "nonlinearity: none" in output
+    assert "pre-activation" not in output.replace("preactivation", "")
     assert main(["info", str(tmp_path / "s.zarr"), "--json"]) == 0
     assert "neuron_weight" not in json.loads(capsys.readouterr().out)["arrays"]
 
@@ -177,7 +176,7 @@ def test_a_site_of_some_layers_keeps_their_numbers(folder, tmp_path):
         )
 
 
-def test_layers_of_two_kinds_are_taken_apart(folder, tmp_path):
+def test_layers_of_two_kinds_are_separated(folder, tmp_path):
     place, site = folder("qwen3_moe"), f"{BLOCK}.mlp.act_fn"
     with pytest.raises(ModelError, match="not one row a token"):
         extract(config_of(place, f"{BLOCK}.mlp.experts.act_fn"), tmp_path / "s.zarr", QUIET)
@@ -204,27 +203,27 @@ def test_a_site_that_is_none_is_one_line(family, site, reason, folder, tmp_path)
 
 
 class Uneven(torch.nn.Module):
-    """A block's own part that is not one row a token, or runs twice."""
+    """A norm with a part that does not see every token exactly once."""
 
-    def __init__(self, norm, n_runs, kept):
+    def __init__(self, norm, n_runs, n_positions):
         super().__init__()
-        self.norm, self.n_runs, self.kept = norm, n_runs, kept
+        self.norm, self.n_runs, self.n_positions = norm, n_runs, n_positions
         self.part = torch.nn.Identity()
 
     def forward(self, values):
         for _ in range(self.n_runs):
-            self.part(values[:, : self.kept])
+            self.part(values[:, : self.n_positions])
         return self.norm(values)
 
 
 @pytest.mark.parametrize(
-    ("n_runs", "kept", "reason"), [(1, 5, "not one row a token"), (2, 13, "runs 2 times"), (0, 13, "runs 0 times")]
+    ("n_runs", "n_positions", "reason"), [(1, 5, "not one row a token"), (2, 13, "runs 2 times"), (0, 13, "runs 0 times")]
 )
-def test_modules_that_do_not_see_every_token_once_are_refused(n_runs, kept, reason):
+def test_modules_that_do_not_see_every_token_once_are_refused(n_runs, n_positions, reason):
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **GATED), attn_implementation="eager")
         for layer in model.model.layers:
-            layer.input_layernorm = Uneven(layer.input_layernorm, n_runs, kept)
+            layer.input_layernorm = Uneven(layer.input_layernorm, n_runs, n_positions)
     site = f"{BLOCK}.input_layernorm.part"
     with pytest.raises(ModelError, match=reason):
         measure(model, site, adapter_for(model, site).modules(model))
@@ -247,10 +246,10 @@ def logits(model):
 
 @pytest.mark.parametrize("case", [case for case in CASES if not case.startswith("router")])
 def test_an_edit_is_of_the_output(case):
-    """Scaling by 1 changes nothing, and zeros are those of a module that returns them."""
+    """Scaling by 1 changes nothing, and zeroing equals a module that returns zeros."""
     family, site, expected = CASES[case]
     model, by_hand = tiny_model(family, shape_of(family)), tiny_model(family, shape_of(family))
-    before, chosen = logits(model), (0, expected.n_neurons - 1)
+    original, chosen = logits(model), (0, expected.n_neurons - 1)
 
     def silenced(module, args, output):
         values = output[0] if isinstance(output, tuple) else output
@@ -262,17 +261,17 @@ def test_an_edit_is_of_the_output(case):
     by_hand.get_submodule(site.format(layer=1)).register_forward_hook(silenced)
     with applied(model, intervention("both-zero"), {1: chosen}, site=site):
         assert torch.equal(logits(model), logits(by_hand))
-        assert not torch.equal(logits(model), before)
+        assert not torch.equal(logits(model), original)
     with applied(model, intervention("scale:1"), {1: chosen}, site=site):
-        assert torch.equal(logits(model), before)
-    assert torch.equal(logits(model), before)
+        assert torch.equal(logits(model), original)
+    assert torch.equal(logits(model), original)
 
 
-def test_an_output_that_the_model_does_not_go_on_from_cannot_be_edited():
-    """A router's logits stand beside the scores that are used."""
+def test_an_output_that_the_model_does_not_use_cannot_be_edited():
+    """A router returns its logits beside the scores that the model uses."""
     model = tiny_model("mixtral", shape_of("mixtral"))
     with (
-        pytest.raises(ModelError, match=r"does not go on from the output of .*mlp\.gate"),
+        pytest.raises(ModelError, match=r"does not use the output of .*mlp\.gate"),
         applied(model, intervention("both-zero"), {0: (1,)}, site=f"{BLOCK}.mlp.gate"),
     ):
         pass
@@ -280,7 +279,7 @@ def test_an_output_that_the_model_does_not_go_on_from_cannot_be_edited():
 
 
 def test_statistics_of_a_site_without_weights(tmp_path, capsys):
-    """All tables are there, the weights' own is empty, and one line says why."""
+    """All tables are written; the one of weights is empty, and one line says why."""
     site = "gpt_neox.layers.{layer}.input_layernorm"
     extract(
         ExtractConfig("pico-neox", "0,64,4000", text=TextConfig(tokens=600), run=RunConfig(site=site)),

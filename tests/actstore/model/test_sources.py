@@ -10,10 +10,10 @@ from actstore.model import sources
 
 
 def test_every_embedded_model_has_its_checkpoints():
-    found = {name: list(sources.resolve(name).checkpoints) for name in sources.builtin_names()}
-    assert found["pico-neox"] == [0, *(2**k for k in range(10)), 1000, 2000, 3000, 4000]
-    assert len(found["pico-llama"]) == 3
-    assert len(found["pico-opt"]) == 1
+    steps = {name: list(sources.resolve(name).checkpoints) for name in sources.builtin_names()}
+    assert steps["pico-neox"] == [0, *(2**k for k in range(10)), 1000, 2000, 3000, 4000]
+    assert len(steps["pico-llama"]) == 3
+    assert len(steps["pico-opt"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -60,12 +60,12 @@ def test_damaged_weights_are_named(neox_source, tmp_path):
         sources.load(sources.resolve(str(tmp_path)), 7, torch.float32)
 
 
-def test_fingerprint_tells_weights_apart(neox_source):
+def test_fingerprints_of_different_weights_differ(neox_source):
     first, second, last = (sources.weights_fingerprint(sources.load(neox_source, step, torch.float32)) for step in (0, 1, 4000))
     assert first == second  # the first step of the warm-up has learning rate 0
     assert first != last
 
 
-def test_dtype_is_the_one_asked_for(neox_source):
+def test_dtype_is_the_requested_one(neox_source):
     assert sources.load(neox_source, 0, torch.float16).dtype == torch.float16
     assert sources.load(neox_source, 0, torch.float32).dtype == torch.float32

@@ -16,19 +16,18 @@ from actstore.selection.selection import Selection
 
 
 def statistic(values, name="wasserstein_distance", layers=None):
-    return xr.DataArray(
-        np.asarray(values, dtype=float), dims=("layer", "neuron"), name=name,
-        coords={"layer": layers or range(len(values)), "checkpoint": 5, "weights_fingerprint": "abc"}, attrs={"model": "m", "site": "s"},
-    )  # fmt: skip
+    coords = {"layer": layers or range(len(values)), "checkpoint": 5, "weights_fingerprint": "abc"}
+    attrs = {"model": "m", "site": "s"}
+    return xr.DataArray(np.asarray(values, dtype=float), coords, ("layer", "neuron"), name, attrs)
 
 
 def flat(selection):
-    """The chosen (layer, neuron), as places in the flattened array."""
+    """The chosen (layer, neuron), as indices of the flattened array."""
     return {layer * selection.n_neurons_per_layer + neuron for layer, chosen in selection.neurons.items() for neuron in chosen}
 
 
 def control_options(rule, *covariates):
-    """What a rule needs besides the statistic."""
+    """The arguments that a rule needs besides the statistic."""
     return {"random": {"seed": 0}, "matched": {"match": covariates}}.get(rule, {})
 
 
@@ -79,13 +78,13 @@ def test_random_is_uniform_over_the_rest():
     counts = np.zeros(100)
     for seed in range(600):
         counts[list(select(RANDOM.isel(layer=[0]), 0.1, "random", seed=seed).neurons[0])] += 1
-    rest = counts[counts > 0]
-    assert len(rest) == 90
+    eligible = counts[counts > 0]
+    assert len(eligible) == 90
     expected = 600 * 10 / 90
-    assert ((rest - expected) ** 2 / expected).sum() < 135  # chi-square, 89 degrees of freedom, p = 0.001
+    assert ((eligible - expected) ** 2 / expected).sum() < 135  # chi-square, 89 degrees of freedom, p = 0.001
 
 
-def test_provenance_is_kept():
+def test_provenance_is_stored():
     chosen = select(RANDOM, 0.01, provenance={"corpus": "c"})
     assert (chosen.model, chosen.checkpoint, chosen.weights_fingerprint) == ("m", 5, "abc")
     assert chosen.provenance["corpus"] == "c"
@@ -120,7 +119,7 @@ def test_every_rule_chooses_exactly_or_says_why_not(values, fraction, rule, scop
         assert chosen == {row * rows.shape[1] + i for row, order in enumerate(flipped) for i in order[:n]}
     else:
         assert not chosen & top
-        assert np.bincount([place // rows.shape[1] for place in chosen]).tolist() == [n] * len(rows)
+        assert np.bincount([index // rows.shape[1] for index in chosen]).tolist() == [n] * len(rows)
 
 
 @pytest.mark.parametrize("rule", ["top", "bottom"])
@@ -140,26 +139,26 @@ def test_layers_without_a_chosen_neuron_are_left_out():
 def test_random_over_all_layers():
     top = flat(select(RANDOM, 0.2, scope="all"))
     drawn = [select(RANDOM, 0.2, "random", scope="all", seed=seed) for seed in range(20)]
-    assert all(len(flat(one)) == 60 and not flat(one) & top for one in drawn)
+    assert all(len(flat(draw)) == 60 and not flat(draw) & top for draw in drawn)
     assert drawn[3] == select(RANDOM, 0.2, "random", scope="all", seed=3)
     assert set().union(*map(flat, drawn)) == set(range(300)) - top
-    assert len({tuple(map(len, one.neurons.values())) for one in drawn}) > 1  # not the same number of every layer
+    assert len({tuple(map(len, draw.neurons.values())) for draw in drawn}) > 1  # layers differ in number
 
 
 def test_layers_are_named_by_their_coordinate():
     values = [[5, 5, 1, 0], [5, 2, 3, 4]]
-    some = statistic(values, layers=[7, 3])
-    assert select(some, 0.5).neurons == {3: (0, 3), 7: (0, 1)}
-    assert select(some, 0.125, scope="all").neurons == {3: (0,)}  # tied with both 5s of layer 7
-    assert select(some.transpose("neuron", "layer"), 0.5) == select(some, 0.5)
+    ranked = statistic(values, layers=[7, 3])
+    assert select(ranked, 0.5).neurons == {3: (0, 3), 7: (0, 1)}
+    assert select(ranked, 0.125, scope="all").neurons == {3: (0,)}  # tied with both 5s of layer 7
+    assert select(ranked.transpose("neuron", "layer"), 0.5) == select(ranked, 0.5)
     covariate = statistic([[0, 9, 9, 1], [0, 0, 9, 9]], "std", layers=[3, 7])
-    assert select(some, 0.25, "matched", match=[covariate]).neurons == {3: (3,), 7: (1,)}
+    assert select(ranked, 0.25, "matched", match=[covariate]).neurons == {3: (3,), 7: (1,)}
 
 
 def least_total(points, top, pool):
     """The least sum of distances of any assignment, by trying all."""
     distance = np.linalg.norm(points[list(top)][:, None] - points[list(pool)], axis=-1)
-    return min(sum(distance[range(len(top)), at]) for at in itertools.permutations(range(len(pool)), len(top)))
+    return min(sum(distance[range(len(top)), columns]) for columns in itertools.permutations(range(len(pool)), len(top)))
 
 
 def z_scores(*covariates):
@@ -192,7 +191,7 @@ def test_matched_is_the_optimum_of_the_dense_assignment():
 
 
 def test_balance_by_hand():
-    """The only top neuron has 1, the rest 5, 2, 9 and 8; the sixth has no value and does not count."""
+    """The only top neuron has 1, the eligible ones 5, 2, 9 and 8; the sixth has no value and does not count."""
     values, std = statistic([[9, 1, 2, 3, 4, np.nan]]), statistic([[1, 5, 2, 9, 8, 1]], "std")
     chosen = select(values, 1 / 6, "matched", match=[std])
     assert chosen.neurons == {0: (2,)}
@@ -209,12 +208,10 @@ def test_matching_removes_a_planted_confounder(scope):
     balance = chosen.provenance["balance"]
     assert list(balance) == ["std", "mean"]
     assert balance["std"]["before"] > 1
-    assert all(found["after"] < 0.1 * balance["std"]["before"] for found in balance.values())
-    of_top, of_chosen, of_random = (
-        std.values.ravel()[list(flat(one))].mean()
-        for one in (select(values, 0.02, scope=scope), chosen, select(values, 0.02, "random", scope=scope, seed=0))
-    )
-    assert abs(of_top - of_chosen) < 0.1 * abs(of_top - of_random)
+    assert all(differences["after"] < 0.1 * balance["std"]["before"] for differences in balance.values())
+    selections = (select(values, 0.02, scope=scope), chosen, select(values, 0.02, "random", scope=scope, seed=0))
+    top_mean, matched_mean, random_mean = (std.values.ravel()[list(flat(selection))].mean() for selection in selections)
+    assert abs(top_mean - matched_mean) < 0.1 * abs(top_mean - random_mean)
 
 
 def test_independent_covariates_were_balanced_before():
@@ -257,7 +254,7 @@ def test_any_statistic_can_be_ranked():
 
 
 @pytest.mark.parametrize(
-    ("fraction", "rule", "options", "said"),
+    ("fraction", "rule", "options", "message"),
     [
         (0.0, "top", {}, "must be above 0 and at most 1, got 0"),
         (1.5, "top", {}, "must be above 0 and at most 1, got 1.5"),
@@ -269,31 +266,31 @@ def test_any_statistic_can_be_ranked():
         (0.1, "random", {"seed": 1, "match": [STD]}, "takes no covariates"),
         (0.6, "random", {"seed": 1}, "left outside"),
         (0.6, "matched", {"match": [STD]}, "left outside"),
-        (0.1, "matched", {"match": [STD, STD]}, "names of their own"),
-        (0.1, "matched", {"match": [STD.rename(None)]}, "names of their own"),
+        (0.1, "matched", {"match": [STD, STD]}, "need different names"),
+        (0.1, "matched", {"match": [STD.rename(None)]}, "need different names"),
         (0.1, "matched", {"match": [STD.isel(layer=[0, 1])]}, "differ in layers or neurons"),
         (0.1, "matched", {"match": [STD.assign_coords(layer=[1, 2, 3])]}, "differ in layers or neurons"),
         (0.1, "matched", {"match": [STD.isel(layer=0)]}, r"std has dims \('neuron',\)"),
     ],
 )
-def test_impossible_choices(fraction, rule, options, said):
-    with pytest.raises(SelectionError, match=said):
+def test_impossible_choices(fraction, rule, options, message):
+    with pytest.raises(SelectionError, match=message):
         select(RANDOM, fraction, rule, **options)
 
 
 @pytest.mark.parametrize(
-    ("broken", "said"),
+    ("broken", "message"),
     [
         (RANDOM.expand_dims("checkpoint"), "take one checkpoint"),
-        (RANDOM.rename(None), "names of their own"),
+        (RANDOM.rename(None), "need different names"),
         (RANDOM.drop_attrs(), r"does not say its 'model'"),
         (RANDOM.drop_vars("weights_fingerprint"), r"does not say its 'weights_fingerprint'"),
         (RANDOM.assign_coords(layer=[0, 1, 1]), "whole layers"),
         (RANDOM.assign_coords(neuron=range(100)).isel(neuron=slice(50, 100)), "whole layers"),
     ],
 )
-def test_statistics_that_do_not_serve(broken, said):
-    with pytest.raises(SelectionError, match=said):
+def test_statistics_that_cannot_be_ranked(broken, message):
+    with pytest.raises(SelectionError, match=message):
         select(broken, 0.1)
 
 

@@ -11,33 +11,33 @@ from actstore.selection.matching import allowed_difference, match_perplexity
 
 
 @given(st.integers(1, 3000), st.floats(0.001, 0.5), st.integers(1, 3000))
-def test_a_rising_perplexity_is_matched_where_it_can_be(largest, rate, wanted):
-    asked = []
+def test_a_rising_perplexity_is_matched_where_it_can_be(largest, rate, target_size):
+    sizes = []
 
     def measure(size):
-        asked.append(size)
+        sizes.append(size)
         return 10 * (1 + rate * size)
 
-    target = measure(min(wanted, largest))
-    asked.clear()
+    target = measure(min(target_size, largest))
+    sizes.clear()
     match = match_perplexity(measure, largest, target, 10.0, 1e-9)
     assert match.is_matched
-    assert match.size == min(wanted, largest)
+    assert match.size == min(target_size, largest)
     assert match.perplexity == pytest.approx(target)
-    assert len(asked) <= math.log2(largest) + 1
-    assert all(1 <= size <= largest for size in asked)
+    assert len(sizes) <= math.log2(largest) + 1
+    assert all(1 <= size <= largest for size in sizes)
 
 
 def test_it_stops_at_the_tolerance():
-    asked = []
-    match = match_perplexity(lambda size: asked.append(size) or 10 + size / 100, 1000, 15.0, 10.0, 0.01)
+    sizes = []
+    match = match_perplexity(lambda size: sizes.append(size) or 10 + size / 100, 1000, 15.0, 10.0, 0.01)
     assert match.is_matched
     assert abs(match.perplexity / 15 - 1) <= 0.01
-    assert asked == [500]
+    assert sizes == [500]
 
 
 def test_a_small_rise_is_not_matched_by_doing_nothing():
-    """The rise is within the tolerance of nothing at all: still a tenth of it must be met."""
+    """The rise is smaller than the tolerance: the match must still be within a tenth of it."""
     match = match_perplexity(lambda size: 10 + size / 1000, 1000, 10.02, 10.0, 0.01)
     assert match.is_matched
     assert match.perplexity == pytest.approx(10.02, abs=0.002)
@@ -57,12 +57,12 @@ def test_an_unknown_target_allows_nothing():
 @pytest.mark.parametrize(
     ("measure", "target", "size"),
     [
-        (lambda size: 10 + size / 100, 50.0, 100),  # even all of them do too little
-        (lambda size: 10 + 5 * size, 12.0, 1),  # one does too much
-        (lambda size: 10 + size / 100, 9.0, 1),  # there was no rise
+        (lambda size: 10 + size / 100, 50.0, 100),  # even the largest control is not enough
+        (lambda size: 10 + 5 * size, 12.0, 1),  # one neuron is too much
+        (lambda size: 10 + size / 100, 9.0, 1),  # the target is below the baseline
     ],
 )
-def test_what_cannot_be_matched_is_said(measure, target, size):
+def test_the_nearest_control_is_marked_where_none_matches(measure, target, size):
     match = match_perplexity(measure, 100, target, 10.0, 0.01)
     assert not match.is_matched
     assert match.size == size

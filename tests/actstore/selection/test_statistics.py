@@ -1,4 +1,4 @@
-"""A file of statistics is held to what choosing by it relies on."""
+"""A file of statistics is checked for all that choosing neurons relies on."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ VALUES = np.arange(24.0).reshape(SHAPE)
 
 def statistics(site="s"):
     """Two statistics of two checkpoints, three layers of four neurons."""
-    about = {"model": "m", "site": site}
+    attrs = {"model": "m", "site": site}
     dims = ("checkpoint", "layer", "neuron")
-    arrays = {"mean": (dims, VALUES, dict(about)), "negative_mean": (dims, -VALUES, dict(about))}
+    arrays = {"mean": (dims, VALUES, dict(attrs)), "negative_mean": (dims, -VALUES, dict(attrs))}
     coords = {
         "checkpoint": [0, 7],
         "layer": [0, 1, 2],
         "neuron": range(4),
         "weights_fingerprint": ("checkpoint", np.array(["a", "b"], object)),
     }
-    return xr.Dataset(arrays, coords, about)
+    return xr.Dataset(arrays, coords, attrs)
 
 
 def saved(folder, change=lambda data: data):
@@ -33,7 +33,7 @@ def saved(folder, change=lambda data: data):
     return str(folder / "entanglement.zarr")
 
 
-def test_a_whole_file_gives_its_statistics(tmp_path):
+def test_a_complete_file_gives_its_statistics(tmp_path):
     read = Statistics(saved(tmp_path))
     assert read.at("mean", SAME, 0).values.tolist() == VALUES[0].tolist()
     assert read.at("mean", LAST, 0).values.tolist() == VALUES[1].tolist()
@@ -44,7 +44,7 @@ def test_a_whole_file_gives_its_statistics(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda d: d.assign_coords(layer=[-1, 0, 1]), "layer must hold ascending whole numbers from 0"),
         (lambda d: d.assign_coords(layer=[0, 0, 1]), "layer must hold ascending"),
@@ -64,23 +64,23 @@ def test_a_whole_file_gives_its_statistics(tmp_path):
         (lambda d: d.transpose("layer", "checkpoint", "neuron"), "no statistic over checkpoint, layer, neuron"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path, change, said):
+def test_problems_are_named(tmp_path, change, message):
     check_statistics(statistics(), "e.zarr")
-    with pytest.raises(SelectionError, match=said):
+    with pytest.raises(SelectionError, match=message):
         check_statistics(change(statistics()), "e.zarr")
-    with pytest.raises(SelectionError, match=said):
+    with pytest.raises(SelectionError, match=message):
         Statistics(saved(tmp_path, change))
 
 
-def test_what_cannot_be_read_is_one_line(tmp_path):
+def test_unreadable_files_are_one_line(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").write_text("x")
-    for place in ("nowhere", "empty", "text"):
+    for name in ("nowhere", "empty", "text"):
         with pytest.raises(SelectionError, match="cannot read the statistics"):
-            Statistics(str(tmp_path / place))
+            Statistics(str(tmp_path / name))
 
 
-def test_what_is_no_file_of_statistics_is_told_apart(run_folder):
+def test_a_file_of_another_kind_is_named_as_such(run_folder):
     with pytest.raises(SelectionError, match=r"is a results folder; name the statistics in it, .*entanglement\.zarr"):
         Statistics(str(run_folder / "analysis"))
     for store, command in (("store.zarr", "extract"), ("ablation.zarr", "ablate")):

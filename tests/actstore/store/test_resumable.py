@@ -1,4 +1,4 @@
-"""Shares of a run; that runs resume and are shared to the same bytes is tried with real ones, in their rooms."""
+"""Shares of a run. Tests of extraction and ablation check that resumed and shared runs give the same bytes."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ def test_shares_of_whole_checkpoints(n_workers):
     tasks = [(step, shard) for step in range(5) for shard in range(3)]
     shares = [share(tasks, (i, n_workers), 3) for i in range(1, n_workers + 1)]
     assert [task for part in shares for task in part] == tasks
-    owners = [{number for number, part in enumerate(shares) if any(b[0] == step for b in part)} for step in range(5)]
-    assert [len(of) for of in owners] == [1] * 5
+    workers = [{i for i, part in enumerate(shares) if any(task[0] == step for task in part)} for step in range(5)]
+    assert [len(numbers) for numbers in workers] == [1] * 5

@@ -33,7 +33,7 @@ def write(path, config=CONFIG):
     return values
 
 
-def test_what_is_written_is_read_with_labels(tmp_path):
+def test_a_store_is_read_with_labels(tmp_path):
     values = write(tmp_path / "s.zarr")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -55,7 +55,7 @@ def test_a_damaged_chunk_is_noticed(tmp_path):
         open_store(tmp_path / "s.zarr")["preactivation"].load()
 
 
-def test_nothing_stays_of_a_failed_write(tmp_path):
+def test_a_failed_write_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError), StoreWriter(tmp_path / "s.zarr", CONFIG, {}):
         raise RuntimeError
     assert not list(tmp_path.iterdir())
@@ -70,7 +70,7 @@ def test_another_configuration_is_refused_with_the_difference(tmp_path):
         is_complete(path, CONFIG | {"tokens": 20})
 
 
-def test_something_else_at_the_path_is_left_alone(tmp_path):
+def test_a_folder_of_another_program_is_left_alone(tmp_path):
     (tmp_path / "s.zarr").mkdir()
     with pytest.raises(StoreError, match=r"is no store of actstore, .* move it away"):
         is_complete(tmp_path / "s.zarr", CONFIG)

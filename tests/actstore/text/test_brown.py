@@ -21,9 +21,9 @@ def upos(text):
     return " ".join(tag for _, tag in tagged(text))
 
 
-def test_text_reads_as_print_has_it():
-    text = "\n\n\t``/`` Well/uh ,/, no/rb ''/'' ,/, he/pps said/vbd (/( twice/rb )/) ;/.\n\tIt's/pps+bez over/rp ./.\n\n\tNew/jj paragraph/nn ./.\n"
-    document = parse("ca99", text)
+def test_text_is_spaced_as_in_print():
+    first = "``/`` Well/uh ,/, no/rb ''/'' ,/, he/pps said/vbd (/( twice/rb )/) ;/."
+    document = parse("ca99", f"\n\n\t{first}\n\tIt's/pps+bez over/rp ./.\n\n\tNew/jj paragraph/nn ./.\n")
     assert document.text == '"Well, no", he said (twice); It\'s over.\nNew paragraph.'
     assert len(document.sentences) == 3
     forms = [document.text[w.start : w.end] for w in document.sentences[0]]
@@ -75,7 +75,7 @@ def test_determiner_or_pronoun_by_what_follows(text, expected):
     assert upos(text).split()[0] == expected
 
 
-def test_what_is_not_brown_is_named():
+def test_tokens_that_are_not_brown_are_named():
     with pytest.raises(CorpusError, match="ca99: 'plain' is not word/tag"):
         parse("ca99", "some/dti plain text/nn")
     with pytest.raises(CorpusError, match="'zz' is no tag of the Brown corpus"):

@@ -32,11 +32,11 @@ def test_builtin_words_lie_where_they_say():
 def test_conllu_keeps_surface_text_and_labels(tmp_path):
     file = tmp_path / "x.conllu"
     file.write_text(CONLLU)
-    one, two = read_corpus(str(file))
-    assert (one.name, one.text) == ("one", "Don't go.")
-    words = [(one.text[w.start : w.end], w.upos) for w in one.sentences[0]]
+    first, second = read_corpus(str(file))
+    assert (first.name, first.text) == ("one", "Don't go.")
+    words = [(first.text[w.start : w.end], w.upos) for w in first.sentences[0]]
     assert words == [("Don't", "AUX"), ("go", "VERB"), (".", "PUNCT")]
-    assert two.text == "Été"
+    assert second.text == "Été"
 
 
 def test_depth_counts_the_arcs_to_the_root(tmp_path):
@@ -51,7 +51,7 @@ def test_depth_counts_the_arcs_to_the_root(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("empty.txt", b" \n", "holds no text"),
         ("latin.txt", b"caf\xe9", "not UTF-8"),
@@ -61,10 +61,10 @@ def test_depth_counts_the_arcs_to_the_root(tmp_path):
         ("odd.pdf", b"x", "cannot tell the form"),
     ],
 )
-def test_bad_files_say_what_is_wrong(tmp_path, name, content, said):
+def test_bad_files_are_refused_with_the_reason(tmp_path, name, content, message):
     file = tmp_path / name
     file.write_bytes(content)
-    with pytest.raises(CorpusError, match=said):
+    with pytest.raises(CorpusError, match=message):
         list(read_corpus(str(file)))
 
 

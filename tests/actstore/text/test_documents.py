@@ -7,28 +7,28 @@ from hypothesis import strategies as st
 from actstore import bounds
 from actstore.errors import CorpusError
 from actstore.text.documents import UNKNOWN_DEPTH, check_length, depths
-from tests.reference import readers as reference
+from tests.reference import whole_file_readers
 
 HEADS = st.integers(0, 30).flatmap(lambda n: st.lists(st.integers(-1, n + 1), min_size=n, max_size=n))
 
 
 @given(HEADS)
 def test_depths_are_those_of_climbing_word_by_word(heads):
-    assert depths(heads) == reference.depths(heads)
+    assert depths(heads) == whole_file_readers.depths(heads)
 
 
 def test_a_long_chain_is_climbed_once():
     class Counted(list):
-        n_looked_up = 0
+        n_lookups = 0
 
-        def __getitem__(self, place):
-            Counted.n_looked_up += 1
-            return super().__getitem__(place)
+        def __getitem__(self, index):
+            Counted.n_lookups += 1
+            return super().__getitem__(index)
 
     n = 20_000
     heads = Counted(range(n))  # each word's head is the word before it
     assert depths(heads) == list(range(n))
-    assert Counted.n_looked_up < 10 * n
+    assert Counted.n_lookups < 10 * n
     assert depths([2, 3, 1, 0, 2]) == [UNKNOWN_DEPTH] * 3 + [0, UNKNOWN_DEPTH], "a circle, a root, a way into the circle"
 
 

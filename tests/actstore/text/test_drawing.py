@@ -14,7 +14,7 @@ FILES = st.lists(st.lists(st.integers(1, 40), max_size=12), max_size=8)
 
 
 class Corpus:
-    """Files of documents, which counts what is read and what is held."""
+    """Files of documents, which count readings and opened files."""
 
     def __init__(self, lengths):
         self.files = [[CorpusDocument(f"{f}:{d}", "x" * n) for d, n in enumerate(part)] for f, part in enumerate(lengths)]
@@ -35,17 +35,17 @@ class Corpus:
 
 
 @given(FILES, st.integers(0, 5), st.integers(1, 200))
-def test_the_order_is_the_permutation_of_the_number_of_documents(lengths, seed, held):
+def test_the_order_is_the_permutation_of_the_number_of_documents(lengths, seed, held_text):
     corpus = Corpus(lengths)
     documents = corpus.documents
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bounds, "HELD_TEXT", held)
+        patch.setattr(bounds, "HELD_TEXT", held_text)
         order = list(drawn(corpus, seed))
     assert order == [documents[i] for i in np.random.default_rng(seed).permutation(len(documents))]
     assert corpus.n_readings <= 1 + min(len(documents), 2 * bounds.MOST_READINGS)
 
 
-def test_little_text_is_read_once_and_more_only_as_far_as_it_is_asked_for(monkeypatch):
+def test_little_text_is_read_once_and_more_only_as_far_as_documents_are_taken(monkeypatch):
     corpus = Corpus([[10] * 5] * 20)
     assert len(list(drawn(corpus, 0))) == 100
     assert corpus.n_readings == 1

@@ -16,7 +16,7 @@ from actstore import bounds
 from actstore.errors import CorpusError, UnknownNameError
 from actstore.text.corpus import read_corpus
 from actstore.text.formats import BOUNDARIES, conllu, plain
-from tests.reference import readers as reference
+from tests.reference import whole_file_readers
 
 WIKITEXT = "\n = Alpha = \n\n First text . \n\n = = Part = = \n\n More text . \n\n = Beta = \n\n Other text . \n"
 CONLLU = "# newdoc id = d1\n1\tDogs\t_\tNOUN\t_\t_\t2\tnsubj\t_\t_\n2\tbark\t_\tVERB\t_\t_\t0\troot\t_\tSpaceAfter=No\n\n"
@@ -26,13 +26,13 @@ BLANKS = st.sampled_from([" ", "\t", "\r", "\u2028", "\x0b", "\u3000", ""])
 TEXT_LINES = st.lists(
     st.sampled_from([" = A = ", " = = B = = ", "a b", " = C =", " =  = ", "é漢", " = ", "a = "]) | BLANKS, max_size=12
 )
-WHOLE = st.builds(lambda lines, end: "\n".join(lines) + end, TEXT_LINES, st.sampled_from(["", "\n", "\n\n"]))
+PLAIN_TEXTS = st.builds(lambda lines, end: "\n".join(lines) + end, TEXT_LINES, st.sampled_from(["", "\n", "\n\n"]))
 DATA = Path(__file__).parents[4] / "shared" / "data"
 
 
 @st.composite
 def conllu_files(draw):
-    """Well-formed CoNLL-U with multiword tokens, empty nodes, comments, and what only Python takes for a line's end."""
+    """Well-formed CoNLL-U with multiword tokens, empty nodes, comments, and ends of lines that only Python recognises."""
     lines = []
     for _ in range(draw(st.integers(0, 4))):
         lines += draw(st.sampled_from([[], ["# newdoc"], ["# newdoc id = d"], ["# text"], [""]]))
@@ -52,22 +52,22 @@ def conllu_files(draw):
     return draw(st.sampled_from(["\n", "\r\n"])).join(lines)
 
 
-@given(WHOLE, st.sampled_from(list(BOUNDARIES)))
-def test_plain_text_read_by_lines_is_what_a_whole_file_gives(text, boundary):
-    read = [(document.name, document.text) for document in plain("a.txt", io.StringIO(text), boundary)]
-    assert [pair for pair in read if pair[1].strip()] == reference.plain("a.txt", text, boundary)
+@given(PLAIN_TEXTS, st.sampled_from(list(BOUNDARIES)))
+def test_plain_text_read_by_lines_equals_that_of_a_whole_file(text, boundary):
+    documents = [(document.name, document.text) for document in plain("a.txt", io.StringIO(text), boundary)]
+    assert [document for document in documents if document[1].strip()] == whole_file_readers.plain("a.txt", text, boundary)
 
 
 @given(conllu_files())
-def test_conllu_read_by_lines_is_what_a_whole_file_gives(text):
-    assert list(conllu("a.conllu", io.StringIO(text, newline="\n"))) == reference.conllu("a.conllu", text)
+def test_conllu_read_by_lines_equals_that_of_a_whole_file(text):
+    assert list(conllu("a.conllu", io.StringIO(text, newline="\n"))) == whole_file_readers.conllu("a.conllu", text)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the shared texts are not here")
-def test_real_texts_read_by_lines_are_what_a_whole_file_gives():
+def test_real_texts_read_by_lines_equal_those_of_a_whole_file():
     file = DATA / "ewt" / "en_ewt-ud-dev.conllu.gz"
     name, text = file.name, gzip.decompress(file.read_bytes()).decode()
-    documents = reference.conllu(name, text)
+    documents = whole_file_readers.conllu(name, text)
     assert list(read_corpus(str(file), None)) == documents
     order = np.random.default_rng(3).permutation(len(documents))
     with pytest.MonkeyPatch.context() as patch:
@@ -77,10 +77,10 @@ def test_real_texts_read_by_lines_are_what_a_whole_file_gives():
     text = gzip.decompress(file.read_bytes()).decode()
     for boundary in BOUNDARIES:
         read = [(document.name, document.text) for document in read_corpus(str(file), None, boundary)]
-        assert read == reference.plain(file.name, text, boundary)
+        assert read == whole_file_readers.plain(file.name, text, boundary)
 
 
-def test_a_document_is_forgotten_when_the_next_one_is_asked_for(tmp_path):
+def test_only_one_document_is_in_memory(tmp_path):
     (tmp_path / "a.txt").write_text("The dog sees the cat.\n" * 50_000)
     tracemalloc.start()
     assert sum(1 for _ in read_corpus(str(tmp_path / "a.txt"), None, "line")) == 50_000
@@ -89,7 +89,7 @@ def test_a_document_is_forgotten_when_the_next_one_is_asked_for(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
         (
             "a.txt",
@@ -102,10 +102,10 @@ def test_a_document_is_forgotten_when_the_next_one_is_asked_for(tmp_path):
         ("ca01", "a/at\tdog/nn\n" * 10, r"ca01 line 6: the document has more than 60 characters"),
     ],
 )
-def test_a_document_that_is_too_long_is_named_with_its_place(tmp_path, monkeypatch, name, text, said):
+def test_a_document_that_is_too_long_is_named_with_its_location(tmp_path, monkeypatch, name, text, message):
     monkeypatch.setattr(bounds, "LONGEST_DOCUMENT", 60)
     (tmp_path / name).write_text(text)
-    with pytest.raises(CorpusError, match=said):
+    with pytest.raises(CorpusError, match=message):
         texts(tmp_path / name)
 
 
@@ -124,14 +124,12 @@ def texts(path, **options):
     return [document.text for document in read_corpus(str(path), None, **options)]
 
 
-@pytest.mark.parametrize(
-    ("boundary", "n_documents"), [("file", 1), ("article", 2), ("paragraph", 6), ("line", 6)]
-)  # fmt: skip
-def test_what_a_document_of_plain_text_is(tmp_path, boundary, n_documents):
+@pytest.mark.parametrize(("boundary", "n_documents"), [("file", 1), ("article", 2), ("paragraph", 6), ("line", 6)])
+def test_units_of_plain_text(tmp_path, boundary, n_documents):
     (tmp_path / "w.txt").write_text(WIKITEXT)
-    found = texts(tmp_path / "w.txt", boundary=boundary)
-    assert len(found) == n_documents
-    assert "".join("".join(found).split()) == "".join(WIKITEXT.split()), "no text is lost"
+    documents = texts(tmp_path / "w.txt", boundary=boundary)
+    assert len(documents) == n_documents
+    assert "".join("".join(documents).split()) == "".join(WIKITEXT.split()), "no text is lost"
 
 
 def test_an_article_begins_at_a_first_level_heading(tmp_path):
@@ -141,7 +139,7 @@ def test_an_article_begins_at_a_first_level_heading(tmp_path):
     assert beta.startswith(" = Beta = ")
 
 
-def test_an_unknown_boundary_offers_the_known(tmp_path):
+def test_an_unknown_boundary_names_a_close_one(tmp_path):
     (tmp_path / "w.txt").write_text("a")
     with pytest.raises(UnknownNameError, match="did you mean 'paragraph'"):
         texts(tmp_path / "w.txt", boundary="paragraphs")
@@ -155,7 +153,7 @@ def test_json_lines_with_and_without_names(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("{", "line 2 is not JSON"),
         ('{"body": "x"}', 'line 2 has no "text"'),
@@ -165,9 +163,9 @@ def test_json_lines_with_and_without_names(tmp_path):
         ('{"text": "a", "id": ' + "9" * 5000 + "}", "line 2 has an integer of more than 4,300 digits"),
     ],
 )
-def test_a_wrong_line_is_named(tmp_path, line, said):
+def test_a_wrong_line_is_named(tmp_path, line, message):
     (tmp_path / "a.jsonl").write_text('{"text": "fine"}\n' + line)
-    with pytest.raises(CorpusError, match=said):
+    with pytest.raises(CorpusError, match=message):
         texts(tmp_path / "a.jsonl")
 
 
@@ -214,7 +212,7 @@ def test_an_encrypted_archive_is_named(tmp_path):
         texts(tmp_path / "a.zip")
 
 
-def test_an_unknown_form_lists_the_known(tmp_path):
+def test_an_unknown_form_lists_the_valid_ones(tmp_path):
     (tmp_path / "a.pdf").write_bytes(b"%PDF")
     with pytest.raises(CorpusError, match=r"cannot tell the form of .*a\.pdf; expected \.txt, \.jsonl, \.conllu"):
         texts(tmp_path / "a.pdf")
@@ -222,12 +220,12 @@ def test_an_unknown_form_lists_the_known(tmp_path):
 
 def test_the_seed_orders_documents_and_loses_none(tmp_path):
     (tmp_path / "a.txt").write_text("\n".join(f"text {i}" for i in range(50)))
-    own, first, again, other = (
+    unseeded, first, repeated, reseeded = (
         [d.text for d in read_corpus(str(tmp_path / "a.txt"), seed, "line")] for seed in (None, 0, 0, 1)
     )
-    assert own == [f"text {i}" for i in range(50)]
-    assert first == again != other
-    assert sorted(first) == sorted(other) == sorted(own)
+    assert unseeded == [f"text {i}" for i in range(50)]
+    assert first == repeated != reseeded
+    assert sorted(first) == sorted(reseeded) == sorted(unseeded)
 
 
 def test_an_endless_corpus_needs_an_end():

@@ -40,25 +40,29 @@ def test_a_sample_is_drawn_by_seed_and_paradigm(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
-    [("{", "line 2: not a JSON"), ('{"sentence_good": "x"}', "line 2: no field 'sentence_bad'"),
-     ('{"sentence_good": "x", "sentence_bad": 3}', "line 2: not a JSON object with two sentences"),
-     ('{"sentence_good": "x", "sentence_bad": " "}', "line 2: not a JSON object with two sentences"),
-     (json.dumps(RECORD | {"phenomenon": "npi"}), "line 2: linguistics_term 'agreement' and phenomenon 'npi' differ"),
-     (json.dumps(RECORD | {"paradigm": "x"}), "line 2: UID 'sv' and paradigm 'x' differ"),
-     (json.dumps(RECORD | {"UID": 7}), "line 2: UID must be text, got 7"),
-     (json.dumps(RECORD | {"linguistics_term": None}), "line 2: linguistics_term must be text, got None"),
-     (json.dumps(RECORD | {"linguistics_term": "npi"}), "paradigm 'sv' has two phenomena, 'agreement' and 'npi'"),
-     ('["a", "b"]', "line 2: not a JSON object with two sentences"), ("null", "line 2: not a JSON object")],
-)  # fmt: skip
-def test_malformed_records_are_named_by_line(tmp_path, line, said):
+    ("line", "message"),
+    [
+        ("{", "line 2: not a JSON"),
+        ('{"sentence_good": "x"}', "line 2: no field 'sentence_bad'"),
+        ('{"sentence_good": "x", "sentence_bad": 3}', "line 2: not a JSON object with two sentences"),
+        ('{"sentence_good": "x", "sentence_bad": " "}', "line 2: not a JSON object with two sentences"),
+        (json.dumps(RECORD | {"phenomenon": "npi"}), "line 2: linguistics_term 'agreement' and phenomenon 'npi' differ"),
+        (json.dumps(RECORD | {"paradigm": "x"}), "line 2: UID 'sv' and paradigm 'x' differ"),
+        (json.dumps(RECORD | {"UID": 7}), "line 2: UID must be text, got 7"),
+        (json.dumps(RECORD | {"linguistics_term": None}), "line 2: linguistics_term must be text, got None"),
+        (json.dumps(RECORD | {"linguistics_term": "npi"}), "paradigm 'sv' has two phenomena, 'agreement' and 'npi'"),
+        ('["a", "b"]', "line 2: not a JSON object with two sentences"),
+        ("null", "line 2: not a JSON object"),
+    ],
+)
+def test_malformed_records_are_named_by_line(tmp_path, line, message):
     (tmp_path / "x.jsonl").write_text(json.dumps(RECORD) + "\n" + line)
-    with pytest.raises(CorpusError, match=said):
+    with pytest.raises(CorpusError, match=message):
         read_pairs(str(tmp_path / "x.jsonl"))
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (r'{"sentence_good": "a \ud83d", "sentence_bad": "b"}', "line 2: has half a character"),
         (r'{"sentence_good": "a", "sentence_bad": "b", "UID": "\udc00"}', "line 2: has half a character"),
@@ -66,9 +70,9 @@ def test_malformed_records_are_named_by_line(tmp_path, line, said):
         ("[" * 100_000, "line 2: nests deeper than 64 levels"),
     ],
 )
-def test_records_out_of_bounds_are_named_or_left_out(tmp_path, caplog, line, said):
+def test_records_out_of_bounds_are_named_or_left_out(tmp_path, caplog, line, message):
     (tmp_path / "x.jsonl").write_text(json.dumps(RECORD) + "\n" + line)
-    with pytest.raises(CorpusError, match=said):
+    with pytest.raises(CorpusError, match=message):
         read_pairs(str(tmp_path / "x.jsonl"))
     assert len(read_pairs(str(tmp_path / "x.jsonl"), skip_bad=True)) == 1
     assert "1 malformed records left out" in caplog.text
@@ -86,7 +90,7 @@ def test_more_pairs_than_the_grammar_has_are_refused():
 
 
 @pytest.mark.parametrize("name", ["nowhere.jsonl", "pairs/blimp", "./blimp", "~nosuchuser/pairs"])
-def test_a_path_that_is_not_there_is_called_so(name):
+def test_a_path_that_does_not_exist(name):
     with pytest.raises(CorpusError, match=f"minimal pairs {name}: no such file or folder"):
         read_pairs(name)
 
@@ -137,7 +141,7 @@ def test_phenomenon_and_paradigm_have_two_names_each(tmp_path, names, expected):
     assert (pair.phenomenon, pair.paradigm) == expected
 
 
-def test_phenomena_of_one_file_stay_apart(tmp_path):
+def test_phenomena_of_a_file_are_paradigms_of_their_own(tmp_path):
     lines = [json.dumps(SENTENCES | {"phenomenon": name}) for name in ("npi", "agreement", "npi")]
     (tmp_path / "x.jsonl").write_text("\n".join(lines))
     (tmp_path / "y.jsonl").write_text(lines[0])
@@ -151,18 +155,17 @@ TEMPLATES = {"sing_MS": [("the boy laughs", "the boy laugh")], "plur_MS": [("boy
 def test_templates_are_read_from_a_pickle_of_plain_text(tmp_path):
     (tmp_path / "simple_agrmt.pickle").write_bytes(pickle.dumps(TEMPLATES))
     pairs = read_pairs(str(tmp_path))
-    assert [(pair.sentence_good, pair.sentence_bad) for pair in pairs] == [
-        ("the boy laughs", "the boy laugh"), ("boys laugh", "boys laughs"), ("a", "c"),
-    ]  # fmt: skip
+    sentences = [(pair.sentence_good, pair.sentence_bad) for pair in pairs]
+    assert sentences == [("the boy laughs", "the boy laugh"), ("boys laugh", "boys laughs"), ("a", "c")]
     assert {pair.paradigm for pair in pairs} == {"simple_agrmt"}
 
 
 class Evil:
-    def __init__(self, place):
-        self.place = place
+    def __init__(self, path):
+        self.path = path
 
     def __reduce__(self):
-        return Path.touch, (self.place,)
+        return Path.touch, (self.path,)
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
@@ -200,8 +203,8 @@ def test_pickles_of_another_form(tmp_path, content):
     ],
 )
 def test_critical_regions(good, bad, regions):
-    found = critical_regions(MinimalPair(good, bad, "", ""))
-    assert tuple(text[slice(*span)] for text, span in zip((good, bad), found, strict=True)) == regions
+    spans = critical_regions(MinimalPair(good, bad, "", ""))
+    assert tuple(text[slice(*span)] for text, span in zip((good, bad), spans, strict=True)) == regions
 
 
 def test_nothing_to_read(tmp_path):

@@ -1,4 +1,4 @@
-"""Words of raw text. With spaCy's own blank pipeline, so that no model need be installed."""
+"""Words of raw text, by spaCy's blank pipeline, so that no model needs to be installed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def words_of(document):
     return [[document.text[word.start : word.end] for word in sentence] for sentence in document.sentences]
 
 
-def test_words_stand_where_the_text_has_them(pipeline):
+def test_words_have_their_spans_in_the_text(pipeline):
     document = Tagger(pipeline)(CorpusDocument("d", TEXT))
     assert document.text == TEXT
     assert words_of(document) == [
@@ -59,12 +59,12 @@ def test_none_means_no_words(caplog):
     assert not caplog.text
 
 
-def test_a_pipeline_asked_for_must_be_there():
+def test_a_named_pipeline_must_be_installed():
     with pytest.raises(CorpusError, match=r"the pipeline xx_none is not installed \(pip install"):
         Tagger("xx_none")
 
 
-def test_without_spacy_it_says_so_once(monkeypatch, caplog):
+def test_without_spacy_there_is_one_warning(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "spacy", None)
     tagger = Tagger("auto")
     document = CorpusDocument("d", TEXT)

@@ -18,12 +18,12 @@ def lines(path):
 
 
 def count(path):
-    """Lines, none of which is kept."""
+    """Number of lines, without holding them."""
     return sum(1 for file in text_files(path, lambda names: names) for _ in file.lines())
 
 
 def bomb(n_bytes, byte=b"\n"):
-    """Some `n_bytes` bytes that are always the same, gzipped."""
+    """About `n_bytes` gzipped bytes of a repeated text."""
     packed = io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as file:
         for _ in range(n_bytes // 2**20):
@@ -32,7 +32,7 @@ def bomb(n_bytes, byte=b"\n"):
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.txt.gz", "a.zip", "b.zip"])
-def test_lines_end_at_newlines_alone_and_characters_are_whole(tmp_path, name):
+def test_only_newlines_end_lines_and_no_character_is_split(tmp_path, name):
     raw = "\ufeffone\r\ntwo\u2028three\n\n漢字".encode()
     packed = gzip.compress(raw)
     if name.endswith(".zip"):
@@ -44,13 +44,13 @@ def test_lines_end_at_newlines_alone_and_characters_are_whole(tmp_path, name):
 
 
 def test_the_byte_that_is_no_utf8_is_named(tmp_path):
-    for start, place in ((b"", 7), (b"\xef\xbb\xbf", 10)):
+    for start, offset in ((b"", 7), (b"\xef\xbb\xbf", 10)):
         (tmp_path / "a.txt").write_bytes(start + b"fine\nca\xe9 x\n")
-        with pytest.raises(CorpusError, match=rf"a\.txt is not UTF-8 \(byte {place}\)"):
+        with pytest.raises(CorpusError, match=rf"a\.txt is not UTF-8 \(byte {offset}\)"):
             lines(tmp_path / "a.txt")
 
 
-def test_a_line_may_have_just_so_many_bytes(tmp_path, monkeypatch):
+def test_the_length_of_a_line_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(bounds, "LONGEST_LINE", 2 * 2**20)
     (tmp_path / "a.txt").write_bytes(b"short\n" + b"x" * (2 * 2**20 - 1) + b"\n")
     assert len(lines(tmp_path / "a.txt")) == 2
@@ -76,14 +76,16 @@ def test_a_bomb_of_many_lines_is_refused(tmp_path, monkeypatch):
         count(tmp_path / "a.txt.gz")
 
 
-@pytest.mark.parametrize(("name", "said"), [("a.txt", "a.txt unpacks to 20 MiB"), ("a.txt.gz", "MiB unpacked are more than")])
-def test_a_bomb_in_an_archive_is_refused(tmp_path, monkeypatch, name, said):
+@pytest.mark.parametrize(
+    ("name", "message"), [("a.txt", "a.txt unpacks to 20 MiB"), ("a.txt.gz", "MiB unpacked are more than")]
+)
+def test_a_bomb_in_an_archive_is_refused(tmp_path, monkeypatch, name, message):
     if name.endswith(".gz"):
         monkeypatch.setattr(bounds, "FREE_UNPACKING", 3 * 2**20)
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("b.txt", os.urandom(2**20).hex())
         archive.writestr(name, b"word\n" * 2**20 * 4 if name == "a.txt" else bomb(128 * 2**20, b"word\n"))
-    with pytest.raises(CorpusError, match=said):
+    with pytest.raises(CorpusError, match=message):
         count(tmp_path / "a.zip")
 
 
@@ -117,9 +119,9 @@ def test_every_damage_of_an_archive_is_one_error(tmp_path):
         archive.writestr("a.txt", "The dog sees the cat.\n" * 50)
     sound = packed.getvalue()
     n_refused = 0
-    for place in range(len(sound)):
+    for offset in range(len(sound)):
         raw = bytearray(sound)
-        raw[place] ^= 0xFF
+        raw[offset] ^= 0xFF
         (tmp_path / "a.zip").write_bytes(raw)
         try:
             lines(tmp_path / "a.zip")

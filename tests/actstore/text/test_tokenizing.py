@@ -13,10 +13,10 @@ from actstore.text.tokenizing import DocumentEncoder, encode
 
 
 def with_pattern(tokenizer, pattern):
-    """The tokenizer with another pattern by which it cuts text."""
-    described = json.loads(tokenizer.backend_tokenizer.to_str())
-    described["pre_tokenizer"] = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
-    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(described)), eos_token="<|endoftext|>")
+    """The tokenizer with another pattern for splitting text."""
+    definition = json.loads(tokenizer.backend_tokenizer.to_str())
+    definition["pre_tokenizer"] = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(definition)), eos_token="<|endoftext|>")
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +40,8 @@ def test_a_pattern_that_the_library_gives_up_is_one_line(backtracking, capfd):
         for call in (encoder, lambda text: encode(backtracking, text)):
             with pytest.raises(CorpusError, match=r"fails on 'a+'… \(201 characters\): .*retry-limit"):
                 call(text)
-        assert len(encoder("The dog.")[0]), "what suits the pattern is still tokenised"
-    assert capfd.readouterr().err == "", "the library's own notes are not shown"
+        assert len(encoder("The dog.")[0]), "text that suits the pattern is still tokenised"
+    assert capfd.readouterr().err == "", "the library's own messages are suppressed"
 
 
 def test_a_pattern_that_takes_for_ever_is_given_up(backtracking, monkeypatch):

@@ -52,9 +52,9 @@ def test_every_character_of_a_word_is_covered_by_its_tokens(neox_tokenizer, text
     table = tokenize_corpus([document], neox_tokenizer, window=8)
     for number, word in enumerate(document.sentences[0]):
         form = text[word.start : word.end]
-        mine = table.word == number
-        assert set(table.word_form[mine]) == {form}
-        assert neox_tokenizer.decode(table.token_id[mine]).strip() == form
+        in_word = table.word == number
+        assert set(table.word_form[in_word]) == {form}
+        assert neox_tokenizer.decode(table.token_id[in_word]).strip() == form
     assert (table.word[table.position == 0] == NO_WORD).all()
 
 
@@ -73,13 +73,13 @@ def test_a_document_beyond_the_limit_is_an_error(neox_tokenizer):
 
 def test_fingerprint_sees_a_changed_label(neox_tokenizer):
     text = "the boy sleeps ."
-    one = tokenize_corpus([split_on_spaces(text)], neox_tokenizer, 32)
-    again = tokenize_corpus([split_on_spaces(text)], neox_tokenizer, 32)
+    table = tokenize_corpus([split_on_spaces(text)], neox_tokenizer, 32)
+    repeated = tokenize_corpus([split_on_spaces(text)], neox_tokenizer, 32)
     words = split_on_spaces(text).sentences[0]
     relabelled = CorpusDocument("d", text, ((*words[:-1], CorpusWord(words[-1].start, words[-1].end, "PUNCT")),))
-    assert one.fingerprint == again.fingerprint
-    assert one.fingerprint != tokenize_corpus([relabelled], neox_tokenizer, 32).fingerprint
-    assert one.token_id.dtype == np.int64
+    assert table.fingerprint == repeated.fingerprint
+    assert table.fingerprint != tokenize_corpus([relabelled], neox_tokenizer, 32).fingerprint
+    assert table.token_id.dtype == np.int64
 
 
 def test_a_slow_tokenizer_is_refused(neox_tokenizer):
@@ -95,22 +95,22 @@ def test_documents_that_alone_are_too_long_are_reported(neox_tokenizer, caplog):
     assert "1 document(s) left out: each has more than 40 tokens" in caplog.text
 
 
-def test_what_is_missing_of_the_text_that_was_asked_is_told(neox_tokenizer):
-    """As of 8,192 tokens asked of WikiText-2 by articles: the third article does not fit, and 5,322 of two are taken."""
+def test_a_shortfall_of_tokens_is_reported(neox_tokenizer):
+    """As with 8,192 tokens of WikiText-2 by articles: the third article does not fit, and two have only 5,322."""
     sizes = (50, 40, 60)
     documents = [CorpusDocument(f"d{n}", "The dog sees the cat. " * n) for n in sizes]
     lengths = [len(tokenize_corpus([document], neox_tokenizer, 128)) for document in documents]
-    asked = lengths[0] + lengths[1] + lengths[2] // 2
-    table = tokenize_corpus(documents, neox_tokenizer, 128, asked)
+    n_asked = lengths[0] + lengths[1] + lengths[2] // 2
+    table = tokenize_corpus(documents, neox_tokenizer, 128, n_asked)
     assert (len(table), table.n_documents) == (lengths[0] + lengths[1], 2)
-    tokens, few = table.shortfall(asked)
-    assert tokens.startswith(f"{len(table):,} of the {asked:,} tokens asked")
+    tokens, few = table.shortfall(n_asked)
+    assert tokens.startswith(f"{len(table):,} of the {n_asked:,} tokens asked")
     assert few.startswith("the text has 2 documents: intervals over fewer than 20 are wide")
-    many = tokenize_corpus(read_corpus("builtin"), neox_tokenizer, 128, 4000)
-    assert list(many.shortfall(4000)) == []
-    assert many.n_documents >= 20
-    (one,) = tokenize_corpus(documents[:1], neox_tokenizer, 128).shortfall(None)
-    assert one.startswith("the text has 1 document:")
+    enough = tokenize_corpus(read_corpus("builtin"), neox_tokenizer, 128, 4000)
+    assert list(enough.shortfall(4000)) == []
+    assert enough.n_documents >= 20
+    (single,) = tokenize_corpus(documents[:1], neox_tokenizer, 128).shortfall(None)
+    assert single.startswith("the text has 1 document:")
 
 
 def test_a_finite_corpus_is_read_to_its_end(neox_tokenizer):
@@ -118,32 +118,32 @@ def test_a_finite_corpus_is_read_to_its_end(neox_tokenizer):
     assert len(tokenize_corpus(documents, neox_tokenizer, 16, 10)) < 10
 
 
-def test_words_are_asked_for_only_where_the_document_is_taken(neox_tokenizer):
-    asked = []
+def test_only_documents_that_are_taken_are_annotated(neox_tokenizer):
+    annotated = []
 
     def annotate(document):
-        asked.append(document.name)
+        annotated.append(document.name)
         return document
 
     documents = [CorpusDocument(str(i), "The dog sees the cat.") for i in range(10)]
     table = tokenize_corpus(documents, neox_tokenizer, 16, 30, annotate)
-    assert asked == [str(i) for i in range(table.document.max() + 1)]
+    assert annotated == [str(i) for i in range(table.document.max() + 1)]
 
 
 @pytest.mark.parametrize("n_tokens", [2, 17, 33, 40, 64])
 def test_of_a_single_long_document_the_beginning_is_taken(neox_tokenizer, caplog, n_tokens):
     text = "The determined dogs see the tired cats. " * 30
     document = split_on_spaces(text)
-    whole = tokenize_corpus([document], neox_tokenizer, 16)
+    complete = tokenize_corpus([document], neox_tokenizer, 16)
     table = tokenize_corpus([document], neox_tokenizer, 16, n_tokens)
     n = len(table)
     assert n_tokens - 8 <= n <= n_tokens
     for column in ("token_id", "token_text", "word", "word_form", "position", "window", "upos"):
-        np.testing.assert_array_equal(getattr(table, column), getattr(whole, column)[:n], err_msg=column)
-    cut_in_a_word = whole.word[n] == whole.word[n - 1] != NO_WORD
+        np.testing.assert_array_equal(getattr(table, column), getattr(complete, column)[:n], err_msg=column)
+    cut_in_a_word = complete.word[n] == complete.word[n - 1] != NO_WORD
     assert not cut_in_a_word or len(set(table.word[table.is_scored])) == 1, "only a word that alone is too long is cut"
     assert table.n_documents == 1
-    assert f"the corpus is a single document of {len(whole)} tokens: its first {n} are taken" in caplog.text
+    assert f"the corpus is a single document of {len(complete)} tokens: its first {n} are taken" in caplog.text
 
 
 def test_the_beginning_of_a_document_is_annotated_up_to_its_line(neox_tokenizer):
@@ -176,11 +176,11 @@ def test_a_model_folder_without_a_tokenizer_is_named(neox_source, tmp_path):
 
 @pytest.mark.parametrize("window", [-1, 0, 1])
 def test_a_window_without_text_is_refused_everywhere(neox_tokenizer, window):
-    said = f"window must be 2 or more, as it holds BOS and a token, got {window}"
-    for entrance in (
+    message = f"window must be 2 or more, as it holds BOS and a token, got {window}"
+    for use in (
         lambda: tokenize_corpus([], neox_tokenizer, window),
         lambda: ExtractConfig("m", text=TextConfig(window=window)),
         lambda: TextConfig("builtin-evaluation", window=window),
     ):
-        with pytest.raises(SettingError, match=said):
-            entrance()
+        with pytest.raises(SettingError, match=message):
+            use()

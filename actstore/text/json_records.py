@@ -1,6 +1,6 @@
-"""Records of text files: a line of JSON within bounds, and text that can be written again.
+"""JSON records of text files, within bounds, with text that can be stored.
 
-Owns what a record may hold; which fields it needs is said where it is used.
+Owns what any record may hold; its users know which fields it needs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TOO_LONG = f"has an integer of more than {bounds.LONGEST_INTEGER:,} digits; wri
 
 
 class RecordError(ValueError):
-    """Why a record cannot be taken, as what follows the record's name."""
+    """Why a record is refused; the message continues one that begins with the record's location."""
 
 
 def _integer(digits: str) -> int:
@@ -36,9 +36,9 @@ def parse(line: str) -> Any:
     Raises
     ------
     RecordError
-        If it is out of bounds.
+        If it nests too deep, or an integer is too long.
     ValueError
-        If it is no JSON.
+        If it is not JSON.
     """
     try:
         record = _DECODER.decode(line)
@@ -50,17 +50,17 @@ def parse(line: str) -> Any:
 
 
 def _is_flat(record: Any) -> bool:
-    """Whether arrays and objects lie within each other no deeper than they may."""
+    """Whether arrays and objects nest no deeper than `bounds.DEEPEST_JSON`."""
     level = [record]
     for _ in range(bounds.DEEPEST_JSON + 1):
         level = [value for value in level if isinstance(value, (dict, list))]
         if not level:
             return True
-        level = [part for value in level for part in (value.values() if isinstance(value, dict) else value)]
+        level = [item for value in level for item in (value.values() if isinstance(value, dict) else value)]
     return False
 
 
-def check_whole(text: str) -> None:
+def check_characters(text: str) -> None:
     """Refuse text with half a character, which cannot be stored or tokenised.
 
     Raises

@@ -10,8 +10,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from actstore.builtin import documents as docs
-from actstore.builtin import lexicon
+from actstore.builtin import discourse, lexicon
 from actstore.builtin.grammar import PRONOUNS, Form, Grammar, Predicate, flip_number
 from actstore.builtin.syntax import Clause, NounPhrase, Sentence, Word, finish, replace_form
 
@@ -28,7 +27,7 @@ def _swap_finite(clause: Clause, sentence: Sentence | None = None) -> Pair:
     return _swap(sentence or finish(clause.words, clause.root), clause.finite, flip_number(clause.finite))
 
 
-def _other(number: str) -> str:
+def _opposite(number: str) -> str:
     return "sg" if number == "pl" else "pl"
 
 
@@ -72,13 +71,13 @@ def _coordinated_agreement(g: Grammar) -> Pair:
 def _complement_agreement(g: Grammar) -> Pair:
     number = g.number()
     inner = _agreeing(g, _noun(g, number))
-    outer = g.clause(_noun(g, _other(number)), g.clausal(inner), Form("past"))
+    outer = g.clause(_noun(g, _opposite(number)), g.clausal(inner), Form("past"))
     return _swap_finite(inner, finish(outer.words, outer.root))
 
 
 def _shared_subject_agreement(g: Grammar) -> Pair:
     subject = _noun(g)
-    left = g.transitive("person", _noun(g, _other(subject.number)))
+    left = g.transitive("person", _noun(g, _opposite(subject.number)))
     clause = g.clause(subject, left, Form())
     right = g.clause(subject, g.intransitive(), Form())
     subject.head.attach(left.head, "nsubj")
@@ -93,20 +92,20 @@ def _shared_subject_agreement(g: Grammar) -> Pair:
 
 def _pp_attractor(g: Grammar) -> Pair:
     subject = _noun(g)
-    g.add_pp(subject, _noun(g, _other(subject.number)))
+    g.add_pp(subject, _noun(g, _opposite(subject.number)))
     return _swap_finite(_agreeing(g, subject))
 
 
 def _subject_relative_attractor(g: Grammar) -> Pair:
     subject = _noun(g)
-    g.add_subject_relative(subject, g.transitive("person", _noun(g, _other(subject.number))), Form("past"))
+    g.add_subject_relative(subject, g.transitive("person", _noun(g, _opposite(subject.number))), Form("past"))
     return _swap_finite(_agreeing(g, subject))
 
 
 def _object_relative(g: Grammar) -> tuple[NounPhrase, Clause]:
     subject = _noun(g)
     predicate = g.transitive("person", gap=True)
-    relative = g.clause(_noun(g, _other(subject.number)), predicate, Form())
+    relative = g.clause(_noun(g, _opposite(subject.number)), predicate, Form())
     relative.root.attach(subject.head, "acl:relcl")
     subject.words += [Word("that", "PRON", "obj", relative.root), *relative.words]
     return subject, relative
@@ -165,12 +164,12 @@ def _quantifier_number(g: Grammar) -> Pair:
 
 def _existential_quantifier(g: Grammar) -> Pair:
     """`there are many dogs` / `there are most dogs`: no universal after `there`."""
-    clause = docs.existential(g, "pl", g.pick(("many", "few", "several", "some")))
+    clause = discourse.existential(g, "pl", g.pick(("many", "few", "several", "some")))
     return _swap(finish(clause.words, clause.root), clause.subject.words[0], g.pick(("all", "most", "both")))
 
 
 def _existential_agreement(g: Grammar) -> Pair:
-    clause = docs.existential(g, g.number())
+    clause = discourse.existential(g, g.number())
     return _swap_finite(clause)
 
 
@@ -182,39 +181,39 @@ def _reflexive_pair(clause: Clause, reflexive: Word, wrong: str) -> Pair:
 
 
 def _reflexive_clause(g: Grammar, subject: NounPhrase) -> tuple[Clause, Word]:
-    clause = docs.reflexive_clause(g, subject)
+    clause = discourse.reflexive_clause(g, subject)
     return clause, clause.words[-1]
 
 
 def _anaphor_gender(g: Grammar) -> Pair:
     subject = g.gendered("sg")
     clause, reflexive = _reflexive_clause(g, subject)
-    other = {"m": "f", "f": "m"}[subject.gender]
-    return _reflexive_pair(clause, reflexive, PRONOUNS[other, "sg"][2])
+    opposite = {"m": "f", "f": "m"}[subject.gender]
+    return _reflexive_pair(clause, reflexive, PRONOUNS[opposite, "sg"][2])
 
 
 def _anaphor_number(g: Grammar) -> Pair:
     subject = g.gendered(g.number())
     clause, reflexive = _reflexive_clause(g, subject)
-    return _reflexive_pair(clause, reflexive, PRONOUNS[subject.gender, _other(subject.number)][2])
+    return _reflexive_pair(clause, reflexive, PRONOUNS[subject.gender, _opposite(subject.number)][2])
 
 
 def _anaphor_across_pp(g: Grammar) -> Pair:
     subject = g.gendered(g.number(), determiner="the")
-    g.add_pp(subject, g.gendered(_other(subject.number), determiner="the"))
+    g.add_pp(subject, g.gendered(_opposite(subject.number), determiner="the"))
     clause, reflexive = _reflexive_clause(g, subject)
-    return _reflexive_pair(clause, reflexive, PRONOUNS[subject.gender, _other(subject.number)][2])
+    return _reflexive_pair(clause, reflexive, PRONOUNS[subject.gender, _opposite(subject.number)][2])
 
 
 def _anaphor_domain(g: Grammar) -> Pair:
     """`the king said that the girl likes herself / himself`: only the local subject binds."""
     gender = g.pick("mf")
     local = g.simple_np("person", gender=gender, number="sg", determiner="the")
-    other = {"m": "f", "f": "m"}[gender]
-    distant = g.simple_np("person", gender=other, number="sg", determiner="the")
+    opposite = {"m": "f", "f": "m"}[gender]
+    distant = g.simple_np("person", gender=opposite, number="sg", determiner="the")
     inner, reflexive = _reflexive_clause(g, local)
     outer = g.clause(distant, g.clausal(inner), Form("past"))
-    return _reflexive_pair(outer, reflexive, PRONOUNS[other, "sg"][2])
+    return _reflexive_pair(outer, reflexive, PRONOUNS[opposite, "sg"][2])
 
 
 # -- negative polarity ------------------------------------------------------------------------------
@@ -224,13 +223,13 @@ def _npi_subject(g: Grammar, item: str) -> Pair:
     """`no boy has ever slept` / `every boy has ever slept`."""
     number = g.number()
     subject = g.simple_np("person", number=number, determiner="no", modifiers=0.3)
-    clause = docs.npi_clause(g, subject, negated=False, item=item)
+    clause = discourse.npi_clause(g, subject, negated=False, item=item)
     wrong = g.pick(("every", "this", "the")) if number == "sg" else g.pick(("these", "most", "the"))
     return _swap(_reported(g, clause), subject.words[0], wrong)
 
 
 def _reported(g: Grammar, clause: Clause) -> Sentence:
-    """`Tom said that …`: no capital letter on the licensor, so both sentences have like pieces."""
+    """`Tom said that …`: the licensor has no capital letter, so both sentences have similar tokens."""
     outer = g.clause(g.name(), g.clausal(clause), Form("past"))
     return finish(outer.words, outer.root)
 
@@ -257,7 +256,7 @@ def _npi_scope(g: Grammar) -> Pair:
     subject, relative = _object_relative(g)
     inner = relative.subject.words[0]
     subject.words[0].form = "no"
-    clause = docs.npi_clause(g, subject, negated=False, item="ever")
+    clause = discourse.npi_clause(g, subject, negated=False, item="ever")
     good = _reported(g, clause)
     _, bad = _swap(good, subject.words[0], "the")
     index = next(i for i, word in enumerate(good.words) if word is inner)
@@ -316,11 +315,11 @@ def _irregular_verb(g: Grammar) -> tuple[Predicate, Any]:
     kind = g.pick(("person", "object", "food", "info"))
     verb = g.pick([v for v in lexicon.TRANSITIVE[kind] if v.irregular_participle])
     predicate = g.transitive(kind, simple=True)
-    predicate.head, old = Word(verb.lemma, "VERB", lemma=verb.lemma), predicate.head
+    head = Word(verb.lemma, "VERB", lemma=verb.lemma)
     for word in predicate.complements:
-        if word.head is old:
-            word.head = predicate.head
-    predicate.verb = verb
+        if word.head is predicate.head:
+            word.head = head
+    predicate.head, predicate.verb = head, verb
     return predicate, verb
 
 
@@ -371,8 +370,8 @@ _ASKABLE = ("object", "food", "info", "place")
 
 def _wh_with_gap(g: Grammar) -> Pair:
     """`Tom knows what the boy ate` / `Tom knows that the boy ate`."""
-    inner, word = docs.embedded_question(g, g.pick(_ASKABLE), _noun(g))
-    clause = docs.wondering(g, g.name(), inner)
+    inner, word = discourse.embedded_question(g, g.pick(_ASKABLE), _noun(g))
+    clause = discourse.wondering(g, g.name(), inner)
     return _swap(finish(clause.words, clause.root), word, "that")
 
 
@@ -391,7 +390,7 @@ def _that_without_gap(g: Grammar) -> Pair:
 def _question_gap(g: Grammar) -> Pair:
     """`What did the boy eat yesterday?` / `What did the boy eat it?`: the gap stays empty."""
     predicate = g.transitive(g.pick(_ASKABLE), gap=True)
-    word = docs.wh_word("object").attach(predicate.head, "obj")
+    word = discourse.wh_word("object").attach(predicate.head, "obj")
     filler = Word("yesterday", "ADV", "advmod", predicate.head)
     predicate.complements.append(filler)
     clause = g.clause(_noun(g), predicate, Form("past"), inverted=True, front=[word])
@@ -403,9 +402,9 @@ def _inversion(g: Grammar) -> Pair:
     subject = _noun(g)
     predicate = g.intransitive() if g.chance(0.5) else g.transitive(simple=True)
     clause = g.clause(subject, predicate, Form("present", g.pick(("perfect", "progressive"))), inverted=True)
-    finite, *rest = clause.words
+    finite, *remaining = clause.words
     n_subject = len(subject.words)
-    straight = [Word(w.form, w.upos, lemma=w.lemma) for w in (*rest[:n_subject], finite, *rest[n_subject:])]
+    straight = [Word(w.form, w.upos, lemma=w.lemma) for w in (*remaining[:n_subject], finite, *remaining[n_subject:])]
     return finish(clause.words, clause.root, "?"), finish(straight, straight[-1], "?")
 
 
@@ -414,11 +413,11 @@ def _inversion(g: Grammar) -> Pair:
 
 def _ellipsis_pair(g: Grammar, choose: Callable[[str], str | None]) -> Pair | None:
     number = g.number()
-    first, second = docs.ellipsis(g, _noun(g, _other(number)), _noun(g, number))
+    first, second = discourse.ellipsis(g, _noun(g, _opposite(number)), _noun(g, number))
     wrong = choose(second.finite.form)
     if wrong is None:
         return None
-    return _swap(docs.join(first, second, "and"), second.finite, wrong)
+    return _swap(discourse.join(first, second, "and"), second.finite, wrong)
 
 
 def _ellipsis_agreement(g: Grammar) -> Pair | None:
@@ -435,7 +434,7 @@ def _ellipsis_auxiliary(g: Grammar) -> Pair | None:
 
 def _noun_ellipsis(g: Grammar) -> Pair:
     """`Tom bought two hats, and Ann bought ten` / `Tom bought two, and Ann bought ten hats`."""
-    good = docs.noun_ellipsis(g, g.name(), g.name())
+    good = discourse.noun_ellipsis(g, g.name(), g.name())
     comma = next(i for i, word in enumerate(good.words) if word.form == ",")
     number = next(i for i, word in enumerate(good.words) if word.upos == "NUM")
     words = list(good.words)
@@ -525,22 +524,32 @@ PARADIGMS: dict[str, dict[str, _Paradigm]] = {
 
 def _records(phenomenon: str, paradigm: str, build: _Paradigm, n_pairs: int, seed: int) -> Iterator[dict[str, Any]]:
     grammar = Grammar(random.Random(f"{paradigm}-{seed}"))
-    seen: set[str] = set()
+    good_sentences: set[str] = set()
     for _ in range(_MAX_TRIES):
-        if len(seen) == n_pairs:
+        if len(good_sentences) == n_pairs:
             return
         pair = build(grammar)
         if pair is None:
             continue
         good, bad = (sentence.text for sentence in pair)
-        if good == bad or good in seen or docs.part_of(good) != "evaluation" or docs.part_of(bad) == "train":
+        if (
+            good == bad
+            or good in good_sentences
+            or discourse.part_of(good) != "evaluation"
+            or discourse.part_of(bad) == "train"
+        ):
             continue
-        seen.add(good)
+        good_sentences.add(good)
         yield {
-            "sentence_good": good, "sentence_bad": bad, "field": "syntax", "linguistics_term": phenomenon,
-            "UID": paradigm, "simple_LM_method": True, "pairID": str(len(seen) - 1),
-        }  # fmt: skip
-    raise ValueError(f"paradigm {paradigm!r} gives only {len(seen)} distinct pairs; ask for fewer than {n_pairs}")
+            "sentence_good": good,
+            "sentence_bad": bad,
+            "field": "syntax",
+            "linguistics_term": phenomenon,
+            "UID": paradigm,
+            "simple_LM_method": True,
+            "pairID": str(len(good_sentences) - 1),
+        }
+    raise ValueError(f"paradigm {paradigm!r} gives only {len(good_sentences)} distinct pairs; ask for fewer than {n_pairs}")
 
 
 def minimal_pairs(n_pairs: int = 50, seed: int = 0) -> list[dict[str, Any]]:

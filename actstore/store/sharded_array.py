@@ -1,9 +1,9 @@
 """Reading the sharded arrays of a sealed store lazily, by xarray's indexing.
 
-Owns the fast way in: because chunks are not compressed, every chunk's place in its file is
-known, and several are read at a time, straight into the result. Of every file that is read the
-index and the place are held against the ledger, of every chunk its CRC-32C. Values are those that
-Zarr gives. A store that another program wrote has no ledger and is read by Zarr.
+Owns the fast way to read: chunks are not compressed, so the position of each one in its file is
+known, and several are read at a time, directly into the result. The index and the identity of each
+file are compared with the ledger, and each chunk with its CRC-32C. Values are the same as Zarr's. A
+store that another program wrote has no ledger and is read by Zarr.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from actstore.store.ledger import Seal
 from actstore.store.schema import CHECKPOINT
 from actstore.store.shards import tail_problem
 
-_THREADS = 16
-"""More than processors: they wait for the disk, which is fastest with many requests at once."""
+_N_THREADS = 16
+"""More than processors: threads wait for the disk, which is fastest with many requests at once."""
 
 
 @functools.cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_THREADS, thread_name_prefix="actstore-read")
+    return ThreadPoolExecutor(_N_THREADS, thread_name_prefix="actstore-read")
 
 
 if hasattr(os, "register_at_fork"):
@@ -65,83 +65,82 @@ class ShardedArray(BackendArray):
         return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
-        picked = [np.atleast_1d(np.arange(size)[part]) for part, size in zip(key, self.shape, strict=True)]
-        if len(picked) == 2:  # as if of one layer and one column
-            picked = [picked[0], np.zeros(1, int), picked[1], np.zeros(1, int)]
-        values = np.empty([len(part) for part in picked], self.dtype)
-        parts = list(self._parts(*picked))
+        indices = [np.atleast_1d(np.arange(size)[indexer]) for indexer, size in zip(key, self.shape, strict=True)]
+        if len(indices) == 2:  # as if of one layer and one column
+            indices = [indices[0], np.zeros(1, int), indices[1], np.zeros(1, int)]
+        values = np.empty([len(part) for part in indices], self.dtype)
+        parts = list(self._parts(*indices))
         for _ in _pool().map(self._check, {file for file, *_ in parts}):
             pass
         for _ in _pool().map(lambda part: self._fill(values, *part), parts):
             pass
-        kept = tuple(0 if np.ndim(part) == 0 and not isinstance(part, slice) else slice(None) for part in key)
-        return values[kept] if len(key) == 4 else values[:, 0, :, 0][kept]
+        squeeze = tuple(0 if np.ndim(part) == 0 and not isinstance(part, slice) else slice(None) for part in key)
+        return values[squeeze] if len(key) == 4 else values[:, 0, :, 0][squeeze]
 
     def _parts(
         self, checkpoints: np.ndarray, layers: np.ndarray, tokens: np.ndarray, columns: np.ndarray
     ) -> Iterator[tuple[tuple[int, int], int, tuple[int, int], _Run, _Run]]:
-        """Each chunk that holds something: its file (checkpoint, shard) and number, and where its tokens and columns go."""
-        token_groups = list(_grouped(tokens, self._layout.shard_tokens))
-        column_groups = list(_grouped(columns, self._layout.width))
-        for i, checkpoint in enumerate(checkpoints):
-            for shard, token_run in token_groups:
-                for j, layer in enumerate(layers):
-                    for column, column_run in column_groups:
-                        chunk = int(layer) * self._layout.n_columns + column
-                        yield (int(checkpoint), shard), chunk, (i, j), token_run, column_run
+        """Each chunk to be read: its file (checkpoint, shard), its number, and where its values go in the result."""
+        token_runs = list(_runs(tokens, self._layout.shard_tokens))
+        column_runs = list(_runs(columns, self._layout.width))
+        products = itertools.product(enumerate(checkpoints), token_runs, enumerate(layers), column_runs)
+        for (i, checkpoint), (shard, token_run), (j, layer), (column, column_run) in products:
+            chunk = int(layer) * self._layout.n_columns + column
+            yield (int(checkpoint), shard), chunk, (i, j), token_run, column_run
 
     def _path(self, file: tuple[int, int]) -> Path:
         return self._root / self._layout.key(*file)
 
     def _check(self, file: tuple[int, int]) -> None:
-        """Hold a file's index and place against the ledger, once for as long as it does not change."""
-        path, (checkpoint, shard) = self._path(file), file
+        """Compare a file's index and identity with the ledger, again only if the file changes."""
+        path, (checkpoint_index, shard) = self._path(file), file
         try:
             state = os.stat(path)
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror}; run `actstore verify`") from None
-        identity = (state.st_ino, state.st_size, state.st_mtime_ns)
-        if self._checked.get(file) == identity:
+        version = (state.st_ino, state.st_size, state.st_mtime_ns)
+        if self._checked.get(file) == version:
             return
-        step = self._steps[checkpoint]
+        step = self._steps[checkpoint_index]
         checksum = self._checksums.get((step, self._layout.rows(shard)[0]))
         if checksum is None:
             raise StoreError(f"{path} is in no sealed block; run `actstore verify`")
-        if what := tail_problem(self._layout, path, step, shard, checksum):
-            raise StoreError(f"{path} is not what was sealed: {what}; run `actstore verify`, and make the store again")
-        self._checked[file] = identity
+        if problem := tail_problem(self._layout, path, step, shard, checksum):
+            raise StoreError(f"{path} is not what was sealed: {problem}; run `actstore verify`, and make the store again")
+        self._checked[file] = version
 
     def _fill(
-        self, values: np.ndarray, file: tuple[int, int], chunk: int, place: tuple[int, int], tokens: _Run, columns: _Run
+        self, values: np.ndarray, file: tuple[int, int], chunk: int, cell: tuple[int, int], tokens: _Run, columns: _Run
     ) -> None:
+        """Read a chunk into the result, whose `cell` is its (checkpoint, layer)."""
         layout = self._layout
-        target = values[place][tokens.to, columns.to]
+        target = values[cell][tokens.target, columns.target]
         if tokens.is_all(layout.shard_tokens) and columns.is_all(layout.width) and target.flags.c_contiguous:
             self._read_chunk(self._path(file), chunk, target)
             return
         buffer = np.empty((layout.shard_tokens, layout.width), layout.dtype)
         self._read_chunk(self._path(file), chunk, buffer)
-        target[...] = buffer[tokens.of][:, columns.of]
+        target[...] = buffer[tokens.source][:, columns.source]
 
-    def _read_chunk(self, path: Path, chunk: int, into: np.ndarray) -> None:
-        stored = bytearray(4)
+    def _read_chunk(self, path: Path, chunk: int, buffer: np.ndarray) -> None:
+        checksum = bytearray(4)
         try:
             with io.FileIO(path) as file:
                 start = chunk * (self._layout.chunk_bytes + 4)
                 if hasattr(os, "posix_fadvise"):  # read no further ahead than this chunk
                     os.posix_fadvise(file.fileno(), start, self._layout.chunk_bytes + 4, os.POSIX_FADV_RANDOM)
                 file.seek(start)
-                is_whole = _read_into(file, into.data.cast("B")) and _read_into(file, memoryview(stored))
+                is_complete = _read_into(file, buffer.data.cast("B")) and _read_into(file, memoryview(checksum))
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror}; run `actstore verify`") from None
-        view = into.view()
+        view = buffer.view()
         view.flags.writeable = False
-        if not is_whole or google_crc32c.value(view) != int.from_bytes(stored, "little"):
+        if not is_complete or google_crc32c.value(view) != int.from_bytes(checksum, "little"):
             raise StoreError(f"the checksum of {path} differs: it is damaged; run `actstore verify`")
 
 
 def _read_into(file: io.RawIOBase, view: memoryview) -> bool:
-    """Fill a buffer from where the file is, in as many reads as it takes; False at its end."""
+    """Fill a buffer from the file's current position, in as many reads as needed; False if the file ends before."""
     while len(view):
         n_read = file.readinto(view)
         if not n_read:
@@ -151,35 +150,35 @@ def _read_into(file: io.RawIOBase, view: memoryview) -> bool:
 
 
 class _Run(NamedTuple):
-    """Entries `of` a chunk that go `to` neighbouring entries of the result."""
+    """Entries `source` of a chunk that go to the neighbouring entries `target` of the result."""
 
-    to: slice
-    of: slice | np.ndarray
+    target: slice
+    source: slice | np.ndarray
 
     def is_all(self, size: int) -> bool:
-        """Whether it is a whole chunk in its order."""
-        return isinstance(self.of, slice) and self.of == slice(0, size)
+        """Whether the run is the whole chunk, in its order."""
+        return isinstance(self.source, slice) and self.source == slice(0, size)
 
 
-def _grouped(picked: np.ndarray, size: int) -> Iterator[tuple[int, _Run]]:
-    """Picked indices, chunk by chunk of `size`: the chunk's number and what of it goes where."""
-    edges = [0, *(np.flatnonzero(np.diff(picked // size)) + 1), len(picked)] if len(picked) else []
-    in_order = len(picked) and bool((np.diff(picked) == 1).all())  # a slice then: no copy
+def _runs(indices: np.ndarray, size: int) -> Iterator[tuple[int, _Run]]:
+    """The indices that lie in the same chunk of `size`, with the number of that chunk."""
+    edges = [0, *(np.flatnonzero(np.diff(indices // size)) + 1), len(indices)] if len(indices) else []
+    is_consecutive = len(indices) and bool((np.diff(indices) == 1).all())  # then a slice, which needs no copy
     for start, stop in itertools.pairwise(edges):
-        number = int(picked[start]) // size
-        first = int(picked[start]) - number * size
-        of = slice(first, first + int(stop - start)) if in_order else picked[start:stop] - number * size
-        yield number, _Run(slice(int(start), int(stop)), of)
+        number = int(indices[start]) // size
+        first = int(indices[start]) - number * size
+        source = slice(first, first + int(stop - start)) if is_consecutive else indices[start:stop] - number * size
+        yield number, _Run(slice(int(start), int(stop)), source)
 
 
 def with_fast_reading(
     dataset: xr.Dataset, root: Path, layouts: Mapping[str, ArrayLayout], seals: Mapping[tuple[int, int], Seal]
 ) -> xr.Dataset:
-    """The dataset of a sealed store, its sharded arrays read by `ShardedArray`."""
+    """The dataset of a sealed store, with its sharded arrays read by `ShardedArray`."""
     steps = [int(step) for step in dataset[CHECKPOINT].values]
     arrays = {}
     for name, layout in layouts.items():
-        checksums = {place: seal.checksums[name] for place, seal in seals.items() if name in seal.checksums}
+        checksums = {key: seal.checksums[name] for key, seal in seals.items() if name in seal.checksums}
         lazy = indexing.LazilyIndexedArray(ShardedArray(root, layout, steps, checksums))
         arrays[name] = (dataset[name].dims, lazy, dataset[name].attrs)
     return dataset.assign(arrays)

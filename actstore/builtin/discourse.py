@@ -24,11 +24,10 @@ _MAX_TRIES = 40
 
 
 def part_of(text: str) -> Part:
-    """The only part a sentence may occur in, by a hash of its lower-cased text.
+    """The part that a sentence belongs to, by a hash of its lower-cased text.
 
-    A sentence string belongs to one part for ever, so corpora of different parts share no
-    sentence, whatever their size and seed, and minimal pairs drawn from `evaluation` were
-    never trained on.
+    A sentence belongs to one part for ever. So corpora of different parts never share a
+    sentence, and no model was trained on minimal pairs drawn from `evaluation`.
     """
     digest = hashlib.blake2b(text.lower().encode(), digest_size=4).digest()
     return _PART_OF_BUCKET[int.from_bytes(digest, "big") % len(_PART_OF_BUCKET)]
@@ -52,7 +51,7 @@ class _Referent:
     number: str
     name: str = ""
     noun: Noun | None = None
-    known: bool = False
+    is_introduced: bool = False
 
 
 class _Discourse:
@@ -93,16 +92,16 @@ class _Discourse:
         g = self.grammar
         if referent.noun is None:
             return g.named(referent.name, referent.gender)
-        if referent.known:
+        if referent.is_introduced:
             return g.subject(noun=referent.noun, number=referent.number, determiner="the")
-        referent.known = True
+        referent.is_introduced = True
         determiner = "a" if referent.number == "sg" else g.pick(("some", "num", ""))
         return g.subject(noun=referent.noun, number=referent.number, determiner=determiner)
 
 
-# -- constructions: each takes the grammar and the discourse and gives one sentence ------------
+# -- constructions: each takes the grammar and the discourse and returns a sentence ------------
 
-_Maker = Callable[[Grammar, _Discourse], Sentence]
+_Construction = Callable[[Grammar, _Discourse], Sentence]
 
 
 def _plain(g: Grammar, clause: Clause, mark: str = ".") -> Sentence:
@@ -261,13 +260,13 @@ def elliptical(subject: NounPhrase, auxiliary: str, tail: str) -> Clause:
     return Clause([*subject.words, word, end], word, word, subject)
 
 
-def ellipsis(g: Grammar, subject: NounPhrase, other: NounPhrase) -> tuple[Clause, Clause]:
+def ellipsis(g: Grammar, subject: NounPhrase, second_subject: NounPhrase) -> tuple[Clause, Clause]:
     """`the boy has slept , and the girls have too`: the auxiliary echoes the first clause."""
     form = g.finite_form(present=0.7)
     form = Form(form.tense, form.aspect, form.modal)
     predicate = g.transitive(simple=True) if g.chance(0.5) else g.intransitive(adjuncts=False)
     first = g.clause(subject, predicate, form)
-    plural = other.plural_agreement
+    plural = second_subject.plural_agreement
     if form.modal:
         auxiliary = form.modal
     elif form.aspect == "perfect":
@@ -276,20 +275,20 @@ def ellipsis(g: Grammar, subject: NounPhrase, other: NounPhrase) -> tuple[Clause
         auxiliary = {"present": ("is", "are"), "past": ("was", "were")}[form.tense][plural]
     else:
         auxiliary = ("do" if plural else "does") if form.tense == "present" else "did"
-    return first, elliptical(other, auxiliary, "too")
+    return first, elliptical(second_subject, auxiliary, "too")
 
 
 def _ellipsis(g: Grammar, d: _Discourse) -> Sentence:
     subject = g.name() if g.chance(0.4) else g.simple_np("person", modifiers=0.6)
-    other = g.name() if g.chance(0.3) else g.simple_np("person", modifiers=0.6)
-    first, second = ellipsis(g, subject, other)
+    second_subject = g.name() if g.chance(0.3) else g.simple_np("person", modifiers=0.6)
+    first, second = ellipsis(g, subject, second_subject)
     if g.chance(0.3):
         second.words[-1] = Word("not", "PART", "advmod", second.root)
         return join(first, second, "but")
     return join(first, second, "and")
 
 
-def noun_ellipsis(g: Grammar, subject: NounPhrase, other: NounPhrase) -> Sentence:
+def noun_ellipsis(g: Grammar, subject: NounPhrase, second_subject: NounPhrase) -> Sentence:
     """`Anna bought two hats , and Tom bought three .`"""
     kind = g.pick(("object", "food", "info"))
     few, more = g.rng.sample(lexicon.NUMERALS, 2)
@@ -299,9 +298,10 @@ def noun_ellipsis(g: Grammar, subject: NounPhrase, other: NounPhrase) -> Sentenc
     left = g.clause(subject, predicate, Form("past"))
     verb = predicate.verb
     assert verb is not None
-    again = Word(verb.past, "VERB", lemma=verb.lemma)
-    other.head.attach(again, "nsubj")
-    right = Clause([*other.words, again, Word(more, "NUM", "obj", again)], again, again, other)
+    second_verb = Word(verb.past, "VERB", lemma=verb.lemma)
+    second_subject.head.attach(second_verb, "nsubj")
+    words = [*second_subject.words, second_verb, Word(more, "NUM", "obj", second_verb)]
+    right = Clause(words, second_verb, second_verb, second_subject)
     return join(left, right, "and")
 
 
@@ -319,11 +319,11 @@ def existential(g: Grammar, number: str, determiner: str | None = None) -> Claus
     form = {"sg": ("is", "was"), "pl": ("are", "were")}[number][past]
     root = Word(form, "VERB", lemma="be")
     phrase.head.attach(root, "nsubj")
-    there = Word("there", "PRON", "expl", root)
+    expletive = Word("there", "PRON", "expl", root)
     place = g.simple_np("place", modifiers=0.4)
     place.words.insert(0, Word(g.pick(lexicon.LOCATIVE), "ADP", "case", place.head))
     place.head.attach(root, "obl")
-    return Clause([there, root, *phrase.words, *place.words], root, root, phrase)
+    return Clause([expletive, root, *phrase.words, *place.words], root, root, phrase)
 
 
 def _existential(g: Grammar, d: _Discourse) -> Sentence:
@@ -392,12 +392,29 @@ def _shared_subject(g: Grammar, d: _Discourse) -> Sentence:
     return _plain(g, clause)
 
 
-_CONSTRUCTIONS: list[tuple[_Maker, float]] = [
-    (_intransitive, 12), (_transitive, 20), (_dated, 4), (_unaccusative, 3), (_ditransitive, 5), (_adjectival, 10),
-    (_nominal, 3), (_clausal, 7), (_control, 4), (_passive, 5), (_reflexive, 7), (_wh_question, 6),
-    (_polar_question, 4), (_embedded_question, 4), (_coordination, 4), (_ellipsis, 6), (_noun_ellipsis, 2),
-    (_existential, 5), (_npi, 8), (_subordinate, 4), (_shared_subject, 4),
-]  # fmt: skip
+_CONSTRUCTIONS: list[tuple[_Construction, float]] = [
+    (_intransitive, 12),
+    (_transitive, 20),
+    (_dated, 4),
+    (_unaccusative, 3),
+    (_ditransitive, 5),
+    (_adjectival, 10),
+    (_nominal, 3),
+    (_clausal, 7),
+    (_control, 4),
+    (_passive, 5),
+    (_reflexive, 7),
+    (_wh_question, 6),
+    (_polar_question, 4),
+    (_embedded_question, 4),
+    (_coordination, 4),
+    (_ellipsis, 6),
+    (_noun_ellipsis, 2),
+    (_existential, 5),
+    (_npi, 8),
+    (_subordinate, 4),
+    (_shared_subject, 4),
+]
 
 
 def _narrative(g: Grammar, part: Part) -> Iterator[Sentence]:
@@ -425,35 +442,40 @@ def code_of_part(rng: random.Random, container: str, part: Part) -> str:
     """A code whose two sentences both belong to `part`."""
     while True:
         code = code_word(rng)
-        if all(part_of(code_sentence(container, code, again).text) == part for again in (False, True)):
+        if all(part_of(code_sentence(container, code, repeated).text) == part for repeated in (False, True)):
             return code
 
 
-def code_sentence(container: str, code: str, again: bool) -> Sentence:
+def code_sentence(container: str, code: str, repeated: bool) -> Sentence:
     """`The code of the box was mirotak.`, then `Again the code of the box was mirotak.`"""
     root = Word(code, "X")
     noun = Word("code", "NOUN", "nsubj", root)
     box = Word(container, "NOUN", "nmod", noun)
     words = [
-        Word("the", "DET", "det", noun), noun, Word("of", "ADP", "case", box), Word("the", "DET", "det", box), box,
-        Word("was", "AUX", "cop", root, "be"), root,
-    ]  # fmt: skip
-    if again:
+        Word("the", "DET", "det", noun),
+        noun,
+        Word("of", "ADP", "case", box),
+        Word("the", "DET", "det", box),
+        box,
+        Word("was", "AUX", "cop", root, "be"),
+        root,
+    ]
+    if repeated:
         words.insert(0, Word("again", "ADV", "advmod", root))
     return finish(words, root)
 
 
 def _codes(g: Grammar, part: Part) -> Iterator[Sentence]:
-    """Random strings, stated once and repeated twice: only the context can tell the repeats."""
+    """Random strings, stated once and repeated twice: only the context predicts the repeats."""
     containers = g.rng.sample([noun.lemma for noun in lexicon.NOUNS["object"]], g.pick((1, 2, 3)))
     codes = [code_of_part(g.rng, container, part) for container in containers]
-    for again in (False, True, True):
+    for repeated in (False, True, True):
         for index in g.rng.sample(range(len(codes)), len(codes)):
-            yield code_sentence(containers[index], codes[index], again)
+            yield code_sentence(containers[index], codes[index], repeated)
 
 
 def _accepted(make: Callable[[], Sentence], part: Part) -> Iterator[Sentence]:
-    """The first sentence that belongs to `part`; none if a narrow choice never gives one."""
+    """The first sentence that belongs to `part`, of at most `_MAX_TRIES`."""
     for _ in range(_MAX_TRIES):
         sentence = make()
         if part_of(sentence.text) == part:
@@ -461,9 +483,7 @@ def _accepted(make: Callable[[], Sentence], part: Part) -> Iterator[Sentence]:
             return
 
 
-_PLANS: list[tuple[Callable[[Grammar, Part], Iterator[Sentence]], float]] = [
-    (_narrative, 72), (_biography, 15), (_codes, 13),
-]  # fmt: skip
+_PLANS: list[tuple[Callable[[Grammar, Part], Iterator[Sentence]], float]] = [(_narrative, 72), (_biography, 15), (_codes, 13)]
 
 
 def documents(part: Part, seed: int = 0) -> Iterator[Document]:

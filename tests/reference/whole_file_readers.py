@@ -1,4 +1,4 @@
-"""Readers that hold a whole file: what the readers of `actstore`, which do not, must agree with."""
+"""Readers that hold a whole file; the readers of `actstore`, which read line by line, must agree with them."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def plain(name, text, boundary):
 
 def depths(heads):
     """Quadratic: every word climbs to its root by itself."""
-    climbed = []
+    result = []
     for position in range(1, len(heads) + 1):
-        depth, at = 0, position
-        while depth < len(heads) and 1 <= heads[at - 1] <= len(heads):
-            at, depth = heads[at - 1], depth + 1
-        climbed.append(depth if heads[at - 1] == 0 else UNKNOWN_DEPTH)
-    return climbed
+        depth, word = 0, position
+        while depth < len(heads) and 1 <= heads[word - 1] <= len(heads):
+            word, depth = heads[word - 1], depth + 1
+        result.append(depth if heads[word - 1] == 0 else UNKNOWN_DEPTH)
+    return result
 
 
 def conllu(name, text):

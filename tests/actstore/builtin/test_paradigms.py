@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from actstore.builtin.documents import part_of
-from actstore.builtin.pairs import PARADIGMS, minimal_pairs
+from actstore.builtin.discourse import part_of
+from actstore.builtin.paradigms import PARADIGMS, minimal_pairs
 from actstore.builtin.probes import multiple_choice
 
 
@@ -24,8 +24,8 @@ def test_enough_phenomena_and_paradigms(records):
 
 
 def test_records_have_blimps_fields(records):
-    needed = {"sentence_good", "sentence_bad", "field", "linguistics_term", "UID", "simple_LM_method", "pairID"}
-    assert all(set(record) >= needed for record in records)
+    fields = {"sentence_good", "sentence_bad", "field", "linguistics_term", "UID", "simple_LM_method", "pairID"}
+    assert all(set(record) >= fields for record in records)
 
 
 def test_no_pair_is_in_the_training_text(records):
@@ -39,11 +39,11 @@ def test_pairs_are_minimal(records):
     for record in records:
         good, bad = record["sentence_good"].split(), record["sentence_bad"].split()
         assert len(good) == len(bad), record
-        changed = sum(a != b for a, b in zip(good, bad, strict=True))
+        n_changed = sum(a != b for a, b in zip(good, bad, strict=True))
         if record["UID"] in reordered:
             assert sorted(w.lower().strip(",.?") for w in good) == sorted(w.lower().strip(",.?") for w in bad)
         else:
-            assert changed == (2 if record["UID"] == "npi_scope" else 1), record
+            assert n_changed == (2 if record["UID"] == "npi_scope" else 1), record
 
 
 def test_pairs_repeat_by_seed(records):
@@ -52,10 +52,10 @@ def test_pairs_repeat_by_seed(records):
 
 
 def test_too_many_pairs_are_refused():
-    from actstore.builtin import pairs
+    from actstore.builtin import paradigms
 
     with pytest.raises(ValueError, match="gives only 1 distinct pairs"):
-        list(pairs._records("p", "constant", lambda grammar: _constant(), 2, 0))
+        list(paradigms._records("p", "constant", lambda grammar: _constant(), 2, 0))
 
 
 def _constant():
@@ -76,6 +76,6 @@ def test_probes_have_one_right_option_of_four():
             assert not any(option.strip(" .") in item.context for option in item.options if option.strip(" .") != code)
 
 
-def test_the_place_of_the_answer_says_nothing():
+def test_the_index_of_the_answer_is_evenly_spread():
     counts = Counter(item.answer for item in multiple_choice())
     assert max(counts.values()) < 0.32 * sum(counts.values())

@@ -1,4 +1,4 @@
-"""The fast reader gives what Zarr gives, whatever is asked for."""
+"""The fast way to read gives the same values as Zarr, for every indexer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zarr.codecs import ZstdCodec
 from actstore.config import ExtractConfig, TextConfig
 from actstore.errors import StoreError
 from actstore.extraction.run import extract
-from actstore.store import layout, reader
+from actstore.store import layout, sharded_array
 from actstore.store.opening import open_store
 from actstore.verification import verify
 from tests.helpers import QUIET
@@ -23,7 +23,7 @@ from tests.helpers import QUIET
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("reader") / "s.zarr"
+    folder = tmp_path_factory.mktemp("sharded_array") / "s.zarr"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layout, "_SHARD_TOKENS", 200)
         extract(ExtractConfig("pico-neox", "64,4000", text=TextConfig(tokens=700)), folder, QUIET)
@@ -53,10 +53,10 @@ def test_any_selection_is_that_of_zarr(path, name, data):
 def test_masks_and_labels(path):
     fast, plain = open_store(path), xr.open_zarr(path, chunks=None)
     nouns = np.flatnonzero(fast["upos"].values == "NOUN")
-    one, other = (s["preactivation"].sel(checkpoint=4000, layer=[3, 1]).isel(token=nouns) for s in (fast, plain))
-    np.testing.assert_array_equal(one.values, other.values)
-    assert one.attrs == other.attrs
-    assert one.attrs["model"] == "pico-neox", "statistics keep the model"
+    ours, theirs = (s["preactivation"].sel(checkpoint=4000, layer=[3, 1]).isel(token=nouns) for s in (fast, plain))
+    np.testing.assert_array_equal(ours.values, theirs.values)
+    assert ours.attrs == theirs.attrs
+    assert ours.attrs["model"] == "pico-neox", "statistics keep the model"
 
 
 def test_attributes_are_those_that_xarray_gives(path):
@@ -65,35 +65,35 @@ def test_attributes_are_those_that_xarray_gives(path):
     assert {name: array.attrs for name, array in ours.variables.items()} == {n: a.attrs for n, a in theirs.variables.items()}
 
 
-@pytest.mark.parametrize("how", ["as it is", "in other chunks", "compressed"])
-def test_a_store_that_xarray_wrote_again_reads_right(path, tmp_path, how):
-    """Zarr puts chunks into shards in an order of its own, and leaves the ledger behind."""
+@pytest.mark.parametrize("encoding", ["unchanged", "in other chunks", "compressed"])
+def test_a_copy_that_xarray_wrote_has_the_same_values(path, tmp_path, encoding):
+    """Zarr puts chunks into shards in its own order, and does not copy the ledger."""
     plain = xr.open_zarr(path).load()
-    if how == "in other chunks":
+    if encoding == "in other chunks":
         plain = plain.drop_encoding()
-    encoding = {"preactivation": {"compressors": ZstdCodec()}} if how == "compressed" else {}
+    codecs = {"preactivation": {"compressors": ZstdCodec()}} if encoding == "compressed" else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fixed-length strings and consolidated metadata are not in the specification yet
-        plain.to_zarr(tmp_path / "again.zarr", encoding=encoding)
-    again = open_store(tmp_path / "again.zarr")
+        plain.to_zarr(tmp_path / "copy.zarr", encoding=codecs)
+    copy = open_store(tmp_path / "copy.zarr")
     for name, array in open_store(path).data_vars.items():
-        np.testing.assert_array_equal(again[name].values, array.values)
+        np.testing.assert_array_equal(copy[name].values, array.values)
     np.testing.assert_array_equal(
-        again["preactivation"][1, 2, 5:300:7, [3, 1]].values, plain["preactivation"][1, 2, 5:300:7, [3, 1]].values
+        copy["preactivation"][1, 2, 5:300:7, [3, 1]].values, plain["preactivation"][1, 2, 5:300:7, [3, 1]].values
     )
     with pytest.raises(StoreError, match="no ledger"):
-        verify(tmp_path / "again.zarr")
+        verify(tmp_path / "copy.zarr")
 
 
 def test_short_reads_are_continued(path, monkeypatch):
-    """A file system may hand out less than was asked for."""
+    """A file system may return fewer bytes than requested."""
     expected = xr.open_zarr(path)["mlp_input"].values
 
-    class Stingy(io.FileIO):
+    class ShortReads(io.FileIO):
         def readinto(self, view):
             return super().readinto(memoryview(view)[:100])
 
-    monkeypatch.setattr(reader.io, "FileIO", Stingy)
+    monkeypatch.setattr(sharded_array.io, "FileIO", ShortReads)
     np.testing.assert_array_equal(open_store(path)["mlp_input"].values, expected)
 
 
