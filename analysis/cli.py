@@ -16,7 +16,7 @@ from analysis.ablation.minimal_pairs import MARGIN
 from analysis.kernels.parallel import one_thread_a_product
 from analysis.pairs.similarity import N_NEIGHBOURS, N_TOKENS
 from analysis.results import writing
-from analysis.surprisal.models import N_REPLICATES, RANDOM
+from analysis.surprisal.fitting import N_REPLICATES, RANDOM
 
 _SEED = whole("seed", 0, bounds.LARGEST_SEED)
 _STEP = whole("checkpoint", -1, bounds.LARGEST_STEP)

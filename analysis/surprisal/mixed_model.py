@@ -15,29 +15,18 @@ from scipy import stats
 from statsmodels.iolib.summary2 import Summary
 
 from actstore.errors import FitError, UnknownNameError
-from analysis.kernels.crossproducts import Array, Factor
+from analysis.kernels.crossproducts import Array
 from analysis.kernels.multiplicity import adjusted
 from analysis.kernels.reml import MixedFit
 from analysis.kernels.sandwich import Robust
 from analysis.surprisal.estimates import estimates, satterthwaite
 from analysis.surprisal.formula import Design
+from analysis.surprisal.groupings import Grouping, effect_columns
 from analysis.surprisal.summary import summary
-
-INTERCEPT = "Intercept"
 
 
 class FitWarning(UserWarning):
     """A fit whose numbers need care: it is singular or has not converged, or a factor has few levels."""
-
-
-@dataclass(frozen=True)
-class Grouping:
-    """One random factor as fitted."""
-
-    name: str
-    levels: pd.Index
-    effects: list[str]
-    factor: Factor
 
 
 @dataclass(frozen=True)
@@ -345,9 +334,3 @@ def _denominator_df(df: Array) -> float:
         return float(df[0])
     expected = (df / (df - 2))[df > 2].sum() if np.isfinite(df).all() else np.inf
     return 2 * expected / (expected - n_effects) if np.isfinite(expected) and expected > n_effects else np.inf
-
-
-def effect_columns(effects: Sequence[str], names: Sequence[str], matrix: Array) -> Array:
-    """(row, effect) Values that a factor's random effects multiply: ones, or the fixed effect's column of the same name."""
-    ones = np.ones(len(matrix))
-    return np.column_stack([ones if name == INTERCEPT else matrix[:, names.index(name)] for name in effects])
