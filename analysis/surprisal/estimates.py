@@ -34,7 +34,7 @@ def estimates(labels: pd.DataFrame, weights: Array, fit: MixedFit, robust: Robus
     Returns
     -------
     DataFrame
-        The labels and `estimate`, `standard_error`, `df` (Satterthwaite), `t`, `p` (that the true value is 0), `lower`,
+        The labels and `estimate`, `standard_error`, `df` (Satterthwaite), `t`, `p` (of a true value of 0), `lower`,
         `upper`. With `robust` also `robust_p`, `robust_lower`, `robust_upper` (Student's t over clusters),
         `bootstrap_lower`, `bootstrap_upper` (percentiles, widened for few clusters); `intervals_agree`: all three hold
         zero or none does, and no width is beyond twice or half the model's; and `n_clusters` that inform the estimate

@@ -66,7 +66,8 @@ def check_groupings(groupings: Sequence[Grouping], n_rows: int) -> None:
             raise FitError(f"random factor {grouping.name} has one level only: it cannot vary")
         if n_effects >= n_rows:
             raise FitError(
-                f"random factor {grouping.name} has {n_effects} effects for {n_rows} rows: they cannot be told from the residual"
+                f"random factor {grouping.name} has {n_effects} effects for {n_rows} rows: "
+                "they cannot be told from the residual"
             )
     for a, b in combinations(groupings, 2):
         cells = np.unique(a.factor.codes * np.int64(len(b.levels)) + b.factor.codes)
