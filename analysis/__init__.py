@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from analysis.pairs.explanation import rank_correlations as rank_correlations
     from analysis.pairs.labels import pair_labels as pair_labels
     from analysis.pairs.similarity import find_pairs as find_pairs
+    from analysis.surprisal.fitting import fit_surprisal_model as fit_surprisal_model
     from analysis.surprisal.mixed_model import MixedModel as MixedModel
     from analysis.surprisal.models import control_pairs as control_pairs
-    from analysis.surprisal.models import fit_surprisal_model as fit_surprisal_model
     from analysis.surprisal.models import surprisal_curves as surprisal_curves
     from analysis.surprisal.models import surprisal_effects as surprisal_effects
     from analysis.surprisal.words import surprisal_table as surprisal_table
@@ -70,13 +70,14 @@ _PUBLIC = {
     "analysis.pairs.explanation": "explained_by_shape rank_correlations",
     "analysis.ablation.minimal_pairs": "pair_accuracy pair_clusters pair_margins paired_tests",
     "analysis.neurons.mapping_difficulty": "mapping_difficulty",
+    "analysis.surprisal.fitting": "fit_surprisal_model",
     "analysis.surprisal.mixed_model": "MixedModel",
     "analysis.neurons.registry": "register_statistic",
     "analysis.neurons.statistics": "histogram neuron_statistics neuron_table",
     "analysis.ablation.overlap": "text_overlap",
     "analysis.neurons.profiles": "neuron_histograms neuron_story pairs_in_context",
     "analysis.pairs.similarity": "find_pairs",
-    "analysis.surprisal.models": "control_pairs fit_surprisal_model surprisal_curves surprisal_effects",
+    "analysis.surprisal.models": "control_pairs surprisal_curves surprisal_effects",
     "analysis.transport.classes": "class_separation",
     "analysis.transport.two_samples": "distribution_distance sliced_distance",
     "analysis.surprisal.words": "surprisal_table word_table",

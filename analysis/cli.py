@@ -17,7 +17,7 @@ from analysis.ablation.minimal_pairs import MARGIN
 from analysis.config import PairsConfig, SelectionConfig
 from analysis.kernels.parallel import one_thread_a_product
 from analysis.results import writing
-from analysis.surprisal.models import N_REPLICATES, RANDOM
+from analysis.surprisal.fitting import N_REPLICATES, RANDOM
 
 _SEED = whole("seed", 0, bounds.LARGEST_SEED)
 _STEP = whole("checkpoint", -1, bounds.LARGEST_STEP)

@@ -1,4 +1,4 @@
-"""Text in CSV files that a spreadsheet would run as a formula: made harmless in the file, as it was when read back."""
+"""Text that a spreadsheet would run as a formula: harmless in a CSV file, and unchanged when the file is read back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DEFUSED = re.compile(r"'+[=+\-@\t\r]")
 
 
 def defused(table: pd.DataFrame) -> pd.DataFrame:
-    """A table whose text no spreadsheet takes for a formula: such cells get an apostrophe in front.
+    """A table with an apostrophe in front of every text that a spreadsheet would take for a formula.
 
     Examples
     --------
@@ -31,16 +31,16 @@ def restored(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _changed(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
-    """With a change of every cell of text, done once for each of a column's different texts."""
-    columns: dict[str, pd.Series] = {}
+    """A table with a change of every cell of text; each different text of a column is changed once."""
+    changed: dict[str, pd.Series] = {}
     for name in table:
         column = table[name]
         if pd.api.types.is_numeric_dtype(column):
             continue
-        texts = {cell: change(cell) for cell in column.unique() if isinstance(cell, str)}
-        texts = {before: after for before, after in texts.items() if before != after}
+        texts = {text: change(text) for text in column.unique() if isinstance(text, str)}
+        texts = {text: new for text, new in texts.items() if new != text}
         if texts:
-            plain = column.astype(object)
-            changed = plain.map(texts).where(plain.isin(list(texts)), plain)
-            columns[str(name)] = changed if isinstance(column.dtype, pd.CategoricalDtype) else changed.astype(column.dtype)
-    return table.assign(**columns) if columns else table
+            cells = column.astype(object)
+            cells = cells.map(texts).where(cells.isin(list(texts)), cells)
+            changed[str(name)] = cells if isinstance(column.dtype, pd.CategoricalDtype) else cells.astype(column.dtype)
+    return table.assign(**changed) if changed else table

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from analysis.surprisal.fitting import fit_surprisal_model
 from analysis.surprisal.mixed_model import FitWarning, MixedModel
-from analysis.surprisal.models import fit_surprisal_model
 from benchmarks.memory import peak, reset_peak
 from benchmarks.sizes import parsed
 

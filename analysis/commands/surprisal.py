@@ -10,8 +10,9 @@ import pandas as pd
 from actstore.errors import FitError, UnknownNameError
 from analysis.commands.shared import OF_AN_ABLATION, check_folder, opened, save_tables
 from analysis.results import load_table
+from analysis.surprisal.fitting import fit_surprisal_model
 from analysis.surprisal.mixed_model import FitWarning
-from analysis.surprisal.models import fit_surprisal_model, surprisal_curves, surprisal_effects
+from analysis.surprisal.models import surprisal_curves, surprisal_effects
 from analysis.surprisal.word_checks import check_words
 from analysis.surprisal.words import surprisal_table
 

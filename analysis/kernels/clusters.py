@@ -56,7 +56,7 @@ class Estimate(NamedTuple):
         return self.value - reach, self.value + reach
 
     def p_value(self) -> NDArray[np.float64]:
-        """Two-sided p-value (row,) that the true value is 0: 1 less the level of the narrowest interval with 0 in it."""
+        """Two-sided p-value (row,) of a true value of 0: 1 less the level of the narrowest interval that holds 0."""
         low, high = np.zeros(self.value.shape), np.full(self.value.shape, 0.5)
         for _ in range(_BISECTIONS):
             tail = (low + high) / 2

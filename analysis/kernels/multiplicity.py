@@ -1,6 +1,6 @@
 """Correction for many tests, on plain arrays.
 
-Owns what a missing p-value is: NaN where there was no test, which counts for nothing and stays NaN.
+Owns the treatment of missing tests: a p-value of NaN does not count as a test, and stays NaN.
 """
 
 from __future__ import annotations

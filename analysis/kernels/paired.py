@@ -16,7 +16,7 @@ _FLIP_ELEMENTS = 4_000_000
 
 
 def sign_flip_test(changes: ArrayLike, n_flips: int = N_FLIPS, seed: int = 0) -> float:
-    """Two-sided p-value of the null that every change is as likely to have the opposite sign.
+    """Two-sided p-value of the null that each change is equally likely to have either sign.
 
     Parameters
     ----------

@@ -96,7 +96,7 @@ def fraction_moves(n_below: NDArray[np.int64], ends: NDArray[np.intp], n_cluster
 
 
 def predicted_moves(below: NDArray[np.bool], cluster: NDArray[np.intp], n_clusters: int) -> NDArray[np.float64]:
-    """As `fraction_moves` (neuron, 3, cluster), for `predicted_fractions`; `below` (neuron, token) is true of negative values."""
+    """As `fraction_moves` (neuron, 3, cluster), for `predicted_fractions`; `below` (neuron, token) marks negative values."""
     n_tokens = below.shape[1]
     membership = csr_array((np.ones(n_tokens), (np.arange(n_tokens), cluster)), shape=(n_tokens, n_clusters))
     p = below.mean(axis=1)[:, None]

@@ -1,8 +1,7 @@
-"""The neuron atlas: what the negative region of each Wasserstein neuron tells apart.
+"""The neuron atlas: which tokens the negative region of each Wasserstein neuron separates.
 
-Owns the table of one row a neuron: which syntactic feature its clusters of negative values
-follow, what the clusters hold, which parts of speech it keeps apart, and its most differentiated
-pairs in context.
+Owns the table of one row a neuron: which syntactic feature its clusters of negative values follow, the tokens in these
+clusters, the parts of speech that it separates most, and its most differentiated pairs in context.
 """
 
 from __future__ import annotations
@@ -29,19 +28,41 @@ _LEAST_NEGATIVE = 50
 _LEAST_OF_A_WORD = 10
 _N_POSITIONS, _DEEPEST = 8, 6
 _ALPHA = 0.05
+_COLUMNS = [
+    "layer",
+    "neuron",
+    "wasserstein_distance",
+    "negative_wasserstein_frac",
+    "n_negative",
+    "feature",
+    "clusters",
+    "apart",
+    "apart_distance",
+    "apart_q_value",
+    "pairs",
+    *(f"{part}_{feature}" for part in ("mi", "explained", "p", "q") for feature in FEATURES),
+]
 
 
 class _Feature(NamedTuple):
-    """A labelling of tokens; -1 where it is not known."""
+    """A labelling of tokens: a code for each token, -1 where the label is unknown, and the labels by code."""
 
     codes: NDArray[np.int64]
     names: NDArray[Any]
 
 
 def neuron_atlas(
-    store: xr.Dataset, selection: Selection, pairs: xr.Dataset, *, checkpoint: int | None = None,
-    n_clusters: int = 4, n_permutations: int = 100, n_pairs: int = 3, n_context: int = 5, seed: int = 0,
-) -> pd.DataFrame:  # fmt: skip
+    store: xr.Dataset,
+    selection: Selection,
+    pairs: xr.Dataset,
+    *,
+    checkpoint: int | None = None,
+    n_clusters: int = 4,
+    n_permutations: int = 100,
+    n_pairs: int = 3,
+    n_context: int = 5,
+    seed: int = 0,
+) -> pd.DataFrame:
     """Which syntactic feature the negative region of every selected neuron separates.
 
     Parameters
@@ -57,76 +78,59 @@ def neuron_atlas(
     n_clusters : int
         Clusters of a neuron's negative pre-activations, of least squared distance.
     n_permutations : int
-        Of the labels over tokens.
+        Permutations of the labels over tokens.
     n_pairs : int
-        Most differentiated pairs to show.
+        Most differentiated pairs of each neuron.
     n_context : int
-        Tokens shown before and after.
+        Tokens of context before and after a pair's token.
     seed : int
 
     Returns
     -------
     DataFrame
         One row a neuron, by layer and neuron: `wasserstein_distance`, `negative_wasserstein_frac`,
-        `n_negative` tokens; for each feature (upos, deprel,
-        word, position, depth) the mutual information `mi_…` of clusters and feature (nats, bias
-        corrected), `explained_…` (its share of the clusters' entropy), `p_…`, and `q_…` over all
-        neurons and features; `feature`, the one but the word that explains most among those with
-        q < 0.05;
-        `clusters`, their centres, shares and contents; `apart`, the two parts of speech whose
-        negative values lie furthest apart in transport distance among those with q < 0.05, with
-        `apart_distance` (standard deviations) and `apart_q_value`; `pairs` in context. NaN or
-        empty where the store does not know the feature or there are fewer than 50 tokens.
+        `n_negative` tokens; for each feature (upos, deprel, word, position, depth) the mutual information `mi_…` of
+        clusters and feature (nats, bias corrected), `explained_…` (its share of the clusters' entropy), `p_…`, and
+        `q_…` over all neurons and features; `feature`, which explains most among those with q < 0.05, without the word;
+        `clusters`, their centres, shares and most typical tokens; `apart`, the two parts of speech with the largest
+        transport distance between their negative values among those with q < 0.05, with `apart_distance` (standard
+        deviations) and `apart_q_value`; `pairs` in context. NaN or empty where the store lacks the feature, or fewer
+        than 50 negative tokens have it.
 
     Notes
     -----
-    See `analysis.kernels.information` and `analysis.transport.classes.class_separation`. Tokens count as
-    independent: a neuron that follows one frequent word also tells its part of speech apart.
+    See `analysis.kernels.information` and `analysis.transport.classes.class_separation`. Tokens count as independent: a
+    neuron that follows a frequent word also separates the part of speech of this word.
     """
     text = text_tokens(at_checkpoint(store, checkpoint))
     features = _features(text)
 
-    def one(layer: xr.Dataset) -> list[dict[str, object]]:
-        rng = np.random.default_rng([seed, int(layer[LAYER])])
-        values = layer["preactivation"].transpose(NEURON, TOKEN).astype(np.float32)
-        rows = [_row(row, features, n_clusters, n_permutations, rng) for row in values.values]
-        apart = _apart(values, text, n_permutations, seed) if len(values) else []
+    def of_layer(layer: xr.Dataset) -> list[dict[str, object]]:
         number = int(layer[LAYER])
-        places = [{"layer": number, "neuron": neuron} for neuron in selection.neurons.get(number, ())]
-        return [place | row | separated for place, row, separated in zip(places, rows, apart, strict=True)]
+        rng = np.random.default_rng([seed, number])
+        values = layer["preactivation"].transpose(NEURON, TOKEN).astype(np.float32)
+        clusters = [_cluster_row(row, features, n_clusters, n_permutations, rng) for row in values.values]
+        separated = _most_separated(values, text, n_permutations, seed) if len(values) else []
+        neurons = selection.neurons.get(number, ())
+        return [{"layer": number, "neuron": n} | row | pair for n, row, pair in zip(neurons, clusters, separated, strict=True)]
 
     def narrow(layer: xr.Dataset) -> xr.Dataset:
         return layer.isel({NEURON: list(selection.neurons.get(int(layer[LAYER]), ()))})
 
-    found = [row for rows in each_layer(one, text[["preactivation"]], narrow) for row in rows]
-    table = pd.DataFrame(found)
+    table = pd.DataFrame([row for rows in each_layer(of_layer, text[["preactivation"]], narrow) for row in rows])
     p = table[[f"p_{name}" for name in FEATURES]].to_numpy(dtype=float)
     table[[f"q_{name}" for name in FEATURES]] = benjamini_hochberg(p)
-    table["feature"] = _best(table)
-    contexts = _contexts(store, most_differentiated(store, pairs, selection, checkpoint=checkpoint, n_top=n_pairs), n_context)
-    table = table.merge(contexts, on=["layer", "neuron"], how="left")
+    table["feature"] = _best_feature(table)
+    top_pairs = most_differentiated(store, pairs, selection, checkpoint=checkpoint, n_top=n_pairs)
+    table = table.merge(_contexts(store, top_pairs, n_context), on=["layer", "neuron"], how="left")
     table["pairs"] = table["pairs"].fillna("")
-    order = [name for part in ("mi", "explained", "p", "q") for name in (f"{part}_{feature}" for feature in FEATURES)]
-    first = [
-        "layer",
-        "neuron",
-        "wasserstein_distance",
-        "negative_wasserstein_frac",
-        "n_negative",
-        "feature",
-        "clusters",
-        "apart",
-        "apart_distance",
-        "apart_q_value",
-        "pairs",
-    ]
-    return table[[*first, *order]].sort_values(["layer", "neuron"], ignore_index=True)
+    return table[_COLUMNS].sort_values(["layer", "neuron"], ignore_index=True)
 
 
 def _features(text: xr.Dataset) -> dict[str, _Feature]:
-    """What is known of every token, as codes."""
+    """The features of every token, as codes."""
     words = pd.Series([str(form).lower() for form in text["word_form"].values])
-    occurrences = words[~pd.Series(text["word"].values).duplicated()].value_counts()  # a word of many pieces counts once
+    occurrences = words[~pd.Series(text["word"].values).duplicated()].value_counts()  # a word of several tokens counts once
     frequent = words.where(words.map(occurrences) >= _LEAST_OF_A_WORD, "")
     position = text["position"].values
     edges = np.unique(np.quantile(position, np.arange(1, _N_POSITIONS) / _N_POSITIONS))
@@ -148,26 +152,32 @@ def _coded(labels: NDArray[Any]) -> _Feature:
     return _Feature(codes, names)
 
 
-def _row(
+def _cluster_row(
     values: NDArray[np.float32], features: dict[str, _Feature], n_clusters: int, n_permutations: int, rng: np.random.Generator
 ) -> dict[str, object]:
-    """What the clusters of one neuron's negative values follow."""
+    """The features that the clusters of a neuron's negative values follow."""
     negative = np.flatnonzero(values < 0)
-    distance = wasserstein_to_normal(values)
+    transport = wasserstein_to_normal(values)
     row: dict[str, object] = {
-        "wasserstein_distance": float(distance.distance), "negative_wasserstein_frac": float(distance.negative_share),
-        "n_negative": len(negative), "clusters": "",
-    }  # fmt: skip
-    nothing = Information(np.nan, np.nan, np.nan)
+        "wasserstein_distance": float(transport.distance),
+        "negative_wasserstein_frac": float(transport.negative_share),
+        "n_negative": len(negative),
+        "clusters": "",
+    }
     if len(negative) < _LEAST_NEGATIVE:
         return row | {f"{part}_{name}": np.nan for name in features for part in ("mi", "explained", "p")}
     clusters, centres = clusters_on_a_line(values[negative], n_clusters)
     for name, feature in features.items():
         codes = feature.codes[negative]
-        known = codes >= 0
-        enough = known.sum() >= _LEAST_NEGATIVE
-        found = information(clusters[known], codes[known], n_permutations, rng) if enough else nothing
-        row |= {f"mi_{name}": found.mutual_information, f"explained_{name}": found.explained_frac, f"p_{name}": found.p_value}
+        has_label = codes >= 0
+        result = Information(np.nan, np.nan, np.nan)
+        if has_label.sum() >= _LEAST_NEGATIVE:
+            result = information(clusters[has_label], codes[has_label], n_permutations, rng)
+        row |= {
+            f"mi_{name}": result.mutual_information,
+            f"explained_{name}": result.explained_frac,
+            f"p_{name}": result.p_value,
+        }
     row["clusters"] = " | ".join(
         _content(centre, clusters == number, negative, features) for number, centre in enumerate(centres)
     )
@@ -176,45 +186,46 @@ def _row(
 
 def _content(centre: float, inside: NDArray[np.bool], negative: NDArray[np.int64], features: dict[str, _Feature]) -> str:
     """A cluster in words: its centre, its share, its commonest part of speech, its most typical words."""
-    said = f"{centre:.2f} ({inside.mean():.0%})"
+    text = f"{centre:.2f} ({inside.mean():.0%})"
     upos, word = features["upos"], features["word"]
     codes = upos.codes[negative[inside]]
     if (codes >= 0).any():
         count = np.bincount(codes[codes >= 0])
-        said += f": {upos.names[count.argmax()]} {count.max() / len(codes):.0%}"
+        text += f": {upos.names[count.argmax()]} {count.max() / len(codes):.0%}"
     within, at_large = (
         np.bincount(codes[codes >= 0], minlength=len(word.names))
         for codes in (word.codes[negative[inside]], word.codes[negative])
     )
     if within.any():
-        score = within * np.log((within + 0.5) / (at_large * inside.mean() + 0.5))  # what it holds beyond its share
+        score = within * np.log((within + 0.5) / (at_large * inside.mean() + 0.5))  # above 0 for words beyond their share
         typical = [str(word.names[index]) for index in np.argsort(-score, kind="stable")[:3] if score[index] > 0]
-        said += f" ({', '.join(typical)})" if typical else ""
-    return said
+        text += f" ({', '.join(typical)})" if typical else ""
+    return text
 
 
-def _apart(values: xr.DataArray, text: xr.Dataset, n_permutations: int, seed: int) -> list[dict[str, object]]:
-    """The parts of speech whose negative values lie furthest apart, neuron by neuron."""
-    nothing: dict[str, object] = {"apart": "", "apart_distance": np.nan, "apart_q_value": np.nan}
+def _most_separated(values: xr.DataArray, text: xr.Dataset, n_permutations: int, seed: int) -> list[dict[str, object]]:
+    """The two parts of speech whose negative values lie furthest apart, neuron by neuron."""
+    no_pair: dict[str, object] = {"apart": "", "apart_distance": np.nan, "apart_q_value": np.nan}
     if not (text["upos"].values != "").any():
-        return [nothing] * len(values)
-    found = class_separation(values, text["upos"].values, side="negative", n_permutations=n_permutations, seed=seed)
+        return [no_pair] * len(values)
+    separation = class_separation(values, text["upos"].values, side="negative", n_permutations=n_permutations, seed=seed)
     rows = []
     for index in range(len(values)):
-        one = found.isel({NEURON: index})
-        certain = one["transport_distance"].where(one["q_value"] < _ALPHA)
-        if certain.isnull().all():
-            rows.append(nothing)
+        of_neuron = separation.isel({NEURON: index})
+        distance = of_neuron["transport_distance"].where(of_neuron["q_value"] < _ALPHA)
+        if distance.isnull().all():
+            rows.append(no_pair)
             continue
-        best = certain.argmax(["class", "other_class"])
-        pair = certain.isel(best)
-        names = " – ".join(str(pair[name].item()) for name in ("class", "other_class"))
-        rows.append({"apart": names, "apart_distance": pair.item(), "apart_q_value": one["q_value"].isel(best).item()})
+        indices = distance.argmax(["class", "other_class"])
+        largest = distance.isel(indices)
+        names = " – ".join(str(largest[name].item()) for name in ("class", "other_class"))
+        q_value = of_neuron["q_value"].isel(indices).item()
+        rows.append({"apart": names, "apart_distance": largest.item(), "apart_q_value": q_value})
     return rows
 
 
-def _best(table: pd.DataFrame) -> list[str]:
-    """The feature that explains most among the significant ones; not the word, which tells all that its class does."""
+def _best_feature(table: pd.DataFrame) -> list[str]:
+    """The significant feature that explains most; not the word, which explains all that its part of speech does."""
     classes = [name for name in FEATURES if name != "word"]
     explained = table[[f"explained_{name}" for name in classes]].to_numpy(dtype=float)
     significant = table[[f"q_{name}" for name in classes]].to_numpy(dtype=float) < _ALPHA
@@ -226,10 +237,10 @@ def _contexts(store: xr.Dataset, pairs: pd.DataFrame, n_context: int) -> pd.Data
     """One row a neuron: its pairs as text, each token in brackets with its pre-activation."""
     table = pairs_in_context(store, pairs, n_context)
 
-    def shown(row: pd.Series, side: str) -> str:
+    def side_in_context(row: pd.Series, side: str) -> str:
         text = f"{row[f'before_{side}']}[{row[f'text_{side}'].strip()}]{row[f'after_{side}']}"
         return f"…{' '.join(text.split())}… ({row[f'preactivation_{side}']:.2f})"
 
-    lines = [f"{shown(row, 'a')} ↔ {shown(row, 'b')}" for _, row in table.iterrows()]
+    lines = [f"{side_in_context(row, 'a')} ↔ {side_in_context(row, 'b')}" for _, row in table.iterrows()]
     frame = pairs[["layer", "neuron"]].assign(pairs=lines)
     return pd.DataFrame(frame.groupby(["layer", "neuron"], as_index=False)["pairs"].agg("\n".join))

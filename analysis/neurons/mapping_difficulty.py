@@ -59,9 +59,9 @@ def mapping_difficulty(
 
     Notes
     -----
-    See `analysis.kernels.mapping.mapping_difficulty`. Inputs that are the same to rounding are left
-    out and counted: a layer whose input depends on the token alone (layer 0 with a parallel
-    residual and rotary positions) has many. Works a layer at a time.
+    See `analysis.kernels.mapping.mapping_difficulty`. Pairs whose inputs are the same up to rounding are left out and
+    counted. There are many in a layer whose input depends on the token alone (layer 0 with a parallel residual and
+    rotary positions). Works a layer at a time.
 
     References
     ----------
@@ -70,21 +70,21 @@ def mapping_difficulty(
     if any(preactivation.sizes.get(dim) != mlp_input.sizes.get(dim) for dim in (CHECKPOINT, LAYER, TOKEN)):
         raise StoreError("preactivation and mlp_input differ in checkpoint, layer or token; take both from one store")
     pairs = random_pairs(preactivation.sizes[TOKEN], n_pairs, np.random.default_rng(seed))
-    used, pairs = np.unique(pairs, return_inverse=True)  # nothing else is read
+    used, pairs = np.unique(pairs, return_inverse=True)  # other tokens are not read
     data = xr.Dataset({"preactivation": preactivation, "mlp_input": mlp_input}).isel({TOKEN: used})
 
-    def one(layer: xr.Dataset) -> MappingDifficulty:
-        return _kernel(
-            layer["mlp_input"].transpose(TOKEN, HIDDEN).values, layer["preactivation"].transpose(TOKEN, NEURON).values, pairs
-        )
+    def of_layer(layer: xr.Dataset) -> MappingDifficulty:
+        inputs, outputs = layer["mlp_input"].transpose(TOKEN, HIDDEN), layer["preactivation"].transpose(TOKEN, NEURON)
+        return _kernel(inputs.values, outputs.values, pairs)
 
-    over = (CHECKPOINT, LAYER) if CHECKPOINT in data.dims else (LAYER,)
-    steps = [data.isel({CHECKPOINT: index}) for index in range(data.sizes[CHECKPOINT])] if len(over) == 2 else [data]
-    found = [each_layer(one, step) for step in steps]
+    has_checkpoints = CHECKPOINT in data.dims
+    over = (CHECKPOINT, LAYER) if has_checkpoints else (LAYER,)
+    checkpoints = [data.isel({CHECKPOINT: i}) for i in range(data.sizes[CHECKPOINT])] if has_checkpoints else [data]
+    results = [each_layer(of_layer, checkpoint) for checkpoint in checkpoints]
 
     def column(name: str) -> NDArray[Any]:
-        values = np.stack([[getattr(part, name) for part in parts] for parts in found])
-        return values if len(over) == 2 else values[0]
+        values = np.stack([[getattr(layer, name) for layer in layers] for layers in results])
+        return values if has_checkpoints else values[0]
 
     coords = {name: coord for name, coord in data.coords.items() if {TOKEN, HIDDEN}.isdisjoint(coord.dims)}
     scales = {
@@ -93,10 +93,12 @@ def mapping_difficulty(
         "n_identical_pairs": (over, column("n_identical")),
     }
     return xr.DataArray(
-        column("difficulty"), dims=(*over, NEURON), name="mapping_difficulty",
+        column("difficulty"),
+        dims=(*over, NEURON),
+        name="mapping_difficulty",
         coords=coords | {name: (dims, values, _FIELDS[name].attrs) for name, (dims, values) in scales.items()},
         attrs=_FIELDS["mapping_difficulty"].attrs | {"n_pairs": n_pairs, "seed": seed},
-    )  # fmt: skip
+    )
 
 
 def random_pairs(n_tokens: int, n_pairs: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -1,9 +1,12 @@
-"""The profile of every selected neuron: its distribution, its story over training, its pairs in context.
+"""The profile of every selected neuron: its distribution, its statistics over training, its pairs in context.
 
-Owns the tables that a reader of single neurons browses.
+Owns the tables for readers who look at single neurons.
 """
 
 from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,38 +33,36 @@ def neuron_histograms(
         Training step; the last one by default.
     n_bins : int
     reach : float
-        Bins end at this many standard deviations; what lies beyond is in the outermost ones.
+        Bins end at this many standard deviations; values beyond are in the outermost bins.
 
     Returns
     -------
     DataFrame
         One row a (layer, neuron, bin): `left`, `right` (SD), `density`, `zero` (where a raw pre-activation of 0
-        falls, SD). Neurons of zero variance have none.
+        falls, SD). Neurons of zero variance have no rows.
     """
     tokens = text_tokens(at_checkpoint(store, checkpoint)["preactivation"]).to_dataset()
 
-    def one(layer: xr.Dataset) -> list[pd.DataFrame]:
+    def of_layer(layer: xr.Dataset) -> list[pd.DataFrame]:
         frames = []
         for neuron in layer[NEURON].values:
             values = layer["preactivation"].sel({NEURON: neuron}).values.astype(float)
             mean, scale = values.mean(), values.std()
             if scale == 0:
                 continue
-            standard = np.clip((values - mean) / scale, -reach, reach)
-            low, high = max(-reach, np.floor(standard.min() * 2) / 2), min(reach, np.ceil(standard.max() * 2) / 2)
-            density, edges = np.histogram(standard, bins=n_bins, range=(low, high), density=True)
-            frames.append(pd.DataFrame({
-                "layer": int(layer[LAYER]), "neuron": int(neuron), "left": edges[:-1], "right": edges[1:], "density": density,
-                "zero": -mean / scale,
-            }))  # fmt: skip
+            standardised = np.clip((values - mean) / scale, -reach, reach)
+            low, high = max(-reach, np.floor(standardised.min() * 2) / 2), min(reach, np.ceil(standardised.max() * 2) / 2)
+            density, edges = np.histogram(standardised, bins=n_bins, range=(low, high), density=True)
+            bins = pd.DataFrame({"left": edges[:-1], "right": edges[1:], "density": density, "zero": -mean / scale})
+            frames.append(bins.assign(layer=int(layer[LAYER]), neuron=int(neuron)))
         return frames
 
     def narrow(layer: xr.Dataset) -> xr.Dataset:
         return layer.sel({NEURON: list(selection.neurons.get(int(layer[LAYER]), ()))})
 
-    frames = [frame for part in each_layer(one, tokens, narrow) for frame in part]
+    frames = [frame for frames in each_layer(of_layer, tokens, narrow) for frame in frames]
     columns = ["layer", "neuron", "left", "right", "density", "zero"]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
 
 def neuron_story(found: xr.Dataset, selection: Selection) -> pd.DataFrame:
@@ -107,26 +108,28 @@ def pairs_in_context(store: xr.Dataset, pairs: pd.DataFrame, n_context: int = 5)
     Returns
     -------
     DataFrame
-        One row a pair: `layer`, `neuron`, and of both sides `before_a`, `text_a`, `after_a`, `word_a`, `upos_a`,
-        `preactivation_a`, and likewise `_b`.
+        One row a pair: `layer`, `neuron`, and for its first token `before_a`, `text_a`, `after_a`, `word_a`, `upos_a`,
+        `preactivation_a`; the same for its second token, with `_b`.
     """
-    pieces, window, position = (store[name].values for name in ("token_text", "window", "position"))
-    labels = {
-        key: store[name].values if name in store.variables else None for key, name in (("word", "word_form"), ("upos", "upos"))
-    }
+    texts, window, position = (store[name].values for name in ("token_text", "window", "position"))
+    words, upos = (
+        store[name].values if name in store.variables else np.full(store.sizes[TOKEN], "", dtype=object)
+        for name in ("word_form", "upos")
+    )
 
-    def side(token: int, name: str, value: float) -> dict[str, object]:
+    def in_context(row: dict[Hashable, Any], side: str) -> dict[str, object]:
+        token = int(row[f"token_{side}"])
         around = np.arange(max(0, token - n_context), min(store.sizes[TOKEN], token + n_context + 1))
         around = around[(window[around] == window[token]) & (position[around] > 0)]
-        text = ["".join(map(str, pieces[around[part]])) for part in (around < token, around > token)]
-        known = {f"{key}_{name}": "" if array is None else str(array[token]) for key, array in labels.items()}
-        found = {f"before_{name}": text[0], f"text_{name}": str(pieces[token]), f"after_{name}": text[1]}
-        return found | known | {f"preactivation_{name}": value}
+        return {
+            f"before_{side}": "".join(map(str, texts[around[around < token]])),
+            f"text_{side}": str(texts[token]),
+            f"after_{side}": "".join(map(str, texts[around[around > token]])),
+            f"word_{side}": str(words[token]),
+            f"upos_{side}": str(upos[token]),
+            f"preactivation_{side}": row[f"preactivation_{side}"],
+        }
 
-    rows = [
-        {"layer": row["layer"], "neuron": row["neuron"]}
-        | side(int(row["token_a"]), "a", row["preactivation_a"])
-        | side(int(row["token_b"]), "b", row["preactivation_b"])
-        for row in pairs.to_dict("records")
-    ]
+    records = pairs.to_dict("records")
+    rows = [{"layer": row["layer"], "neuron": row["neuron"]} | in_context(row, "a") | in_context(row, "b") for row in records]
     return pd.DataFrame(rows)

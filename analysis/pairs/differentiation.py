@@ -71,7 +71,7 @@ def pair_differentiation(
     pairs : Dataset
         Of `find_pairs` on the same store and checkpoint.
     selection : Selection
-        The Wasserstein neurons; all others are the rest.
+        The Wasserstein neurons; all other neurons are the rest.
     checkpoint : int, optional
         Training step; the last one by default.
     n_top : int

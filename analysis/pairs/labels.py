@@ -1,4 +1,4 @@
-"""Which words, parts of speech and relations the pairs hold that a neuron drives furthest apart.
+"""Words, parts of speech and relations in the pairs that a neuron drives furthest apart.
 
 Owns their log-odds against the similar pairs at large, and the test by permuted values. Reference: Kong et al. (2026),
 section 4.
@@ -51,7 +51,7 @@ def pair_labels(
     n_permutations: int = 199,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Which words, parts of speech and relations the furthest pairs hold, against the similar pairs at large.
+    """Words, parts of speech and relations in the furthest pairs, against the similar pairs at large.
 
     Parameters
     ----------
@@ -67,9 +67,9 @@ def pair_labels(
     DataFrame
         One row a (layer, feature, value): `n_top` and `n_similar` (occurrences in the furthest
         pairs of the layer's selected neurons, and in its similar pairs), `log_odds` (natural) of
-        the first against the second, `beyond` (less its mean under permutation) with 95% bounds
-        from the spread there, `log_odds_rest` the same log-odds of the other neurons, `z`, `p_value`, and `q_value` over all
-        rows (Benjamini and Hochberg); `n_clusters` and `cluster` (tokens, which are what is permuted).
+        the first against the second, `beyond` (the log-odds less their mean under permutation) with 95% bounds
+        from the spread under permutation, `log_odds_rest` (the log-odds of the other neurons), `z`, `p_value`, and
+        `q_value` over all rows (Benjamini and Hochberg); `n_clusters` and `cluster` (tokens, which are permuted).
 
     Raises
     ------

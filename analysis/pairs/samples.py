@@ -1,7 +1,6 @@
 """A layer's values at the tokens of its pairs.
 
-Owns the reading of stores and pairs for all that is asked of the neurons of a selection: which of the similar pairs does a
-neuron drive furthest apart?
+Owns the reading of a store, its pairs and a selection, and the check that they fit together.
 """
 
 from __future__ import annotations

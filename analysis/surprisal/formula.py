@@ -1,6 +1,6 @@
 """From a formula and a table to the matrices of a model.
 
-Owns the reading of formulas (by formulaic) and the checks that a table carries its columns.
+Owns the reading of formulas (by formulaic) and the checks of a table's columns.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from scipy.linalg import lapack
 
 from actstore.errors import FitError, UnknownNameError, first_line
 
-# A column whose part outside the span of the others is smaller than this, squared and relative.
 _COLLINEAR = 1e-10
+"""A column is collinear if less than this share of its squared norm is outside the span of the other columns."""
 _FUNCTIONS = ("C", "I", "bs", "center", "cr", "exp", "lag", "log", "log10", "log2", "poly", "scale")
 
 
@@ -43,11 +43,11 @@ class Design:
     terms: dict[str, list[int]]
     """Columns of every term, by its name; the intercept is `1`."""
     rows: NDArray[np.intp]
-    """Rows of the table that have a value in every variable."""
+    """Indices of the table's rows that have a value in every variable."""
     levels: dict[str, list[Any]]
-    """Of every factor, its levels; the first is the reference."""
+    """Levels of every factor; the first is the reference."""
     means: dict[str, float]
-    """Of every numeric variable."""
+    """Mean of every numeric variable."""
     spec: ModelSpec
 
     def columns(self, table: pd.DataFrame) -> NDArray[np.float64]:
@@ -56,7 +56,7 @@ class Design:
         Raises
         ------
         FitError
-            If a variable is missing or empty, or a factor has a level that the fit has not seen.
+            If a variable is missing or empty, or a factor has a level that was not in the fit.
         """
         for name in (*self.levels, *self.means):
             if name not in table:
@@ -67,18 +67,17 @@ class Design:
             unseen = sorted(set(table[name].unique()) - set(levels), key=str)
             if unseen:
                 raise FitError(f"{name} {unseen[0]!r} was not in the fit; it knows {', '.join(map(str, levels))}")
-        found: NDArray[np.float64] = np.asarray(self.spec.get_model_matrix(table, output="numpy"), dtype=np.float64)
-        return found
+        return np.asarray(self.spec.get_model_matrix(table, output="numpy"), dtype=np.float64)
 
     def grid(self, by: Sequence[str]) -> tuple[pd.DataFrame, NDArray[np.float64]]:
-        """Every combination of the levels of `by`, and the mean columns over the levels of all other factors.
+        """Every combination of the levels of `by`, and its columns, averaged over the levels of all other factors.
 
         Returns
         -------
         cells : DataFrame
             One row a combination.
         columns : array (combination, column)
-            Numeric variables are at their means; other factors' levels count alike.
+            Numeric variables are at their means; the levels of other factors have equal weights.
 
         Raises
         ------
@@ -88,9 +87,8 @@ class Design:
         for name in by:
             if name not in self.levels:
                 raise UnknownNameError("factor of the formula", name, self.levels)
-        others = [name for name in self.levels if name not in by]
-        order = [*by, *others]
-        table = pd.DataFrame(list(product(*(self.levels[name] for name in order))), columns=order).assign(**self.means)
+        factors = [*by, *(name for name in self.levels if name not in by)]
+        table = pd.DataFrame(list(product(*(self.levels[name] for name in factors))), columns=factors).assign(**self.means)
         cells = pd.DataFrame(list(product(*(self.levels[name] for name in by))), columns=list(by))
         return cells, self.columns(table).reshape(len(cells), -1, len(self.names)).mean(axis=1)
 
@@ -120,45 +118,62 @@ def read_design(table: pd.DataFrame, formula: str, also: Sequence[str] = ()) -> 
         If the table lacks a column.
     """
     parsed = _parsed(formula)
-    needed = sorted(_variables(parsed.lhs) | _variables(parsed.rhs))
-    for name in (*needed, *also):
-        if name not in table:
-            raise UnknownNameError("column", name, table.columns)
-    rows = np.flatnonzero(table[list(dict.fromkeys([*needed, *also]))].notna().all(axis=1).to_numpy())
-    used = table.iloc[rows][needed].reset_index(drop=True)
-    if used.empty:
-        raise FitError(f"no row has a value in all of {', '.join(needed)}")
-    kinds = {name: pd.api.types.is_numeric_dtype(used[name]) and used[name].dtype.kind != "b" for name in needed}
-    variables = _variables(parsed.rhs)
-    levels = {name: _levels(table[name], used[name]) for name in needed if name in variables and not kinds[name]}
-    for name, found in levels.items():
-        if len(found) < 2:
-            raise FitError(f"factor {name} has one level only, {found[0]!r}: there is nothing to compare")
-        used[name] = pd.Categorical(used[name], categories=found)
-    for name in needed:
-        if kinds[name] and not np.isfinite(used[name].to_numpy(dtype=float)).all():
+    of_response, variables = _variables(parsed.lhs), _variables(parsed.rhs)
+    columns = sorted(of_response | variables)
+    rows = _complete_rows(table, columns, also)
+    used = table.iloc[rows][columns].reset_index(drop=True)
+    is_number = {name: pd.api.types.is_numeric_dtype(used[name]) and used[name].dtype.kind != "b" for name in columns}
+    levels = {name: _levels(table[name], used[name]) for name in columns if name in variables and not is_number[name]}
+    for name, of_factor in levels.items():
+        if len(of_factor) < 2:
+            raise FitError(f"factor {name} has one level only, {of_factor[0]!r}: there is nothing to compare")
+        used[name] = pd.Categorical(used[name], categories=of_factor)
+    for name in columns:
+        if is_number[name] and not np.isfinite(used[name].to_numpy(dtype=float)).all():
             raise FitError(f"column {name!r} holds infinite values")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DataMismatchWarning)
-            matrices = parsed.get_model_matrix(used, output="sparse", na_action="raise")
-    except Exception as error:  # a function of the formula fails in its own way
-        raise FitError(f"cannot evaluate the formula {formula!r}: {first_line(error)}") from None
-    response = sparse.csc_array(matrices.lhs)
-    if response.shape[1] != 1:
-        raise FitError(f"the response {parsed.lhs} has {response.shape[1]} columns; a model has one")
+    matrices = _matrices(parsed, used, formula)
     spec = matrices.rhs.model_spec
     matrix = sparse.csc_array(matrices.rhs, dtype=np.float64)
     names = list(spec.column_names)
-    values = response.toarray()[:, 0].astype(np.float64)
-    if np.ptp(values) == 0:
-        raise FitError(f"{parsed.lhs} is {values[0]:g} in all {len(values)} rows: there is no variance to explain")
-    if len(names) >= len(values):
-        raise FitError(f"{len(names)} fixed effects need more than {len(values)} rows")
+    response = _response(matrices.lhs, str(parsed.lhs))
+    if len(names) >= len(response):
+        raise FitError(f"{len(names)} fixed effects need more than {len(response)} rows")
     _check_rank(matrix, names)
-    means = {name: float(used[name].mean()) for name in needed if name in variables and kinds[name]}
-    terms = {str(term): list(columns) for term, columns in spec.term_indices.items()}
-    return Design(str(parsed.lhs), values, matrix, names, terms, rows, levels, means, spec)
+    means = {name: float(used[name].mean()) for name in columns if name in variables and is_number[name]}
+    terms = {str(term): list(indices) for term, indices in spec.term_indices.items()}
+    return Design(str(parsed.lhs), response, matrix, names, terms, rows, levels, means, spec)
+
+
+def _complete_rows(table: pd.DataFrame, columns: Sequence[str], also: Sequence[str]) -> NDArray[np.intp]:
+    """Indices of the rows that have a value in all columns."""
+    for name in (*columns, *also):
+        if name not in table:
+            raise UnknownNameError("column", name, table.columns)
+    rows = np.flatnonzero(table[list(dict.fromkeys([*columns, *also]))].notna().all(axis=1).to_numpy())
+    if not len(rows) or not columns:
+        raise FitError(f"no row has a value in all of {', '.join(columns)}")
+    return rows
+
+
+def _matrices(parsed: Any, used: pd.DataFrame, formula: str) -> Any:
+    """The matrices of the response and of the effects."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataMismatchWarning)
+            return parsed.get_model_matrix(used, output="sparse", na_action="raise")
+    except Exception as error:  # each function of a formula has errors of its own
+        raise FitError(f"cannot evaluate the formula {formula!r}: {first_line(error)}") from None
+
+
+def _response(matrix: Any, name: str) -> NDArray[np.float64]:
+    """(row,) The response, if it is one column that varies."""
+    columns = sparse.csc_array(matrix)
+    if columns.shape[1] != 1:
+        raise FitError(f"the response {name} has {columns.shape[1]} columns; a model has one")
+    values: NDArray[np.float64] = columns.toarray()[:, 0].astype(np.float64)
+    if np.ptp(values) == 0:
+        raise FitError(f"{name} is {values[0]:g} in all {len(values)} rows: there is no variance to explain")
+    return values
 
 
 def _parsed(formula: str) -> Any:
@@ -184,16 +199,16 @@ def _parsed(formula: str) -> Any:
 
 
 def _variables(part: Any) -> set[str]:
-    """Names of the columns that one side of a formula needs, those within its functions among them.
+    """Names of the columns that one side of a formula needs, also within its functions.
 
     Raises
     ------
     UnknownNameError
-        If it calls what is no function of formulas.
+        If it calls a function that formulas do not have.
 
     Notes
     -----
-    formulaic itself does not name the columns within `scale`, `center`, `poly` and `bs`, which keep a state.
+    formulaic itself does not name the columns within `scale`, `center`, `poly` and `bs`, which have a state.
     """
     names: set[str] = set()
     for factor in (factor for term in part for factor in term.factors):
@@ -201,18 +216,16 @@ def _variables(part: Any) -> set[str]:
             names |= {factor.expr} if factor.eval_method is Part.EvalMethod.LOOKUP else set()
             continue
         nodes = list(ast.walk(ast.parse(factor.expr, mode="eval")))
-        called = {
-            id(node.func): node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-        }
-        for name in called.values():
-            if name not in TRANSFORMS:
-                raise UnknownNameError("function of the formula", name, _FUNCTIONS)
-        names |= {node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in called}
+        called = [node.func for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+        for function in called:
+            if function.id not in TRANSFORMS:
+                raise UnknownNameError("function of the formula", function.id, _FUNCTIONS)
+        names |= {node.id for node in nodes if isinstance(node, ast.Name) and node not in called}
     return names - set(TRANSFORMS)
 
 
 def _levels(whole: pd.Series, used: pd.Series) -> list[Any]:
-    """The levels that occur, in the order of the categories or sorted."""
+    """The levels that occur, in the order of the categories, or else sorted."""
     occurring = set(used.unique())
     if isinstance(whole.dtype, pd.CategoricalDtype):
         return [level for level in whole.cat.categories if level in occurring]
@@ -230,12 +243,15 @@ def _check_rank(matrix: sparse.csc_array, names: list[str]) -> None:
     _, pivot, rank, _ = lapack.dpstrf(gram, tol=_COLLINEAR, lower=1)
     if rank == len(names):
         return
-    kept, dropped = pivot[:rank] - 1, pivot[rank:] - 1
-    weights = np.linalg.solve(gram[np.ix_(kept, kept)], gram[np.ix_(kept, dropped[:1])])[:, 0]
-    others = [names[k] for k, weight in zip(kept, weights, strict=True) if abs(weight) > 1e-6]
-    raise FitError(f"the effects are collinear: {names[dropped[0]]} follows from {_few(sorted(others, key=names.index))}; "
-                   "leave one of them out")  # fmt: skip
+    basis, dependent = pivot[:rank] - 1, pivot[rank] - 1
+    weights = np.linalg.solve(gram[np.ix_(basis, basis)], gram[basis, [dependent]])
+    sources = [names[k] for k, weight in zip(basis, weights, strict=True) if abs(weight) > 1e-6]
+    raise FitError(
+        f"the effects are collinear: {names[dependent]} follows from {_few(sorted(sources, key=names.index))}; "
+        "leave one of them out"
+    )
 
 
 def _few(names: list[str]) -> str:
+    """The first five names, and how many there are beside them."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,7 +1,6 @@
-"""A fitted mixed model and what can be asked of it, as tidy tables.
+"""A fitted mixed model and its tidy tables.
 
-Owns the result: effects, marginal means, contrasts, tests, variance components, residuals, summary.
-Every estimate has three intervals: the model's, cluster-robust, and of the cluster bootstrap.
+Owns the tables: effects, marginal means, contrasts, tests, variance components, residuals.
 """
 
 from __future__ import annotations
@@ -16,36 +15,25 @@ from scipy import stats
 from statsmodels.iolib.summary2 import Summary
 
 from actstore.errors import FitError, UnknownNameError
-from analysis.kernels.crossproducts import Array, Factor
+from analysis.kernels.crossproducts import Array
 from analysis.kernels.multiplicity import adjusted
 from analysis.kernels.reml import MixedFit
 from analysis.kernels.sandwich import Robust
+from analysis.surprisal.estimates import estimates, satterthwaite
 from analysis.surprisal.formula import Design
-
-INTERCEPT = "Intercept"
-_WIDER = 2.0
-"""Robust intervals this many times wider, or narrower, than the model's disagree with it."""
+from analysis.surprisal.groupings import Grouping, effect_columns
+from analysis.surprisal.summary import summary
 
 
 class FitWarning(UserWarning):
-    """A fit whose numbers need care: singular, not converged, few levels."""
-
-
-@dataclass(frozen=True)
-class Grouping:
-    """One random factor as fitted."""
-
-    name: str
-    levels: pd.Index
-    effects: list[str]
-    factor: Factor
+    """A fit whose numbers need care: it is singular or has not converged, or a factor has few levels."""
 
 
 @dataclass(frozen=True)
 class MixedModel:
     """A linear mixed model fitted by restricted maximum likelihood.
 
-    Made by `fit_surprisal_model`. Intervals cover 95%; printing it shows a summary.
+    `fit_surprisal_model` makes it. Intervals cover 95%. Printing the model shows a summary.
 
     Attributes
     ----------
@@ -55,14 +43,15 @@ class MixedModel:
     groupings : tuple of Grouping
         The random factors.
     fit : MixedFit
-        What the maximum of the likelihood implies, as plain arrays.
+        The estimates at the maximum of the likelihood, as plain arrays.
     robust : Robust or None
+        The cluster-robust variance, if it was asked for.
     replicates : array (replicate, fixed)
-        Shifts of the coefficients when whole clusters are drawn; none without `robust`.
+        Shifts of the coefficients when whole clusters are drawn; no row without `robust`.
     cluster : tuple of str
-        The factors whose levels are clusters of the robust intervals; the first is the one drawn.
+        The factors whose levels are clusters of the robust intervals; the bootstrap draws levels of the first.
     flags : tuple of str
-        All that needs care; also a column of the tables, and the head of the summary.
+        Warnings about the fit; also a column of the tables, and the head of the summary.
     n_dropped : int
         Rows of the table without a value in a variable of the model.
     """
@@ -93,57 +82,24 @@ class MixedModel:
         Returns
         -------
         DataFrame
-            One row an effect: `effect`, and the columns of `estimates`.
+            One row an effect: `effect`, and the columns of every estimate: `estimate`, `standard_error`, `df`
+            (Satterthwaite), `t`, `p`, `lower`, `upper`; with clusters also `robust_p`, `robust_lower`, `robust_upper`
+            (Student's t over clusters), `bootstrap_lower`, `bootstrap_upper` and `intervals_agree`; `n_clusters` and
+            `cluster`.
         """
         names = pd.DataFrame({"effect": self.design.names})
         return self._estimates(names, np.eye(len(names))).assign(flags="; ".join(self.flags))
 
     def _estimates(self, labels: pd.DataFrame, weights: Array) -> pd.DataFrame:
-        """Linear combinations of the fixed effects, in the response's units.
-
-        `estimate`, `standard_error`, `df` (Satterthwaite), `t`, `p` (of zero), `lower`, `upper`; where
-        the fit has clusters, `robust_p`, `robust_lower`, `robust_upper` (Student's t over clusters), `bootstrap_lower`,
-        `bootstrap_upper` (percentiles, moved out for few clusters), `intervals_agree`: all three hold zero or none does, and
-        no width is beyond twice or half the model's; `n_clusters` that the effect is known from (with a share of at least a
-        twentieth of the largest) and `cluster`, their factor.
-        """
-        estimate = weights @ self.fit.coefficients
-        error = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", weights, self.fit.covariance, weights), 0))
-        df = self._freedom(weights)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            t = estimate / error
-        half = stats.t.ppf(0.975, df) * error
-        table = labels.assign(
-            estimate=estimate, standard_error=error, df=df, t=t, p=2 * stats.t.sf(np.abs(t), df),
-            lower=estimate - half, upper=estimate + half,
-        )  # fmt: skip
+        """`estimates` of linear combinations of the fixed effects, with `n_clusters` and `cluster`, their factor."""
+        table = estimates(labels, weights, self.fit, self.robust, self.replicates)
         if self.robust is None:
-            return table.assign(n_clusters=len(self._clustering.levels), cluster=self.cluster[0])
-        robust = self.robust.intervals(estimate, weights)
-        robust_lower, robust_upper = robust.estimate.interval()
-        low, high = np.nanquantile(weights @ self.replicates.T, [0.025, 0.975], axis=1) * robust.widening
-        table = table.assign(
-            robust_p=robust.estimate.p_value(), robust_lower=robust_lower, robust_upper=robust_upper,
-            bootstrap_lower=estimate + low, bootstrap_upper=estimate + high,
-        )  # fmt: skip
-        return table.assign(intervals_agree=_agree(table), n_clusters=robust.n_clusters, cluster=self.cluster[0])
-
-    @property
-    def _clustering(self) -> Grouping:
-        return next(grouping for grouping in self.groupings if grouping.name == self.cluster[0])
-
-    def _freedom(self, weights: Array) -> Array:
-        """Satterthwaite's degrees of freedom of linear combinations."""
-        fit = self.fit
-        variance = np.einsum("ij,jk,ik->i", weights, fit.covariance, weights)
-        slope = np.einsum("ij,tjk,ik->it", weights, fit.covariance_gradient, weights)
-        spread = np.einsum("it,ts,is->i", slope, np.linalg.pinv(fit.theta_information, hermitian=True), slope)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found: Array = np.where(spread > 0, 2 * variance**2 / spread, np.inf)
-        return found
+            n_levels = next(len(grouping.levels) for grouping in self.groupings if grouping.name == self.cluster[0])
+            table = table.assign(n_clusters=n_levels)
+        return table.assign(cluster=self.cluster[0])
 
     def marginal_means(self, by: Sequence[str]) -> pd.DataFrame:
-        """Expected response for every combination of levels, all else alike.
+        """Expected response for every combination of levels, with all other variables held fixed.
 
         Parameters
         ----------
@@ -153,8 +109,8 @@ class MixedModel:
         Returns
         -------
         DataFrame
-            One row a combination, with the columns of every estimate and `n_rows`. Numeric variables
-            are held at their means; levels of other factors count alike.
+            One row a combination, with the columns of every estimate. Numeric variables are held at their means; the
+            levels of other factors have equal weights.
 
         Raises
         ------
@@ -173,9 +129,9 @@ class MixedModel:
         ----------
         factor : str
         pairs : sequence of (level, level)
-            First less second.
+            The difference is the first level less the second.
         by : sequence of str
-            One difference for every combination of the levels of these.
+            Factors; there is one difference for every combination of their levels.
         correction : str
             holm or bh, over all rows.
 
@@ -211,8 +167,8 @@ class MixedModel:
         Parameters
         ----------
         term : str
-            As in the formula: `condition:upos`. Of a term within an interaction, its effects are those at
-            the reference levels.
+            As in the formula: `condition:upos`. The effects of a term that is part of an interaction are those at the
+            reference levels.
 
         Returns
         -------
@@ -230,20 +186,16 @@ class MixedModel:
         values, vectors = np.linalg.eigh(self.fit.covariance[np.ix_(columns, columns)])
         weights = np.zeros((len(columns), len(self.design.names)))
         weights[:, columns] = vectors.T
-        q = len(columns)
-        statistic = float(((weights @ self.fit.coefficients) ** 2 / values).sum() / q)
-        df = self._freedom(weights)
-        expected = (df / (df - 2))[df > 2].sum() if np.isfinite(df).all() else np.inf
-        denominator = (
-            float(df[0]) if q == 1 else 2 * expected / (expected - q) if np.isfinite(expected) and expected > q else np.inf
-        )
-        return pd.Series({"term": term, "F": statistic, "df_numerator": q, "df_denominator": denominator,
-                          "p": stats.f.sf(statistic, q, denominator)})  # fmt: skip
+        n_effects = len(columns)
+        statistic = float(((weights @ self.fit.coefficients) ** 2 / values).sum() / n_effects)
+        df = _denominator_df(satterthwaite(weights, self.fit))
+        p = stats.f.sf(statistic, n_effects, df)
+        return pd.Series({"term": term, "F": statistic, "df_numerator": n_effects, "df_denominator": df, "p": p})
 
     def tests(self) -> pd.DataFrame:
-        """`test` of every term that is within no other: those that can be left out."""
-        parts = {term: set(term.split(":")) for term in self.design.terms if term != "1"}
-        free = [term for term in parts if not any(parts[term] < other for other in parts.values())]
+        """`test` of every term that can be left out: it is no part of an interaction in the formula."""
+        variables = {term: set(term.split(":")) for term in self.design.terms if term != "1"}
+        free = [term for term, names in variables.items() if not any(names < larger for larger in variables.values())]
         return pd.DataFrame([self.test(term) for term in free])
 
     def variance_components(self) -> pd.DataFrame:
@@ -253,22 +205,20 @@ class MixedModel:
         -------
         DataFrame
             One row an effect: `group`, `effect`, `variance`, `sd`, `correlation` (with the group's intercept; NaN for
-            itself), `n_levels`, `is_singular`, `flags`.
+            the intercept itself), `n_levels`, `is_singular`, `flags`.
         """
-        rows: list[dict[str, object]] = []
+        rows: list[tuple[object, ...]] = []
         for grouping, covariance, is_singular in zip(self.groupings, self.fit.covariances, self.fit.singular, strict=True):
-            sd = np.sqrt(np.diag(covariance))
-            for index, name in enumerate(grouping.effects):
-                scale = sd[index] * sd[0]
-                rows.append({
-                    "group": grouping.name, "effect": name, "variance": covariance[index, index], "sd": sd[index],
-                    "correlation": covariance[index, 0] / scale if index and scale > 0 else np.nan,
-                    "n_levels": len(grouping.levels), "is_singular": is_singular,
-                })  # fmt: skip
-        rows.append({"group": "residual", "effect": "", "variance": self.fit.residual_variance,
-                     "sd": np.sqrt(self.fit.residual_variance), "correlation": np.nan, "n_levels": self.n_rows,
-                     "is_singular": False})  # fmt: skip
-        return pd.DataFrame(rows).assign(flags="; ".join(self.flags))
+            variance = np.diag(covariance)
+            sd, n_levels = np.sqrt(variance), len(grouping.levels)
+            for k, effect in enumerate(grouping.effects):
+                scale = sd[k] * sd[0]
+                correlation = covariance[k, 0] / scale if k and scale > 0 else np.nan
+                rows.append((grouping.name, effect, variance[k], sd[k], correlation, n_levels, is_singular))
+        residual = self.fit.residual_variance
+        rows.append(("residual", "", residual, np.sqrt(residual), np.nan, self.n_rows, False))
+        columns = ["group", "effect", "variance", "sd", "correlation", "n_levels", "is_singular"]
+        return pd.DataFrame(rows, columns=columns).assign(flags="; ".join(self.flags))
 
     def random_effects(self, group: str) -> pd.DataFrame:
         """Conditional means of a factor's random effects, one row a level.
@@ -286,10 +236,10 @@ class MixedModel:
 
     def fitted(self) -> NDArray[np.float64]:
         """(row,) Fitted values, random effects included."""
-        found: NDArray[np.float64] = self.design.matrix @ self.fit.coefficients
+        fitted: NDArray[np.float64] = self.design.matrix @ self.fit.coefficients
         for grouping, effects in zip(self.groupings, self.fit.random_effects, strict=True):
-            found = found + grouping.factor.indicator @ effects.ravel()
-        return found
+            fitted = fitted + grouping.factor.indicator @ effects.ravel()
+        return fitted
 
     def predict(self, table: pd.DataFrame, random: bool = False) -> NDArray[np.float64]:
         """(row,) Expected response of other rows.
@@ -299,27 +249,27 @@ class MixedModel:
         table : DataFrame
             With every variable of the formula and, with `random`, every random factor.
         random : bool
-            Add the random intercepts and slopes of levels that the fit has seen; of others they are zero.
+            Whether to add random intercepts and slopes; for levels that were not in the fit these are zero.
 
         Raises
         ------
         FitError
-            If a variable is missing or a fixed factor has a level that the fit has not seen.
+            If a variable is missing or a fixed factor has a level that was not in the fit.
         """
         columns = self.design.columns(table)
-        found: NDArray[np.float64] = columns @ self.fit.coefficients
+        predicted: NDArray[np.float64] = columns @ self.fit.coefficients
         if not random:
-            return found
+            return predicted
         for grouping, effects in zip(self.groupings, self.fit.random_effects, strict=True):
             if grouping.name not in table:
                 raise FitError(f"the table has no column {grouping.name!r}, which the random effects need")
             codes = grouping.levels.get_indexer(pd.Index(table[grouping.name]))
             slopes = effect_columns(grouping.effects, self.design.names, columns)
-            found = found + np.where(codes >= 0, (effects[codes] * slopes).sum(axis=1), 0)
-        return found
+            predicted = predicted + np.where(codes >= 0, (effects[codes] * slopes).sum(axis=1), 0)
+        return predicted
 
     def residual_quantiles(self, n: int = 201) -> pd.DataFrame:
-        """Standardised residuals against the normal: what a quantile plot draws.
+        """Quantiles of the standardised residuals and of the normal distribution, for a quantile plot.
 
         Returns
         -------
@@ -331,7 +281,7 @@ class MixedModel:
         return pd.DataFrame({"normal": stats.norm.ppf(share), "residual": np.quantile(residual, share)})
 
     def residual_spread(self, n: int = 20) -> pd.DataFrame:
-        """Spread of the residuals along the fitted values, in bins of as many rows.
+        """Spread of the residuals along the fitted values, in bins with equal numbers of rows.
 
         Returns
         -------
@@ -342,69 +292,45 @@ class MixedModel:
         residual = self.design.response - fitted
         bins = np.argsort(np.argsort(fitted, kind="stable")) * n // len(fitted)
         grouped = pd.DataFrame({"fitted": fitted, "residual": residual}).groupby(bins)
-        return pd.DataFrame({
-            "fitted": grouped["fitted"].mean(), "residual_mean": grouped["residual"].mean(),
-            "residual_sd": grouped["residual"].std(), "n_rows": grouped.size(),
-        }).reset_index(drop=True)  # fmt: skip
+        table = grouped.agg(
+            fitted=("fitted", "mean"),
+            residual_mean=("residual", "mean"),
+            residual_sd=("residual", "std"),
+            n_rows=("residual", "size"),
+        )
+        return table.reset_index(drop=True)
 
     def overview(self) -> pd.DataFrame:
-        """One row on the fit: sizes, likelihood, residual shape, flags."""
-        residual = self.design.response - self.fitted()
-        return pd.DataFrame([{
-            "formula": self.formula, "random": " + ".join(f"({' + '.join(g.effects)} | {g.name})" for g in self.groupings),
-            "n_rows": self.n_rows, "n_dropped": self.n_dropped, "n_effects": len(self.design.names),
-            "log_likelihood": self.log_likelihood, "residual_excess_kurtosis": stats.kurtosis(residual),
-            "n_disagreeing": -1 if self.robust is None else int((~self.fixed_effects()["intervals_agree"]).sum()),
-            "is_converged": self.fit.is_converged, "is_singular": any(self.fit.singular), "flags": "; ".join(self.flags),
-        }])  # fmt: skip
+        """One row on the fit: its size, likelihood, residuals and flags."""
+        n_disagreeing = -1 if self.robust is None else int((~self.fixed_effects()["intervals_agree"]).sum())
+        row = {
+            "formula": self.formula,
+            "random": " + ".join(f"({' + '.join(g.effects)} | {g.name})" for g in self.groupings),
+            "n_rows": self.n_rows,
+            "n_dropped": self.n_dropped,
+            "n_effects": len(self.design.names),
+            "log_likelihood": self.log_likelihood,
+            "residual_excess_kurtosis": stats.kurtosis(self.design.response - self.fitted()),
+            "n_disagreeing": n_disagreeing,
+            "is_converged": self.fit.is_converged,
+            "is_singular": any(self.fit.singular),
+            "flags": "; ".join(self.flags),
+        }
+        return pd.DataFrame([row])
 
     def summary(self) -> Summary:
-        """A text summary, as of statsmodels; flags come first."""
-        found = Summary()
-        row = self.overview().iloc[0]
-        care = "".join(f"CARE: {flag}\n" for flag in self.flags)
-        found.add_title(f"{care}Mixed linear model, restricted maximum likelihood")
-        found.add_dict({
-            "Response": self.design.response_name, "Rows": str(self.n_rows), "Rows dropped": str(self.n_dropped),
-            "Log-likelihood": f"{self.log_likelihood:.4f}", "Converged": "yes" if self.fit.is_converged else "NO",
-            "Singular": "YES" if row["is_singular"] else "no", "Fixed effects": str(len(self.design.names)),
-            "Residual kurtosis": f"{row['residual_excess_kurtosis']:.1f} (normal: 0)",
-        })  # fmt: skip
-        fixed = self.fixed_effects().set_index("effect").rename_axis(None).drop(columns="flags")
-        if self.robust is not None:
-            fixed["intervals_agree"] = np.where(fixed["intervals_agree"], "yes", "NO")
-        found.add_df(fixed, float_format="%.4g")
-        variances = (
-            self.variance_components()
-            .drop(columns="flags")
-            .assign(is_singular=lambda t: np.where(t["is_singular"], "YES", "no"))
-        )
-        variances.index = pd.Index(
-            [f"{group} {effect}".strip() for group, effect in zip(variances.pop("group"), variances.pop("effect"), strict=True)]
-        )
-        found.add_df(variances, float_format="%.4g")
-        found.add_text("Degrees of freedom by Satterthwaite. " + (
-            f"Robust intervals: clusters of {' and of '.join(self.cluster)}; bootstrap over {self.cluster[0]}." if self.robust else
-            "No robust intervals were asked for."))  # fmt: skip
-        return found
+        """A text summary in the form of statsmodels; flags come first."""
+        return summary(self)
 
     def __str__(self) -> str:
         """The summary as text."""
         return str(self.summary().as_text())
 
 
-def _agree(table: pd.DataFrame) -> NDArray[np.bool_]:
-    """Whether the three intervals of every row say the same of zero and are about as wide."""
-    bounds = [(table[f"{kind}lower"], table[f"{kind}upper"]) for kind in ("", "robust_", "bootstrap_")]
-    signs = [(lower > 0) * 1 - (upper < 0) * 1 for lower, upper in bounds]
-    alike = (signs[0] == signs[1]) & (signs[0] == signs[2])
-    own, *others = (upper - lower for lower, upper in bounds)
-    for width in others:
-        alike &= (width <= _WIDER * own) & (width * _WIDER >= own)
-    return np.asarray(alike, dtype=bool)
-
-
-def effect_columns(effects: Sequence[str], names: Sequence[str], matrix: Array) -> Array:
-    """(row, effect) What a factor's random effects multiply: ones, and fixed effects' columns of the same names."""
-    ones = np.ones(len(matrix))
-    return np.column_stack([ones if name == INTERCEPT else matrix[:, names.index(name)] for name in effects])
+def _denominator_df(df: Array) -> float:
+    """Denominator degrees of freedom of an F test, from those of its independent effects (Fai and Cornelius, 1996)."""
+    n_effects = len(df)
+    if n_effects == 1:
+        return float(df[0])
+    expected = (df / (df - 2))[df > 2].sum() if np.isfinite(df).all() else np.inf
+    return 2 * expected / (expected - n_effects) if np.isfinite(expected) and expected > n_effects else np.inf

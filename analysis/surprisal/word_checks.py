@@ -1,10 +1,8 @@
-"""What a table of words must hold when it comes from a file.
-
-Owns the checks; the table itself is made by `analysis.surprisal.words`.
-"""
+"""Checks of a table of words that comes from a file; `analysis.surprisal.words` makes such tables."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,45 +26,53 @@ _LEAST = {
 _NUMBERS = ("fraction", "delta", "surprisal", "intact_surprisal", "log_frequency")
 _ROW = ["checkpoint", "condition", "word"]
 _PRINTED = 1e-6
-"""Nats by which a difference of two printed numbers may miss the printed difference."""
+"""Largest rounding error, in nats, of a printed difference against the difference of two printed numbers."""
 
 
 def check_words(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """The table of words of a file, if its columns hold what `analysis.surprisal_table` puts there.
+    """The table of words of a file, if it could be one of `analysis.surprisal_table`.
 
     Parameters
     ----------
     table : DataFrame
         One row a word and condition.
     path : Path
-        Of the file, for the message.
+        The file, for the message.
 
     Raises
     ------
     StoreError
         If a column is missing or holds another kind of value, a number is missing or out of its
-        range, a word is there twice, or `delta` is not the difference of the two surprisals.
+        range, a word has two rows under one condition, or `delta` is not the difference of the two surprisals.
     """
+    problem = next(_problems(table), None)
+    if problem is not None:
+        raise StoreError(f"{path} is no table of words: {problem}; write it again by `actstore surprisal --store`")
+    return table
 
-    def refuse(reason: str) -> StoreError:
-        return StoreError(f"{path} is no table of words: {reason}; write it again by `actstore surprisal --store`")
 
+def _problems(table: pd.DataFrame) -> Iterator[str]:
+    """All problems, one by one; a check may rely on those before it."""
     missing = [name for name in (*_TEXTS, *_OPTIONAL_TEXTS, *_LEAST, *_NUMBERS) if name not in table]
     if missing:
-        raise refuse(f"it lacks {', '.join(missing)}")
+        yield f"it lacks {', '.join(missing)}"
     if table.empty:
-        raise refuse("it has no row")
+        yield "it has no row"
+    yield from _problems_of_columns(table)
+    if table.duplicated(_ROW).any():
+        yield "a word has two rows under one condition"
+    if (table["surprisal"] - table["intact_surprisal"] - table["delta"]).abs().max() > _PRINTED:
+        yield "delta is not surprisal less intact_surprisal"
+
+
+def _problems_of_columns(table: pd.DataFrame) -> Iterator[str]:
+    """Values that are missing, of another kind, or out of range."""
     for name in _TEXTS:
         if table[name].isna().any():
-            raise refuse(f"{name} must be there in every row")
+            yield f"{name} must be there in every row"
     for name, least in _LEAST.items():
         if not pd.api.types.is_integer_dtype(table[name]) or table[name].min() < least:
-            raise refuse(f"{name} must be a whole number from {least} in every row")
+            yield f"{name} must be a whole number from {least} in every row"
     for name in _NUMBERS:
         if not pd.api.types.is_numeric_dtype(table[name]) or not np.isfinite(table[name].to_numpy(float)).all():
-            raise refuse(f"{name} must be a finite number in every row")
-    if table.duplicated(_ROW).any():
-        raise refuse("a word has two rows under one condition")
-    if (table["surprisal"] - table["intact_surprisal"] - table["delta"]).abs().max() > _PRINTED:
-        raise refuse("delta is not surprisal less intact_surprisal")
-    return table
+            yield f"{name} must be a finite number in every row"

@@ -81,7 +81,7 @@ def cohort_overlap(statistic: xr.DataArray, fraction: float = 0.01) -> xr.Datase
     -------
     Dataset
         `overlap_frac` over (checkpoint, other_checkpoint, layer), 0 to 1, 1 of a checkpoint with
-        itself; NaN where one of the two has fewer neurons with a value than are asked for. Attributes:
+        itself; NaN where a checkpoint has fewer neurons with a value than its top needs. Attributes:
         `fraction`, and `chance`, the expected share for independent choices.
 
     Raises

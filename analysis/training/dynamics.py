@@ -1,3 +1,3 @@
-"""The former place of `ALL_LAYERS`, for the reports alone; it goes when they import `analysis.training.cohorts`."""
+"""The old home of `ALL_LAYERS`; delete it once reports import `analysis.training.cohorts`."""
 
 from analysis.training.cohorts import ALL_LAYERS as ALL_LAYERS

@@ -1,6 +1,6 @@
-"""A few numbers that sum up the tables of cohorts: rows over all layers, the steepest rise, half of a change.
+"""Single numbers from the tables of cohorts: the steepest rise, half of a change, layers that stand out.
 
-Owns what a report says of these tables, so that it computes nothing itself.
+Owns the arithmetic behind the sentences of reports, which compute nothing themselves.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from analysis.training.cohorts import ALL_LAYERS, REST
 
 
 def of_single_layers(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a table that are about one layer each."""
+    """The rows of a table without those over all layers."""
     rows: pd.DataFrame = table[table[LAYER] != ALL_LAYERS]
     return rows
 

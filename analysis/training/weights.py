@@ -29,7 +29,7 @@ def weight_dissimilarity(neuron_weight: xr.DataArray, selection: Selection, *, r
     selection : Selection
         The cohort, fixed over checkpoints.
     reference : str
-        The checkpoint that each distinct one is compared with: the `last` one, or the `previous` one. The first
+        The checkpoint with which each distinct checkpoint is compared: the `last` one or the `previous` one. The first
         checkpoint has no previous one, and then no row.
 
     Returns
@@ -98,7 +98,7 @@ def _dissimilarities(weight: xr.DataArray, reference: str) -> Iterator[tuple[int
 
 
 def _dissimilarity(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
-    """1 − cosine of columns (hidden, neuron); NaN where one of the two is zero."""
+    """1 − cosine of columns (hidden, neuron); NaN where a column is zero."""
     ab, aa, bb = (np.einsum("hn,hn->n", *pair, dtype=np.float64) for pair in ((a, b), (a, a), (b, b)))
     with np.errstate(invalid="ignore"):
         return np.asarray(1 - ab / np.sqrt(aa * bb))

@@ -1,4 +1,4 @@
-"""Formulas: functions that keep a state are those of R, and what is no formula is one line."""
+"""Formulas: functions with a state agree with R, and a wrong formula gives an error of one line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_poly_and_bs_span_what_they_should():
 
 
 @pytest.mark.parametrize(
-    ("formula", "said"),
+    ("formula", "message"),
     [
         ("delta ~ condition + (1|document)", "name --random document$"),
         ("delta ~ condition + (x | document)", "name --random document --slopes x$"),
@@ -45,7 +45,7 @@ def test_poly_and_bs_span_what_they_should():
         ("", "has no response"),
     ],
 )
-def test_what_is_no_formula_is_one_line(formula, said):
-    with pytest.raises(ActstoreError, match=said) as caught:
+def test_a_wrong_formula_gives_one_line(formula, message):
+    with pytest.raises(ActstoreError, match=message) as caught:
         read_design(TABLE, formula)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""A table of words is taken as it was written, and every change is named."""
+"""A table of words is accepted as it was written, and every change is refused by name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def words(ablation, tmp_path_factory):
     return load_table(path)
 
 
-def test_a_table_as_written_is_taken(words):
+def test_a_table_as_written_is_accepted(words):
     pd.testing.assert_frame_equal(check_words(words, Path("w.csv")), words)
     check_words(words.assign(mine=1.0, upos=None), Path("w.csv"))
 
@@ -36,7 +36,7 @@ def at_first(name, value):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda t: t.drop(columns=["delta", "word_type"]), "it lacks word_type, delta"),
         (lambda t: t.iloc[:0], "it has no row"),
@@ -52,6 +52,6 @@ def at_first(name, value):
         (lambda t: pd.concat([t, t.iloc[:1]]), "a word has two rows under one condition"),
     ],
 )
-def test_each_change_is_named(words, change, said):
-    with pytest.raises(StoreError, match=rf"w\.csv is no table of words: {said}"):
+def test_each_change_is_named(words, change, message):
+    with pytest.raises(StoreError, match=rf"w\.csv is no table of words: {message}"):
         check_words(change(words), Path("w.csv"))

@@ -21,7 +21,7 @@ def test_weights_by_hand():
             [[[-1, 0, -3, 2], [0, 5, -4, 2]]],
         ],
         [0, 4, 8],
-    ).astype(np.float16)  # fmt: skip
+    ).astype(np.float16)
     cohort = selection({0: (0, 1)})
     table = weight_dissimilarity(weight, cohort).set_index(["checkpoint", "cohort"])
     half = np.sqrt(0.5)
