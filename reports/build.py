@@ -1,6 +1,6 @@
-"""The report: analysis results in, one self-contained HTML file and its parts out.
+"""The report: from analysis results to one self-contained HTML file, with figures and tables beside it.
 
-Owns the page as a whole; its look is `templates/report.{html,css,js}`.
+Owns the page as a whole; its look is in `templates/report.{html,css,js}`.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from reports.results import Results, load_results
 from reports.study import Study, load_study
 from reports.tables import page_tables
 
-# Within a script element these end it, or begin a comment; the last two end a line of JavaScript.
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+"""Characters that end a script element, begin a comment in it, or end a line of JavaScript → how JSON escapes them."""
 
 
 def build(study: Study, folder: Path, out: Path) -> Path:
-    """Write the report of a finished run; `index.html` comes last, under its final name only when whole.
+    """Write the report of a finished run; `index.html` comes last, and has this name only when it is whole.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def build(study: Study, folder: Path, out: Path) -> Path:
 def render(
     results: Results, sections: list[Section], missing: list[str], images: dict[str, bytes], origin: dict[str, dict[str, str]]
 ) -> str:
-    """The whole page as one string; everything from data is escaped."""
+    """The whole page; all text from data is escaped."""
     environment = Environment(
         loader=PackageLoader("reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

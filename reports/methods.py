@@ -30,10 +30,10 @@ def methods(results: Results) -> list[str]:
         _distance(results),
         _pairs(results),
         *(_ablation(name, run, results) for name, run in results.ablations.items()),
-        "Intervals are 95%, by Student's t over clusters: documents, minimal pairs that share a sentence, items, neurons; and over the "
-        "draws of what is drawn at random. They allow for few and unequal clusters; n_clusters in every table says how many there "
-        "were. Minimal pairs are scored by total log-probability after BOS; ties are counted apart. Adjusted p-values are Holm's "
-        "unless a figure says otherwise.",
+        "Intervals are 95%, by Student's t over clusters: documents, minimal pairs that share a sentence, items, neurons; and "
+        "over the draws of what is drawn at random. They allow for few and unequal clusters; n_clusters in every table says "
+        "how many there were. Minimal pairs are scored by total log-probability after BOS; ties are counted apart. Adjusted "
+        "p-values are Holm's unless a figure says otherwise.",
     ]
 
 
@@ -42,9 +42,9 @@ def _model(run: Run, results: Results) -> str:
     attributes, sizes = run.attributes, run.sizes
     return (
         f"{results.model_name(run)} ({attributes['family']}, {attributes['nonlinearity']}; {sizes['layer']} layers of "
-        f"{sizes['neuron']} neurons) read {_tokens_taken(run)} of {Path(attributes['corpus']).name}, from {_documents(run)}, in "
-        f"windows of {attributes.get('window', results.study.window)}, at {_checkpoints(run)}. {_preactivations(attributes)}, "
-        f"computed in {attributes['compute_dtype']}."
+        f"{sizes['neuron']} neurons) read {_tokens_taken(run)} of {Path(attributes['corpus']).name}, from {_documents(run)}, "
+        f"in windows of {attributes.get('window', results.study.window)}, at {_checkpoints(run)}. "
+        f"{_preactivations(attributes)}, computed in {attributes['compute_dtype']}."
     )
 
 
@@ -57,9 +57,9 @@ def _start_of_text(run: Run) -> str:
 def _distance(results: Results) -> str:
     selection = results.selection
     return (
-        "The Wasserstein distance of a neuron is the exact 1-Wasserstein distance between its standardised pre-activations and "
-        "N(0, 1), from a closed form per order statistic: no Gaussian sample is drawn. The first position of each window is left out. "
-        f"Wasserstein neurons are the top {selection.fraction:.1%} of {_SCOPES[selection.scope]} at checkpoint "
+        "The Wasserstein distance of a neuron is the exact 1-Wasserstein distance between its standardised pre-activations "
+        "and N(0, 1), from a closed form per order statistic: no Gaussian sample is drawn. The first position of each window "
+        f"is left out. Wasserstein neurons are the top {selection.fraction:.1%} of {_SCOPES[selection.scope]} at checkpoint "
         f"{selection.checkpoint}: {selection.n_neurons} neurons, ties broken by index."
     )
 
@@ -67,8 +67,8 @@ def _distance(results: Results) -> str:
 def _pairs(results: Results) -> str:
     pairs = results.study.pairs
     return (
-        f"Similar inputs are nearest neighbours among {pairs.tokens:,} tokens ({pairs.neighbours} each) by the inputs of these modules; "
-        f"of these the {pairs.top} pairs that a neuron drives furthest apart are counted by sign."
+        f"Similar inputs are nearest neighbours among {pairs.tokens:,} tokens ({pairs.neighbours} each) by the inputs of "
+        f"these modules; of these the {pairs.top} pairs that a neuron drives furthest apart are counted by sign."
     )
 
 
@@ -99,8 +99,8 @@ def _ablation(name: str, run: Run, results: Results) -> str:
     design = results.designs[name].design
     cohorts = [_cohort(spec, design, run) for spec in design.cohorts]
     return (
-        f"Ablation “{name}” of {results.model_name(run)}: {'; '.join(cohorts)}. At {_checkpoints(run)}: {run.sizes['condition']} "
-        f"conditions, read out by {listed(_readouts(design, run))}."
+        f"Ablation “{name}” of {results.model_name(run)}: {'; '.join(cohorts)}. At {_checkpoints(run)}: "
+        f"{run.sizes['condition']} conditions, read out by {listed(_readouts(design, run))}."
     )
 
 
@@ -132,9 +132,9 @@ def _perplexity_matched(spec: CohortSpec, table: pd.DataFrame) -> str:
     controlled = listed(cohorts_with_controls(table, spec.rule, spec.fraction))
     scopes = " or of ".join(_SCOPES[scope] for scope in spec.scope)
     return (
-        f"as many of the bottom neurons (of {scopes}) as raise perplexity like the cohort that they control for, "
-        f"{controlled} (within {100 * spec.tolerance:g}% of its perplexity and a tenth of its rise; "
-        "matched once, with all these neurons ablated together, not layer by layer)"
+        f"as many of the bottom neurons (of {scopes}) as raise perplexity like the cohort that they control for, {controlled} "
+        f"(within {100 * spec.tolerance:g}% of its perplexity and a tenth of its rise; matched once, with all these neurons "
+        "ablated together, not layer by layer)"
     )
 
 
@@ -173,7 +173,8 @@ def _limits_of_controls(results: Results) -> list[str]:
     limits = []
     if rules & {"random", "matched"}:
         limits.append(
-            "Random and matched controls have as many neurons as the top cohort; they are not matched on the perplexity they cost."
+            "Random and matched controls have as many neurons as the top cohort; they are not matched on the perplexity they "
+            "cost."
         )
     for name, run in results.ablations.items():
         limits += _unmatched_controls(name, run)
@@ -189,9 +190,9 @@ def _limits_of_controls(results: Results) -> list[str]:
 def _unmatched_controls(name: str, run: Run) -> list[str]:
     table = run.tables["perplexity"]
     return [
-        f"In “{name}” the control {row['cohort']} under {row['intervention']} is not matched to {row['controls']} on perplexity at "
-        f"checkpoint {row['checkpoint']} ({row['perplexity']:.4f}, not {row['target_perplexity']:.4f}): the nearest is shown and no "
-        "verdict rests on it."
+        f"In “{name}” the control {row['cohort']} under {row['intervention']} is not matched to {row['controls']} on "
+        f"perplexity at checkpoint {row['checkpoint']} ({row['perplexity']:.4f}, not {row['target_perplexity']:.4f}): the "
+        "nearest is shown and no verdict rests on it."
         for _, row in table[~is_evidence(table)].iterrows()
     ]
 

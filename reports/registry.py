@@ -114,7 +114,7 @@ def load_panels() -> list[str]:
 def drawn_sections(results: Results) -> tuple[list[Section], list[str]]:
     """All panels that the results support, by heading; and what could not be drawn, in words.
 
-    An error in a panel of a user's does not end the report: the panel is left out, and its error is among what could not be drawn.
+    An error in a user's panel does not end the report: the panel is left out, and its error is among what could not be drawn.
     """
     panels: dict[str, dict[str, Panel]] = {}
     missing = []

@@ -97,7 +97,8 @@ def layer_range(layers: str) -> tuple[int, int]:
 
 def when_chosen(row: pd.Series) -> str:
     """At which checkpoint the neurons of a cohort were chosen, in words."""
-    return {"same": "at the same step", "last": "at the end"}.get(row["chosen_at"], row["chosen_at"])
+    chosen_at = str(row["chosen_at"])
+    return {"same": "at the same step", "last": "at the end"}.get(chosen_at, chosen_at)
 
 
 def rules_of(table: pd.DataFrame, name: str = "cohort") -> dict[str, str]:

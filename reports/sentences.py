@@ -22,9 +22,10 @@ def interval(row: pd.Series, name: str, decimals: int = 3, bounds: Sequence[str]
     """`estimate [lower, upper]`, with signs where it is a change; or that there is no interval."""
     lower, upper = _bounds(name, bounds)
     signed = name.startswith(("delta", "estimate", "interaction")) if signed is None else signed
+    estimate = number(row[name], decimals, signed)
     if pd.isna(row[lower]) and pd.isna(row[upper]):
-        return f"{number(row[name], decimals, signed)} (no interval)"
-    return f"{number(row[name], decimals, signed)} [{number(row[lower], decimals, signed)}, {number(row[upper], decimals, signed)}]"
+        return f"{estimate} (no interval)"
+    return f"{estimate} [{number(row[lower], decimals, signed)}, {number(row[upper], decimals, signed)}]"
 
 
 def excludes(row: pd.Series, name: str, reference: float, bounds: Sequence[str] = ()) -> bool:

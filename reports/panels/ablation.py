@@ -51,8 +51,8 @@ def sweep(results: Results) -> Panel | None:
         title="Perplexity against the share of neurons",
         figure=drawn(lambda ax: _draw_sweep(table, ax), (7.5, 4.0)),
         alt=(
-            "Lines with bands: perplexity relative to the intact model by share of ablated neurons, "
-            "for each way of choosing them."
+            "Lines with bands: perplexity relative to the intact model by share of ablated neurons, for each way of choosing "
+            "them."
         ),
         finding=sentence(f"at {100 * largest:g}% of each layer the ratio is {listed(ratios)}"),
         note=f"{main_intervention(table)}; {text_of(run)}. {basis(table, label='Bands')}{unmatched}",
@@ -109,8 +109,9 @@ def sign_and_magnitude(results: Results) -> Panel | None:
     if run is None:
         return None
     explanation = (
-        "negative-zero removes the negative side; mean-ablate-negative keeps its mean and removes its differences; sign-flip keeps "
-        "its magnitude and turns its sign; identity-on-positive leaves it and removes the curvature of the positive side."
+        "negative-zero removes the negative side; mean-ablate-negative keeps its mean and removes its differences; sign-flip "
+        "keeps its magnitude and turns its sign; identity-on-positive leaves it and removes the curvature of the positive "
+        "side."
     )
     return _interventions(run, interventions, "Sign against magnitude", explanation)
 

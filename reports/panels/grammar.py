@@ -40,8 +40,8 @@ def phenomena(results: Results) -> Panel | None:
         finding=sentence(_accuracy_effects(whole) + _changed_phenomena(changed, len(parts)) + _intact_on(whole)),
         note=(
             f"{int(whole['n_pairs'].sum()):,} pairs, macro-averaged over paradigms, by total log-probability; "
-            f"{int(whole['n_ties'].sum())} ties. {basis(table)} Not corrected for the number of phenomena (paired_tests.csv is, by "
-            f"Holm).{_without_headroom(parts.drop(changed.index))}{unmatched}"
+            f"{int(whole['n_ties'].sum())} ties. {basis(table)} Not corrected for the number of phenomena (paired_tests.csv "
+            f"is, by Holm).{_without_headroom(parts.drop(changed.index))}{unmatched}"
         ),
         source=f"ablations/{run.name}/analysis/accuracy_by_phenomenon.csv",
         is_headline=True,
@@ -49,7 +49,7 @@ def phenomena(results: Results) -> Panel | None:
 
 
 def _by_phenomenon(accuracy: pd.DataFrame) -> pd.DataFrame:
-    """The main comparison by phenomenon, the intact model beside it; `is_whole` marks rows over all paradigms of a benchmark."""
+    """The main comparison by phenomenon, with the intact model; `is_whole` marks rows over all paradigms of a benchmark."""
     table = with_intact(comparable(accuracy), accuracy, ("checkpoint", "benchmark", "phenomenon"))
     table = table[table["phenomenon"] != "all pairs"]
     table = table.assign(is_whole=table["phenomenon"] == "all")
@@ -123,12 +123,13 @@ def dissociation(results: Results) -> Panel | None:
         title="The double dissociation, tested",
         figure=_dissociation_figure(table[table["against"] == "intact"], comparisons),
         alt=(
-            "Left: fall in accuracy on minimal pairs and on other tasks by cohort. "
-            "Right: the interaction of the top cohort against each control."
+            "Left: fall in accuracy on minimal pairs and on other tasks by cohort. Right: the interaction of the top cohort "
+            "against each control."
         ),
         finding=sentence(_verdict(comparisons) + beside(intact_readouts(run, int(first["checkpoint"])))),
         note=(
-            f"{int(first['n_pairs']):,} pairs and {int(first['n_others']):,} other items. {basis(table)} Tests by the same, Holm "
+            f"{int(first['n_pairs']):,} pairs and {int(first['n_others']):,} other items. {basis(table)} Tests by the same, "
+            "Holm "
             "over all comparisons. A bound of equivalence says how large an effect the data leave possible." + unmatched
         ),
         source=f"ablations/{run.name}/analysis/dissociation.csv",

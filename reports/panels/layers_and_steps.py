@@ -66,8 +66,8 @@ def layers(results: Results) -> Panel | None:
         title="Layer groups, single and cumulative",
         figure=_layers_figure(tables, kinds, measures),
         alt=(
-            "Dots with intervals: perplexity ratio and change of accuracy when the neurons of some layers are ablated, "
-            "one group at a time and cumulatively."
+            "Dots with intervals: perplexity ratio and change of accuracy when the neurons of some layers are ablated, one "
+            "group at a time and cumulatively."
         ),
         finding=sentence("; ".join(effects) + _intact_at_last_step(run)) if single else "No ablation of one group was run.",
         note=f"{main_intervention(ratios)}, {share}. {basis(*tables.values())}{caveat(ratios)}",
@@ -82,7 +82,10 @@ def _of_groups(run: Run, measure: _Measure) -> pd.DataFrame:
 
 
 def _kinds_of_groups(table: pd.DataFrame) -> dict[str, list[str]]:
-    """Groups of layers that were ablated one at a time, and those that begin at the first layer; a kind of one group is left out."""
+    """Groups of layers that were ablated one at a time, and those that begin at the first layer.
+
+    A kind of which there is one group only is left out.
+    """
     ranges = {layers: layer_range(layers) for layers in table["cohort_layers"]}
     widths = {layers: last - first for layers, (first, last) in ranges.items()}
     narrowest = min(widths.values())
@@ -139,7 +142,8 @@ def _largest_effect(table: pd.DataFrame, groups: list[str], measure: _Measure) -
         verdict = f"the interval leaves out “no effect” for {listed(changed)}"
     else:
         verdict = "no group's interval leaves out “no effect”"
-    return f"the largest {measure.label} of one group alone is that of {largest['group']}, {interval(largest, value)}, and {verdict}"
+    estimate = interval(largest, value)
+    return f"the largest {measure.label} of one group alone is that of {largest['group']}, {estimate}, and {verdict}"
 
 
 def _intact_at_last_step(run: Run) -> str:
@@ -167,8 +171,8 @@ def ablation_over_training(results: Results) -> Panel | None:
         alt=("Lines with bands: perplexity ratio and change of accuracy under the ablation over training steps, by cohort."),
         finding=sentence(_effect_at_steps(rows, measures[-1]) + _intact_at_last_step(run)),
         note=(
-            f"{main_intervention(rows)}, {share}. {basis(*tables.values(), label='Bands')} Not corrected for the number of steps."
-            f"{_steps_without_headroom(run)}{caveat(tables['perplexity'])}"
+            f"{main_intervention(rows)}, {share}. {basis(*tables.values(), label='Bands')} Not corrected for the number of "
+            f"steps.{_steps_without_headroom(run)}{caveat(tables['perplexity'])}"
         ),
         source=_source(run, measures),
     )

@@ -33,14 +33,17 @@ def wasserstein_distance(results: Results) -> Panel:
     return Panel(
         title="Wasserstein distance by layer",
         figure=drawn(lambda ax: figures.wasserstein_by_layer(neurons, ax), (7.5, 4.2)),
-        alt=f"Dots: the Wasserstein distance of each of {len(neurons)} neurons by layer; {len(selected)} selected ones are diamonds.",
+        alt=(
+            f"Dots: the Wasserstein distance of each of {len(neurons)} neurons by layer; {len(selected)} selected ones are "
+            "diamonds."
+        ),
         finding=(
-            f"The {len(selected)} selected neurons lie at {selected.min():.3f} to {selected.max():.3f} SD; the mean of the others is "
-            f"{interval(mean.iloc[0], 'mean')} SD and their furthest lies at {others.max():.3f} SD."
+            f"The {len(selected)} selected neurons lie at {selected.min():.3f} to {selected.max():.3f} SD; the mean of the "
+            f"others is {interval(mean.iloc[0], 'mean')} SD and their furthest lies at {others.max():.3f} SD."
         ),
         note=(
-            f"Checkpoint {selection.checkpoint}; top {selection.fraction:.1%} of {_SCOPES[selection.scope]}. "
-            f"Distance 0 is exactly Gaussian.{undefined} {basis(mean.head(1), label='Interval')}"
+            f"Checkpoint {selection.checkpoint}; top {selection.fraction:.1%} of {_SCOPES[selection.scope]}. Distance 0 is "
+            f"exactly Gaussian.{undefined} {basis(mean.head(1), label='Interval')}"
         ),
         source=_source(results, "neurons", "trajectory"),
         is_headline=True,
@@ -58,8 +61,8 @@ def one_neuron(results: Results) -> Panel:
         title=f"The neuron furthest from Gaussian: layer {row['layer']:.0f}, neuron {row['neuron']:.0f}",
         figure=drawn(lambda ax: figures.neuron_histogram(histogram, ax), (7.5, 3.6)),
         alt=(
-            "Histogram of one neuron's standardised pre-activations with the standard normal density; "
-            "the negative region is shaded."
+            "Histogram of one neuron's standardised pre-activations with the standard normal density; the negative region is "
+            "shaded."
         ),
         finding=(
             f"Its distance is {neuron['wasserstein_distance']:.3f} SD, {neuron['negative_wasserstein_frac']:.0%} of it on the "
@@ -67,8 +70,8 @@ def one_neuron(results: Results) -> Panel:
             f"{number(neuron['skewness'], 2)}."
         ),
         note=(
-            f"Checkpoint {row['checkpoint']:.0f}, {row['n_tokens']:,.0f} tokens. "
-            f"Raw zero falls at {number(row['zero'], 2, signed=True)} SD."
+            f"Checkpoint {row['checkpoint']:.0f}, {row['n_tokens']:,.0f} tokens. Raw zero falls at "
+            f"{number(row['zero'], 2, signed=True)} SD."
         ),
         source=_source(results, "histogram", "neurons"),
     )
@@ -87,8 +90,8 @@ def mapping_difficulty(results: Results) -> Panel:
         figure=drawn(lambda ax: _difficulty_scatter(neurons, ax), (7.5, 4.2)),
         alt=("Scatter of mapping difficulty against Wasserstein distance, one dot a neuron, selected neurons as diamonds."),
         finding=sentence(
-            "within layers the two rank neurons alike with a correlation of "
-            f"{number(correlation.min(), 2)} to {number(correlation.max(), 2)}{zero}"
+            f"within layers the two rank neurons alike with a correlation of {number(correlation.min(), 2)} to "
+            f"{number(correlation.max(), 2)}{zero}"
         ),
         note=(
             f"{len(neurons):,} neurons; rank correlations by layer are in rank_correlations.csv. "
@@ -117,9 +120,9 @@ def negative_share(results: Results) -> Panel | None:
         figure=drawn(lambda ax: _share_plot(table, ax), (7.5, 3.4)),
         alt=("Dots with intervals: mean share of the Wasserstein distance that falls on negative pre-activations, by layer."),
         finding=sentence(
-            f"of the selected neurons' distance {number(top['mean'].min(), 2)} to {number(top['mean'].max(), 2)} "
-            f"(range over layers) falls on negative pre-activations; it is more than the others' in {n_higher} of {len(top)} "
-            f"layers and less in {n_lower}, by intervals that do not overlap"
+            f"of the selected neurons' distance {number(top['mean'].min(), 2)} to {number(top['mean'].max(), 2)} (range over "
+            f"layers) falls on negative pre-activations; it is more than the others' in {n_higher} of {len(top)} layers and "
+            f"less in {n_lower}, by intervals that do not overlap"
         ),
         note=basis(table),
         source=_source(results, "negative_trajectory"),
@@ -144,13 +147,13 @@ def shape(results: Results) -> Panel:
         figure=drawn(lambda axes: _shape_scatters(neurons, axes), (8.5, 3.8), ncols=2, sharey=True),
         alt="Two scatters: Wasserstein distance against skewness and against excess kurtosis, one dot a neuron.",
         finding=sentence(
-            f"shape explains {_how_much(float(highest['r2']))} of the ranking: |skewness|, kurtosis and bimodality together account "
-            f"for {number(explained['r2'].min(), 2)} to {interval(highest, 'r2', 2)} of the rank variance, by layer, and |skewness| "
-            f"alone correlates at {number(skewness.min(), 2)} to {number(skewness.max(), 2)}"
+            f"shape explains {_how_much(float(highest['r2']))} of the ranking: |skewness|, kurtosis and bimodality together "
+            f"account for {number(explained['r2'].min(), 2)} to {interval(highest, 'r2', 2)} of the rank variance, by layer, "
+            f"and |skewness| alone correlates at {number(skewness.min(), 2)} to {number(skewness.max(), 2)}"
         ),
         note=(
-            f"Adjusted R² of ranks (explained_by_shape.csv). {basis(explained, method='a jackknife')} "
-            "A heavy tail alone makes a large distance."
+            f"Adjusted R² of ranks (explained_by_shape.csv). {basis(explained, method='a jackknife')} A heavy tail alone "
+            "makes a large distance."
         ),
         source=_source(results, "neurons", "explained_by_shape", "rank_correlations"),
     )

@@ -43,8 +43,8 @@ def separated_pairs(results: Results) -> Panel | None:
             f"“{str(widest['text_b']).strip()}” at {number(widest['preactivation_b'], 2)}"
         ),
         note=(
-            "The negative–negative pairs of this neuron that lie furthest apart, no token twice. The red line is zero. "
-            "Chosen for being extreme: an illustration, not a test."
+            "The negative–negative pairs of this neuron that lie furthest apart, no token twice. The red line is zero. Chosen "
+            "for being extreme: an illustration, not a test."
         ),
         source=f"models/{results.main.name}/analysis/neuron_pairs.csv",
     )
@@ -57,7 +57,8 @@ def _pairs_of_furthest(run: Run) -> pd.DataFrame:
     names = pairs[["layer", "neuron"]].drop_duplicates()
     distances = pd.Series([distance[tuple(name)] for name in names.to_numpy()], index=names.index)
     furthest = names.loc[distances.sort_values(ascending=False).index[0]]
-    return pairs[(pairs["layer"] == furthest["layer"]) & (pairs["neuron"] == furthest["neuron"])]
+    of_neuron: pd.DataFrame = pairs[(pairs["layer"] == furthest["layer"]) & (pairs["neuron"] == furthest["neuron"])]
+    return of_neuron
 
 
 @panel(_SECTION, needs="signs of the furthest pairs")
@@ -76,9 +77,9 @@ def pair_signs(results: Results) -> Panel | None:
         ),
         finding=sentence(_excess(results.main)),
         note=(
-            "Wasserstein neurons only. Baselines: furthest pairs of dissimilar inputs matched on token frequency, position and "
-            "spelling, and what the neurons' sign frequencies alone predict (no fair null: a Gaussian neuron's furthest pairs are "
-            f"mostly mixed). {_basis(table)}"
+            "Wasserstein neurons only. Baselines: furthest pairs of dissimilar inputs matched on token frequency, position "
+            "and spelling, and what the neurons' sign frequencies alone predict (no fair null: a Gaussian neuron's furthest "
+            f"pairs are mostly mixed). {_basis(table)}"
         ),
         source=f"models/{results.main.name}/analysis/pair_signs.csv",
         is_headline=True,
@@ -115,8 +116,8 @@ def _excess(run: Run) -> str:
     n_less = int((top["excess_upper"] < rest["excess_lower"].reindex(top.index)).sum())
     if not n_more and not n_less:
         return (
-            f"{text}, for Wasserstein neurons as for the rest: no layer's intervals are apart, so there is no evidence that it is "
-            "special to them"
+            f"{text}, for Wasserstein neurons as for the rest: no layer's intervals are apart, so there is no evidence that "
+            "it is special to them"
         )
     parts = [f"in {n} {comparison} so" for n, comparison in ((n_more, "more"), (n_less, "less")) if n]
     return f"{text}; {listed(parts)} for Wasserstein neurons than for the rest"
@@ -134,16 +135,16 @@ def smooth_and_relu(results: Results) -> Panel | None:
         title="Smooth against ReLU",
         figure=_excess_figure(runs, excess),
         alt=(
-            "Dots with intervals: excess of negative–negative pairs over matched pairs by model and layer, "
-            "for Wasserstein neurons and others."
+            "Dots with intervals: excess of negative–negative pairs over matched pairs by model and layer, for Wasserstein "
+            "neurons and others."
         ),
         finding=sentence(
-            f"the excess of negative–negative pairs among Wasserstein neurons, range over layers: {listed(ranges)}"
-            f"{_contrast(runs, excess)}"
+            "the excess of negative–negative pairs among Wasserstein neurons, range over layers: "
+            f"{listed(ranges)}{_contrast(runs, excess)}"
         ),
         note=(
-            "Of the pairs that each neuron drives furthest apart. The paper finds the excess in smooth models and not under a ReLU. "
-            f"{_basis(pd.concat(excess.values()))}"
+            "Of the pairs that each neuron drives furthest apart. The paper finds the excess in smooth models and not under a "
+            f"ReLU. {_basis(pd.concat(excess.values()))}"
         ),
         source=listed([f"models/{run.name}/analysis/pair_signs.csv" for run in runs]),
         is_headline=True,

@@ -38,12 +38,13 @@ def surprisal_upos(results: Results) -> Panel | None:
         title="Change in surprisal by part of speech",
         figure=_upos_figure(table),
         alt=(
-            "Dots with intervals: expected change of a word's surprisal by universal part of speech and cohort, at the mean word."
+            "Dots with intervals: expected change of a word's surprisal by universal part of speech and cohort, at the mean "
+            "word."
         ),
         finding=sentence(_largest_changes(table)),
         note=(
-            f"{_fit(run, 'upos')} Marginal means of a mixed model with log frequency, position, number of pieces and crossed random "
-            f"effects of word type and document. {_basis(table)} Not corrected for the number of classes.{unmatched}"
+            f"{_fit(run, 'upos')} Marginal means of a mixed model with log frequency, position, number of pieces and crossed "
+            f"random effects of word type and document. {_basis(table)} Not corrected for the number of classes.{unmatched}"
         ),
         source=f"ablations/{run.name}/analysis/surprisal_means.csv",
     )
@@ -87,13 +88,13 @@ def surprisal_contrasts(results: Results) -> Panel | None:
         title="Scaffolding and content words: the top cohort less its controls",
         figure=_contrasts_figure(table),
         alt=(
-            "Dots with intervals: change of surprisal under the top cohort less that under each control, "
-            "for scaffolding and content words."
+            "Dots with intervals: change of surprisal under the top cohort less that under each control, for scaffolding and "
+            "content words."
         ),
         finding=sentence(_scaffolding(table)),
         note=(
-            f"{_fit(run, 'word_class')} Scaffolding: DET, ADP, AUX, PART, PRON, CCONJ, SCONJ, PUNCT. {_basis(table)} p-values by the "
-            f"same, Holm over all rows.{unmatched}"
+            f"{_fit(run, 'word_class')} Scaffolding: DET, ADP, AUX, PART, PRON, CCONJ, SCONJ, PUNCT. {_basis(table)} p-values "
+            f"by the same, Holm over all rows.{unmatched}"
         ),
         source=f"ablations/{run.name}/analysis/surprisal_contrasts.csv",
         is_headline=True,
@@ -153,12 +154,13 @@ def surprisal_over_training(results: Results) -> Panel | None:
         title="Surprisal over training",
         figure=_training_figure(table),
         alt=(
-            "Lines with bands: expected change of surprisal over training steps by cohort, "
-            "one panel for scaffolding and one for content words."
+            "Lines with bands: expected change of surprisal over training steps by cohort, one panel for scaffolding and one "
+            "for content words."
         ),
         finding=sentence(f"at the last step {'; '.join(estimates)}"),
         note=(
-            f"One mixed model with a mean for every cell. {_basis(table, 'Bands')} Not corrected for the number of steps.{unmatched}"
+            f"One mixed model with a mean for every cell. {_basis(table, 'Bands')} Not corrected for the number of "
+            f"steps.{unmatched}"
         ),
         source=f"ablations/{run.name}/analysis/surprisal_over_checkpoint.csv",
     )
@@ -197,8 +199,8 @@ def surprisal_residuals(results: Results) -> Panel | None:
         title="Residuals of the surprisal model",
         figure=drawn(draw, (8.5, 3.4), ncols=2),
         alt=(
-            "Left: quantiles of the standardised residuals against the normal. "
-            "Right: residual mean and standard deviation along the fitted values."
+            "Left: quantiles of the standardised residuals against the normal. Right: residual mean and standard deviation "
+            "along the fitted values."
         ),
         finding=sentence(_normality(fit)),
         note=_fit(run, "upos"),

@@ -28,20 +28,22 @@ def distance_over_training(results: Results) -> Panel | None:
     table = results.main.tables["cohorts"]
     first, last = table["chosen_at"].min(), table["chosen_at"].max()
     finding = (
-        f"from step {table['checkpoint'].min()} to {table['checkpoint'].max()} the mean distance of the cohort chosen at the end "
-        f"goes {_from_to(_mean_distance(table, last), 'mean')} SD"
+        f"from step {table['checkpoint'].min()} to {table['checkpoint'].max()} the mean distance of the cohort chosen at the "
+        f"end goes {_from_to(_mean_distance(table, last), 'mean')} SD"
     )
     if first < last:
         finding += f", that of the cohort frozen at step {first} {_from_to(_mean_distance(table, first), 'mean')} SD"
     return Panel(
         title="Wasserstein distance over training",
         figure=_distance_figure(table),
-        alt="Lines: mean Wasserstein distance of a cohort (solid) and of all other neurons (dashed) by layer and training step.",
+        alt=(
+            "Lines: mean Wasserstein distance of a cohort (solid) and of all other neurons (dashed) by layer and training step."
+        ),
         finding=sentence(finding),
         note=(
-            "A cohort is chosen for being far out at its own checkpoint, so its rise towards it is partly selection; the cohort "
-            f"frozen early shows what stays. {basis(table, label='Bands and intervals')} In the sentence those of all layers. "
-            "Checkpoints whose weights repeat an earlier one are left out."
+            "A cohort is chosen for being far out at its own checkpoint, so its rise towards it is partly selection; the "
+            f"cohort frozen early shows what stays. {basis(table, label='Bands and intervals')} In the sentence those of all "
+            "layers. Checkpoints whose weights repeat an earlier one are left out."
         ),
         source=f"models/{results.main.name}/analysis/cohorts.csv",
     )
@@ -81,8 +83,8 @@ def weights_over_training(results: Results) -> Panel | None:
         title="Change of the neurons' weights over training",
         figure=drawn(lambda ax: by_layer(table, "cosine dissimilarity\nto the final weights", ax), (8.5, 4.0)),
         alt=(
-            "Lines: mean cosine dissimilarity of neurons' input weights to their final ones, "
-            "by layer and training step, cohort and rest."
+            "Lines: mean cosine dissimilarity of neurons' input weights to their final ones, by layer and training step, "
+            "cohort and rest."
         ),
         finding=sentence(
             f"half of the cohort's change of direction is done by step {min(half)} to {max(half)} (range over layers)"
@@ -109,16 +111,17 @@ def grammar_over_training(results: Results) -> Panel | None:
         title="Distance and grammar over training",
         figure=drawn(lambda axes: _draw_distance_and_accuracy(distance, accuracy, axes), (7.5, 5.0), nrows=2, sharex=True),
         alt=(
-            "Curves over training steps: mean Wasserstein distance of the final cohort, "
-            "and accuracy of the intact model on minimal pairs."
+            "Curves over training steps: mean Wasserstein distance of the final cohort, and accuracy of the intact model on "
+            "minimal pairs."
         ),
         finding=sentence(
-            f"the cohort's mean distance goes {_from_to(distance, 'mean')} SD{_steepest(results.main, last)}; {listed(accuracies)}"
+            f"the cohort's mean distance goes {_from_to(distance, 'mean')} SD{_steepest(results.main, last)}; "
+            f"{listed(accuracies)}"
         ),
         note=(
-            f"{accuracy['checkpoint'].nunique()} checkpoints of one training run: that curves rise together is no evidence that one "
-            f"needs the other. {basis(distance, accuracy, label='Bands and intervals')} The distance is of the cohort in all layers, "
-            "the accuracy macro-averaged over paradigms; the line is chance."
+            f"{accuracy['checkpoint'].nunique()} checkpoints of one training run: that curves rise together is no evidence "
+            f"that one needs the other. {basis(distance, accuracy, label='Bands and intervals')} The distance is of the "
+            "cohort in all layers, the accuracy macro-averaged over paradigms; the line is chance."
         ),
         source=(
             f"models/{results.main.name}/analysis/cohorts.csv and ablations/{run.name}/analysis/accuracy_by_phenomenon.csv"

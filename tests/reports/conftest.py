@@ -9,7 +9,7 @@ import pytest
 
 from reports.build import render
 from reports.export import export_figures
-from reports.panels import sections
+from reports.registry import drawn_sections
 from reports.pipeline import run
 from reports.results import load_results
 from reports.study import load_study
@@ -123,7 +123,7 @@ def evil(results):
 @pytest.fixture(scope="session")
 def evil_page(evil, tmp_path_factory):
     folder = tmp_path_factory.mktemp("evil")
-    found, missing = sections(evil)
+    found, missing = drawn_sections(evil)
     images = export_figures(found, folder)
     (folder / "index.html").write_text(render(evil, found, missing, images, {"Code": {"corpus": EVIL[0]}}), encoding="utf-8")
     return folder

@@ -19,7 +19,7 @@ from reports.browser import browser_data
 from reports.build import _script_data, build
 from reports.export import results_json
 from reports.methods import limits, methods, provenance
-from reports.panels import sections
+from reports.registry import drawn_sections
 from reports.study import load_study
 from tests.helpers import NO_TORCH
 from tests.reports.conftest import EVIL
@@ -68,7 +68,7 @@ def test_page_is_whole_and_self_contained(page):
 
 
 def test_every_figure_has_alt_text_a_finding_and_files(page, report, results):
-    found, missing = sections(results)
+    found, missing = drawn_sections(results)
     panels = [panel for section in found for panel in section.panels]
     images = [attributes for tag, attributes in parsed(page).elements if tag == "img"]
     assert len(images) == len(panels) >= 22
@@ -168,7 +168,7 @@ def test_spreadsheets_see_no_formula(tmp_path):
 
 
 def test_results_hold_no_nan(results):
-    found, _ = sections(results)
+    found, _ = drawn_sections(results)
     assert "NaN" not in re.sub(r'"[^"]*"', "", results_json(results, found, {}))
 
 

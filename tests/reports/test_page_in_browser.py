@@ -10,7 +10,7 @@ import pytest
 
 from reports.build import render
 from reports.export import export_figures
-from reports.panels import sections
+from reports.registry import drawn_sections
 from tests.reports.conftest import EVIL
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -87,7 +87,7 @@ def page_of(results, tables, folder):
     """A page of the same results with some tables of the main model changed."""
     main = replace(results.main, tables=results.main.tables | tables)
     results = replace(results, models={**results.models, main.name: main})
-    shown, missing = sections(results)
+    shown, missing = drawn_sections(results)
     (folder / "index.html").write_text(render(results, shown, missing, export_figures(shown, folder), {}), encoding="utf-8")
     return folder
 

@@ -19,9 +19,9 @@ def test_models_of_one_name_keep_their_own_ablations():
     results = Results(Study("s", ("A/m", "B/m")), runs, ablations, None)
     assert [run.name for run in results.of_main()] == ["a"]
     assert results.ablation(lambda run: True).name == "a"
-    assert results.called(ablations["b"]) == "B--m"
+    assert results.model_name(ablations["b"]) == "B--m"
     alone = Results(Study("s", ("A/m",)), {"m": Run("m", {}, {"model": "A/m"}, {}, "m")}, {}, None)
-    assert alone.called(alone.main) == "A/m"
+    assert alone.model_name(alone.main) == "A/m"
 
 
 def test_what_steps_of_other_models_left_is_refused(study_file, study_folder, tmp_path):

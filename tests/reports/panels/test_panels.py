@@ -9,7 +9,8 @@ from actstore.ablation.design import CohortSpec, Design
 from actstore.selection.selection import Selection
 from reports.basis import few_clusters
 from reports.methods import limits, methods
-from reports.panels import ablation, grammar, pairs, sections, surprisal, training
+from reports.panels import ablation, grammar, layers_and_steps, pairs, surprisal, training
+from reports.registry import drawn_sections
 from reports.results import Results, Run
 from reports.study import AblationStudy, Study
 from reports.tables import page_tables
@@ -336,7 +337,7 @@ def test_curves_and_layer_groups_mark_unmatched_controls(is_layers):
     parts[0].loc[parts[0]["rule"] == "perplexity-matched", "is_matched"] = 1
     parts[1].loc[parts[1]["rule"] == "perplexity-matched", "is_matched"] = 0
     results = made({"a": {"perplexity": pd.concat(parts, ignore_index=True)}})
-    panel = grammar.layers(results) if is_layers else grammar.over_training(results)
+    panel = layers_and_steps.layers(results) if is_layers else layers_and_steps.ablation_over_training(results)
     who = "perplexity-matched" + ("" if is_layers else ", chosen at the same step")
     assert {who, f"{who} (not matched)"} <= names_of(panel)
     assert f"Not matched within tolerance: {MATCHED}{'-layers1' if is_layers else ''};" in panel.note
@@ -463,15 +464,15 @@ def signs_table(top, rest):
 
 def test_an_excess_of_negative_pairs_is_special_only_beyond_the_rest():
     special = made(pair_signs=signs_table((0.5, 0.4, 0.6), (0.1, 0.05, 0.15)))
-    assert "in 1 more so for Wasserstein neurons than for the rest" in pairs.signs(special).finding
+    assert "in 1 more so for Wasserstein neurons than for the rest" in pairs.pair_signs(special).finding
     less = made(pair_signs=signs_table((0.1, 0.05, 0.15), (0.5, 0.4, 0.6)))
-    assert pairs.signs(less).finding.endswith("in 1 less so for Wasserstein neurons than for the rest.")
+    assert pairs.pair_signs(less).finding.endswith("in 1 less so for Wasserstein neurons than for the rest.")
     common = made(pair_signs=signs_table((0.5, 0.4, 0.6), (0.5, 0.45, 0.55)))
-    assert "no evidence that it is special to them" in pairs.signs(common).finding
+    assert "no evidence that it is special to them" in pairs.pair_signs(common).finding
     alone = made(pair_signs=signs_table((0.5, float("nan"), float("nan")), (0.5, float("nan"), float("nan"))))
-    assert pairs.signs(alone).finding.startswith("Without intervals there is no telling whether similar pairs")
+    assert pairs.pair_signs(alone).finding.startswith("Without intervals there is no telling whether similar pairs")
     said = "Intervals: 95%, Student's t over 12 documents and 5 neurons. Few: 5 neurons."
-    assert pairs.signs(common).note.endswith(said)
+    assert pairs.pair_signs(common).note.endswith(said)
 
 
 def test_smooth_and_relu_compare_models():
@@ -513,27 +514,27 @@ def surprisal_tables(scaffolding, p, against="random-0.01"):
 
 
 def test_scaffolding_words_suffer_only_where_the_corrected_test_says_so():
-    found = surprisal.contrasts(made({"a": surprisal_tables((0.2, 0.1, 0.3), 0.01)})).finding
+    found = surprisal.surprisal_contrasts(made({"a": surprisal_tables((0.2, 0.1, 0.3), 0.01)})).finding
     assert found.startswith(
         "Scaffolding words suffer more than under 1 of 1 controls; against random-0.01: scaffolding +0.200 [+0.100, +0.300] (p = 0.010)"
     )
-    found = surprisal.contrasts(made({"a": surprisal_tables((0.2, 0.1, 0.3), 0.2)})).finding
+    found = surprisal.surprisal_contrasts(made({"a": surprisal_tables((0.2, 0.1, 0.3), 0.2)})).finding
     assert found.startswith("There is no evidence that scaffolding words suffer more")
-    found = surprisal.upos(made({"a": surprisal_tables((0.2, 0.1, 0.3), 0.01)})).finding
+    found = surprisal.surprisal_upos(made({"a": surprisal_tables((0.2, 0.1, 0.3), 0.01)})).finding
     assert found.startswith("Under the top cohort 2 of 2 parts of speech have an interval without 0; largest DET +0.200")
 
 
 def test_surprisal_says_what_its_intervals_rest_on():
     said = "Intervals: 95%, cluster-robust over 12 documents and over word types and, where neurons were drawn at random, over 5 draws. Few: 12 documents."
     results = made({"a": surprisal_tables((0.2, 0.1, 0.3), 0.01)})
-    assert said in surprisal.contrasts(results).note
-    assert said in surprisal.upos(results).note
+    assert said in surprisal.surprisal_contrasts(results).note
+    assert said in surprisal.surprisal_upos(results).note
 
 
 def test_scaffolding_is_not_said_to_suffer_on_an_unmatched_control():
     tables = surprisal_tables((0.2, 0.1, 0.3), 0.01, UNMATCHED)
     unmatched = flagged(tables["surprisal_contrasts"], "against")
-    panel = surprisal.contrasts(made({"a": tables | {"surprisal_contrasts": unmatched}}))
+    panel = surprisal.surprisal_contrasts(made({"a": tables | {"surprisal_contrasts": unmatched}}))
     told = "scaffolding +0.200 [+0.100, +0.300] (p = 0.010) and content +0.200 [+0.100, +0.300] (p = 0.010)"
     assert panel.finding == (
         "No control is matched, so nothing is said of scaffolding words; not counted, as perplexity is not matched: against "
@@ -543,7 +544,7 @@ def test_scaffolding_is_not_said_to_suffer_on_an_unmatched_control():
     assert f"{UNMATCHED} (not matched)" in names_of(panel)
     matched = flagged(surprisal_tables((0.2, -0.1, 0.3), 0.4, MATCHED)["surprisal_contrasts"], "against")
     both = tables | {"surprisal_contrasts": pd.concat([matched, unmatched], ignore_index=True)}
-    finding = surprisal.contrasts(made({"a": both})).finding
+    finding = surprisal.surprisal_contrasts(made({"a": both})).finding
     assert finding.startswith(
         f"There is no evidence that scaffolding words suffer more than under any control; against {MATCHED}: scaffolding"
     )
@@ -568,7 +569,7 @@ def test_means_and_curves_of_surprisal_mark_unmatched_controls():
             }
         }
     )
-    for panel, axes in ((surprisal.upos(results), 0), (surprisal.curves(results), 1)):
+    for panel, axes in ((surprisal.surprisal_upos(results), 0), (surprisal.surprisal_over_training(results), 1)):
         assert panel.note.endswith(CAVEAT)
         assert {"top-0.01", MATCHED, f"{UNMATCHED} (not matched)"} <= names_of(panel, axes)
 
@@ -576,13 +577,13 @@ def test_means_and_curves_of_surprisal_mark_unmatched_controls():
 def test_panels_without_their_tables_are_left_out_and_named():
     results = made({"a": {"perplexity": perplexity({TOP: (1, 1, 1)})}})
     for maker in (
-        training.distances,
-        training.weights,
-        training.grammar,
-        grammar.layers,
-        grammar.over_training,
-        surprisal.curves,
-        pairs.separated,
+        training.distance_over_training,
+        training.weights_over_training,
+        training.grammar_over_training,
+        layers_and_steps.layers,
+        layers_and_steps.ablation_over_training,
+        surprisal.surprisal_over_training,
+        pairs.separated_pairs,
     ):
         assert maker(results) is None
     neurons = pd.DataFrame({
@@ -610,7 +611,7 @@ def test_panels_without_their_tables_are_left_out_and_named():
     selection = type("S", (), {"checkpoint": 5, "fraction": 0.5, "scope": "layer"})()
     whole = made(neurons=neurons, rank_correlations=ranks, explained_by_shape=explained, histogram=histogram,
                  trajectory=trajectory)  # fmt: skip
-    found, missing = sections(Results(whole.study, whole.models, {}, selection))
+    found, missing = drawn_sections(Results(whole.study, whole.models, {}, selection))
     assert [panel.key for section in found for panel in section.panels] == [
         "wasserstein-distance",
         "one-neuron",
@@ -648,7 +649,7 @@ def trajectories():
 def test_a_mean_over_layers_is_drawn_with_its_own_interval():
     cohorts, emerged, accuracy = trajectories()
     results = made({"a": {"accuracy_by_phenomenon": accuracy}}, cohorts=cohorts, emergence=emerged)
-    panel = training.grammar(results)
+    panel = training.grammar_over_training(results)
     assert panel.finding == (
         "The cohort's mean distance goes from 0.300 [0.250, 0.350] to 0.600 [0.550, 0.650] SD, rising most steeply, per doubling of the step, from step 4 to 8; "
         "accuracy on pairs goes from 0.500 [0.490, 0.510] to 0.900 [0.890, 0.910]."
@@ -656,8 +657,8 @@ def test_a_mean_over_layers_is_drawn_with_its_own_interval():
     band = panel.figure.axes[0].collections[0].get_paths()[0].vertices
     assert set(band[:, 1].round(3)) == {0.25, 0.35, 0.45, 0.55, 0.65}
     falling = made({"a": {"accuracy_by_phenomenon": accuracy}}, cohorts=cohorts, emergence=emerged.assign(slope=-0.1))
-    assert "steeply" not in training.grammar(falling).finding
+    assert "steeply" not in training.grammar_over_training(falling).finding
     assert "Bands and intervals: 95%, Student's t over 10 neurons and 100 minimal-pair clusters. Few: 10 neurons." in panel.note
-    said = training.distances(results).finding
+    said = training.distance_over_training(results).finding
     assert "chosen at the end goes from 0.300 [0.250, 0.350] to 0.600 [0.550, 0.650] SD" in said
     assert "frozen at step 4 from 0.200 [0.150, 0.250] to 0.500 [0.450, 0.550] SD" in said
