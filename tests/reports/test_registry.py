@@ -55,7 +55,7 @@ OWN_MODULE = """
 
     @panel("Over training")
     def my_mathematics(results):
-        figure = drawn(lambda ax: ax.set_title("$x^{2_"), (3, 2))
+        figure = drawn(lambda ax: ax.set_title("$x^{2_$"), (3, 2))
         return Panel("It cannot be rendered", figure, "", "", "", "")
 
 
