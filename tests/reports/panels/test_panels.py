@@ -582,18 +582,8 @@ def test_means_and_curves_of_surprisal_mark_unmatched_controls():
         assert {"top-0.01", MATCHED, f"{UNMATCHED} (not matched)"} <= names_of(panel, axes)
 
 
-def test_panels_without_their_tables_are_left_out_and_named():
-    results = results_of({"a": {"perplexity": perplexity({TOP: (1, 1, 1)})}})
-    for panel in (
-        training.distance_over_training,
-        training.weights_over_training,
-        training.grammar_over_training,
-        layers_and_steps.layers,
-        layers_and_steps.ablation_over_training,
-        surprisal.surprisal_over_training,
-        pairs.separated_pairs,
-    ):
-        assert panel(results) is None
+def neuron_tables():
+    """The tables that are there for every study: neurons, their ranks, one histogram, means by layer."""
     neurons = pd.DataFrame(
         {
             "layer": [0, 1],
@@ -627,14 +617,29 @@ def test_panels_without_their_tables_are_left_out_and_named():
             "n_tokens": 9,
         }
     )
+    return {
+        "neurons": neurons,
+        "rank_correlations": pd.DataFrame(ranks),
+        "explained_by_shape": pd.DataFrame(explained),
+        "histogram": histogram,
+        "trajectory": pd.DataFrame(trajectory).assign(checkpoint=5, cohort="rest", cluster="neuron"),
+    }
+
+
+def test_panels_without_their_tables_are_left_out_and_named():
+    results = results_of({"a": {"perplexity": perplexity({TOP: (1, 1, 1)})}})
+    for panel in (
+        training.distance_over_training,
+        training.weights_over_training,
+        training.grammar_over_training,
+        layers_and_steps.layers,
+        layers_and_steps.ablation_over_training,
+        surprisal.surprisal_over_training,
+        pairs.separated_pairs,
+    ):
+        assert panel(results) is None
     selection = type("S", (), {"checkpoint": 5, "fraction": 0.5, "scope": "layer"})()
-    whole = results_of(
-        neurons=neurons,
-        rank_correlations=pd.DataFrame(ranks),
-        explained_by_shape=pd.DataFrame(explained),
-        histogram=histogram,
-        trajectory=pd.DataFrame(trajectory).assign(checkpoint=5, cohort="rest", cluster="neuron"),
-    )
+    whole = results_of(**neuron_tables())
     sections, missing = drawn_sections(Results(whole.study, whole.models, {}, selection))
     panels = sections[0].panels
     assert [section.title for section in sections] == ["Neurons far from Gaussian"]
