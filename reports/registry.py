@@ -152,9 +152,7 @@ def _draw_of_user(entry: _Entry, results: Results) -> Panel | str:
         if not isinstance(outcome, Panel | str):
             raise TypeError(f"the function must give a Panel or None, not {type(outcome).__name__}")
         if isinstance(outcome, Panel):
-            saved(
-                outcome.figure, "svg"
-            )  # some errors of matplotlib come only now, which is better than while files are written
+            saved(outcome.figure, "svg")  # matplotlib finds some errors only when it renders
         return outcome
     except Exception as error:
         text = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
