@@ -10,34 +10,34 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.kernels.clusters import FEW_CLUSTERS, LEAST_CLUSTERS
-from reports.results import Results, Run, ablated
+from reports.results import Results, Run
+from reports.rows import ablated
 from reports.sentences import listed
 
 _STUDENT = "Student's t"
 
 
-def basis(*tables: pd.DataFrame, what: str = "Intervals", method: str = _STUDENT, also: str = "") -> str:
+def basis(*tables: pd.DataFrame, label: str = "Intervals", method: str = _STUDENT, also: str = "") -> str:
     """What a caption says of its intervals: method, clusters, draws, and whether these are few.
 
     Parameters
     ----------
     *tables : DataFrame
         Have `n_clusters` and `cluster`; `n_seeds` or `n_draws` where cohorts may have been drawn at random.
-    what : str
+    label : str
         Intervals, bands or tests.
     method : str
     also : str
-        What else varies in them.
+        What else they vary over.
     """
     units = _units(tables)
-    over = listed([_counted(low, high, unit) for unit, (low, high) in units.items()])
-    said = f"{what}: 95%, {method} over {over}{also}{_drawn(tables)}."
-    fewest = min(low for low, _ in units.values())
+    counts = listed([_counted(low, high, unit) for unit, (low, high) in units.items()])
+    text = f"{label}: 95%, {method} over {counts}{also}{_draws(tables)}."
+    unit = min(units, key=lambda unit: units[unit][0])
+    fewest, _ = units[unit]
     if fewest < LEAST_CLUSTERS:
-        said += f" No interval where there is a single {_fewest_unit(units)}."
-    elif fewest < FEW_CLUSTERS:
-        said += f" Few: {_counted(fewest, fewest, _fewest_unit(units))}."
-    return said
+        return f"{text} No interval where there is a single {unit}."
+    return f"{text} Few: {_counted(fewest, fewest, unit)}." if fewest < FEW_CLUSTERS else text
 
 
 def _units(tables: Sequence[pd.DataFrame]) -> dict[str, tuple[int, int]]:
@@ -47,23 +47,19 @@ def _units(tables: Sequence[pd.DataFrame]) -> dict[str, tuple[int, int]]:
     return {str(unit): (int(row["min"]), int(row["max"])) for unit, row in ranges.iterrows()}
 
 
-def _fewest_unit(units: dict[str, tuple[int, int]]) -> str:
-    return min(units, key=lambda unit: units[unit][0])
-
-
 def _counted(low: int, high: int, unit: str) -> str:
     """`7 documents`, `20 to 50 items`."""
     return f"{f'{low:,}' if low == high else f'{low:,} to {high:,}'} {unit}{'' if high == 1 else 's'}"
 
 
-def _drawn(tables: Sequence[pd.DataFrame]) -> str:
-    """The draws of cohorts that were drawn several times."""
+def _draws(tables: Sequence[pd.DataFrame]) -> str:
+    """How often cohorts were drawn at random, where more than once."""
     draws = {int(n) for table in tables for name in ("n_seeds", "n_draws") if name in table for n in table[name] if n > 1}
     return f" and, where neurons were drawn at random, over {listed([str(n) for n in sorted(draws)])} draws" if draws else ""
 
 
 def few_clusters(results: Results) -> list[str]:
-    """Limits: every table that rests on few clusters, tests that cannot reject, and controls of few draws."""
+    """Limits of intervals over few clusters, of tests that cannot reject, and of controls with few draws."""
     limits = []
     for kind, runs in (("model", results.models), ("ablation", results.ablations)):
         for name, run in runs.items():
@@ -78,45 +74,39 @@ def few_clusters(results: Results) -> list[str]:
     return limits
 
 
-def _few_of_run(place: str, run: Run) -> list[str]:
-    """Tables of a run whose intervals rest on few clusters, by what and how many."""
+def _few_of_run(name: str, run: Run) -> list[str]:
+    """Tables of a run whose intervals rest on few clusters, by number and unit of the clusters."""
     few: dict[str, list[str]] = {}
-    for name, table in run.tables.items():
+    for table_name, table in run.tables.items():
         if "n_clusters" in table and len(table):
             for unit, (low, _) in _units([table]).items():
                 if low < FEW_CLUSTERS:
-                    few.setdefault(_counted(low, low, unit), []).append(name)
+                    few.setdefault(_counted(low, low, unit), []).append(table_name)
     if not few:
         return []
-    told = [f"{listed(names)} (as few as {count})" for count, names in few.items()]
-    return [f"Few clusters in {place}: {'; '.join(told)}."]
+    clauses = [f"{listed(names)} (as few as {count})" for count, names in few.items()]
+    return [f"Few clusters in {name}: {'; '.join(clauses)}."]
 
 
 def _few_draws(name: str, run: Run) -> list[str]:
-    """Controls drawn at random, by how often."""
+    """Whether controls were drawn at random only a few times."""
     table = ablated(run.tables["perplexity"])
     draws = table.loc[table["rule"] == "random", "n_seeds"]
-    if draws.empty:
+    n = int(draws.min()) if len(draws) else FEW_CLUSTERS
+    if n >= FEW_CLUSTERS:
         return []
-    if draws.min() == 1:
+    if n == 1:
         return [f"In “{name}” a random control was drawn once: its intervals are of this draw, not of such draws."]
-    n = int(draws.min())
-    return (
-        [f"In “{name}” random controls rest on {n} draws: {n} are few, and intervals are as wide as that."]
-        if n < FEW_CLUSTERS
-        else []
-    )
+    return [f"In “{name}” random controls rest on {n} draws: {n} are few, and intervals are as wide as that."]
 
 
 def _hopeless_tests(name: str, run: Run) -> list[str]:
-    """Paired tests of so few clusters that no outcome is significant."""
+    """Paired tests with so few clusters that no outcome is significant."""
     if not run.has("paired_tests"):
         return []
     table = run.tables["paired_tests"]
     key = "phenomenon" if "phenomenon" in table else "paradigm"
-    rows = list(dict.fromkeys(table.loc[table["least_p"] > 0.05, key].astype(str)))
-    return (
-        [f"In “{name}” paired tests of {listed(rows)} cannot be significant, whatever happens: too few clusters."]
-        if rows
-        else []
-    )
+    names = list(dict.fromkeys(table.loc[table["least_p"] > 0.05, key].astype(str)))
+    if not names:
+        return []
+    return [f"In “{name}” paired tests of {listed(names)} cannot be significant, whatever happens: too few clusters."]

@@ -1,6 +1,6 @@
-"""The report: analysis results in, one self-contained HTML file and its parts out.
+"""The report: from analysis results to one self-contained HTML file, with figures and tables beside it.
 
-Owns the page as a whole; its look is `templates/report.{html,css,js}`.
+Owns the page as a whole; its look is in `templates/report.{html,css,js}`.
 """
 
 from __future__ import annotations
@@ -23,28 +23,17 @@ from actstore.files import disk_errors
 from reports.browser import browser_data
 from reports.export import export_figures, export_tables, results_json
 from reports.methods import limits, methods, provenance
-from reports.panels import Section, sections
+from reports.registry import Section, drawn_sections
 from reports.results import Results, load_results
 from reports.study import Study, load_study
 from reports.tables import page_tables
 
-# Findings that the page begins with.
-_HEADLINES = (
-    "wasserstein-distance",
-    "pair-signs",
-    "smooth-and-relu",
-    "perplexity",
-    "phenomena",
-    "dissociation",
-    "surprisal-contrasts",
-    "mirror",
-)
-# Within a script element these end it, or begin a comment; the last two end a line of JavaScript.
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+"""Characters that end a script element, begin a comment in it, or end a line of JavaScript → how JSON escapes them."""
 
 
 def build(study: Study, folder: Path, out: Path) -> Path:
-    """Write the report of a finished run; `index.html` comes last, under its final name only when whole.
+    """Write the report of a finished run; `index.html` comes last, and has this name only when it is whole.
 
     Parameters
     ----------
@@ -61,22 +50,22 @@ def build(study: Study, folder: Path, out: Path) -> Path:
     """
     mpl.use("Agg")
     results = load_results(study, folder)
-    found, missing = sections(results)
+    sections, missing = drawn_sections(results)
     origin = provenance(results, folder)
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-        images = export_figures(found, out)
+        images = export_figures(sections, out)
         export_tables(results, out)
-        (out / "results.json").write_text(results_json(results, found, origin), encoding="utf-8")
+        (out / "results.json").write_text(results_json(results, sections, origin), encoding="utf-8")
         partial = out / "index.html.partial"
-        partial.write_text(render(results, found, missing, images, origin), encoding="utf-8")
+        partial.write_text(render(results, sections, missing, images, origin), encoding="utf-8")
         return partial.replace(out / "index.html")
 
 
 def render(
-    results: Results, found: list[Section], missing: list[str], images: dict[str, bytes], origin: dict[str, dict[str, str]]
+    results: Results, sections: list[Section], missing: list[str], images: dict[str, bytes], origin: dict[str, dict[str, str]]
 ) -> str:
-    """The whole page as one string; everything from data is escaped."""
+    """The whole page; all text from data is escaped."""
     environment = Environment(
         loader=PackageLoader("reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -85,9 +74,8 @@ def render(
         study=results.study,
         title=results.study.title or f"Negative pre-activations of {results.main.attributes['model']}",
         configuration=_configuration(results.study),
-        sections=found,
-        headlines=_HEADLINES,
-        images={key: "data:image/svg+xml;base64," + base64.b64encode(image).decode("ascii") for key, image in images.items()},
+        sections=sections,
+        images={name: _data_uri(image) for name, image in images.items()},
         tables=list(page_tables(results)),
         methods=methods(results),
         limits=limits(results, missing),
@@ -98,8 +86,13 @@ def render(
     )
 
 
+def _data_uri(image: bytes) -> str:
+    """An SVG as the source of an image."""
+    return "data:image/svg+xml;base64," + base64.b64encode(image).decode("ascii")
+
+
 def _script_data(data: object) -> Markup | None:
-    """JSON that stays inside its script element whatever the text in it."""
+    """JSON that stays inside its script element, whatever text is in it; None if there is none."""
     if not data:
         return None
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -108,13 +101,13 @@ def _script_data(data: object) -> Markup | None:
 
 def _configuration(study: Study) -> dict[str, str]:
     """The study's own keys, as text."""
-    found = {}
-    for key, value in asdict(study).items():
-        if key != "ablations" and value not in ("", (), []):
-            found[key] = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else (
-                ", ".join(f"{k} = {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-            )  # fmt: skip
-    return found
+    return {key: _text(value) for key, value in asdict(study).items() if key != "ablations" and value not in ("", (), [])}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} = {part}" for key, part in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""What stands beside a claim: the text that it rests on, and how far the intact model could fall.
+"""What a claim needs beside it: the text it rests on, and how far the intact model could fall.
 
 Owns the words for text that the extraction saw, and for an accuracy at chance or at its ceiling.
 """
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from actstore.store.schema import BASELINE
 from reports.results import Run
+from reports.rows import of_intact, over_all_paradigms
 from reports.sentences import interval
 
 _CEILING, _HIGH = 0.99, 0.95
@@ -32,7 +32,7 @@ def text_of(run: Run) -> str:
 
 
 def text_limits(name: str, run: Run) -> list[str]:
-    """What a reader must know where the text of an ablation is not one that the extraction did not see."""
+    """Limits of an ablation on text that the extraction saw, or may have seen."""
     if not run.has("text_overlap"):
         return [f"In “{name}” the text of perplexity was not compared with the text that neurons were chosen on."]
     if run.tables["text_overlap"].iloc[0]["n_tokens_seen"] == 0:
@@ -54,12 +54,15 @@ def with_intact(rows: pd.DataFrame, table: pd.DataFrame, keys: Sequence[str], va
         The column of `table`.
     """
     names = {name: f"intact_{name}" for name in (value, f"{value}_lower", f"{value}_upper")}
-    intact = table.loc[table["intervention"] == BASELINE, [*keys, *names]].rename(columns=names)
+    intact = of_intact(table)[[*keys, *names]].rename(columns=names)
     return rows.merge(intact, on=list(keys), how="left")
 
 
-def room(row: pd.Series, chance: float = _CHANCE_OF_PAIRS, value: str = "intact_accuracy") -> str:
-    """Why no change may say little: an accuracy that is at chance or at its ceiling; empty elsewhere."""
+def headroom(row: pd.Series, chance: float = _CHANCE_OF_PAIRS, value: str = "intact_accuracy") -> str:
+    """Whether an accuracy of the intact model is at chance or at its ceiling, in words; empty where it is neither.
+
+    An ablation can change such an accuracy little, so an effect of zero says little.
+    """
     if row[value] >= _CEILING:
         return "at its ceiling, almost no room to fall"
     if row[value] >= _HIGH:
@@ -69,10 +72,10 @@ def room(row: pd.Series, chance: float = _CHANCE_OF_PAIRS, value: str = "intact_
     return "below chance" if row[f"{value}_upper"] < chance else ""
 
 
-def intact(row: pd.Series, chance: float = _CHANCE_OF_PAIRS, value: str = "intact_accuracy") -> str:
-    """Accuracy of the intact model with its interval, and a word where it has no room."""
-    word = room(row, chance, value)
-    return interval(row, value) + (f" ({word})" if word else "")
+def intact_accuracy(row: pd.Series, chance: float = _CHANCE_OF_PAIRS, value: str = "intact_accuracy") -> str:
+    """Accuracy of the intact model with its interval, and its headroom where that is small."""
+    words = headroom(row, chance, value)
+    return interval(row, value) + (f" ({words})" if words else "")
 
 
 _READOUTS = {
@@ -80,17 +83,17 @@ _READOUTS = {
     "probes": ("probe", "accuracy"),
     "tasks": ("task", "score"),
 }
+"""Table → the columns of its readout's name and value."""
 
 
 def intact_readouts(run: Run, checkpoint: int, tables: Sequence[str] = tuple(_READOUTS)) -> list[str]:
     """Accuracy of the intact model on every benchmark of minimal pairs, every probe and every task."""
-    told = []
+    accuracies = []
     for table in filter(run.has, tables):
         name, value = _READOUTS[table]
-        rows = run.tables[table]
-        rows = rows[(rows["intervention"] == BASELINE) & (rows["checkpoint"] == checkpoint)]
-        for _, row in rows.iterrows():
-            if row.get("phenomenon", "all") == "all" and row.get("metric", "acc") == "acc":
-                chance = row.get("chance", _CHANCE_OF_PAIRS if table == "accuracy_by_phenomenon" else float("nan"))
-                told.append(f"{row[name]} {intact(row, chance, value)}")
-    return told
+        chance = _CHANCE_OF_PAIRS if table == "accuracy_by_phenomenon" else float("nan")
+        rows = of_intact(over_all_paradigms(run.tables[table]))
+        for _, row in rows[rows["checkpoint"] == checkpoint].iterrows():
+            if row.get("metric", "acc") == "acc":
+                accuracies.append(f"{row[name]} {intact_accuracy(row, row.get('chance', chance), value)}")
+    return accuracies

@@ -1,4 +1,4 @@
-"""The `report` command and its arguments: a study from its file to its report."""
+"""The `report` command and its arguments: run a study and render its report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from actstore.cli.command import Command
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The study, and what to do with it."""
+    """Add the study, the folder of runs and `--dry-run`."""
     parser.add_argument("study", type=Path, help="a study file, e.g. studies/default.toml")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs (default runs)")
     parser.add_argument(
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Run what is not done yet of a study, and render its report."""
+    """Run the steps of a study that are not done yet; the last one renders its report."""
     from reports.pipeline import run as run_steps
     from reports.study import check_study, load_study
 

@@ -1,6 +1,6 @@
 """What lies beside the page: figures as SVG and PDF, tables as CSV, all numbers as JSON.
 
-Owns their places and that text of corpora does no harm in them.
+Owns the paths of these files, and that no text of a corpus runs as a formula in a spreadsheet.
 """
 
 from __future__ import annotations
@@ -14,31 +14,30 @@ import numpy as np
 import pandas as pd
 
 from analysis.csv_text import defused
-from reports.panel import Panel
-from reports.panels import Section
+from reports.registry import Section
 from reports.results import Results, Run
 from reports.style import saved
 
 
 def export_figures(sections: list[Section], folder: Path) -> dict[str, bytes]:
-    """Every figure as `figures/KEY.svg` and `.pdf`; gives the SVGs."""
+    """Write every figure as `figures/NAME.svg` and `.pdf`; the SVGs by name are returned."""
     shutil.rmtree(folder / "figures", ignore_errors=True)
     (folder / "figures").mkdir(parents=True)
     images = {}
-    for panel in (panel for section in sections for panel in section.panels):
-        images[panel.key] = saved(panel.figure, "svg")
-        (folder / "figures" / f"{panel.key}.svg").write_bytes(images[panel.key])
-        (folder / "figures" / f"{panel.key}.pdf").write_bytes(saved(panel.figure, "pdf"))
+    for name, panel in (item for section in sections for item in section.panels.items()):
+        images[name] = saved(panel.figure, "svg")
+        (folder / "figures" / f"{name}.svg").write_bytes(images[name])
+        (folder / "figures" / f"{name}.pdf").write_bytes(saved(panel.figure, "pdf"))
     return images
 
 
 def export_tables(results: Results, folder: Path) -> None:
-    """Every table as `tables/models/NAME/TABLE.csv` and `tables/ablations/NAME/TABLE.csv`."""
+    """Write every table as `tables/models/NAME/TABLE.csv` or `tables/ablations/NAME/TABLE.csv`."""
     shutil.rmtree(folder / "tables", ignore_errors=True)
-    for place, run in _runs(results):
-        (folder / "tables" / place).mkdir(parents=True)
+    for path, run in _runs(results).items():
+        (folder / "tables" / path).mkdir(parents=True)
         for name, table in run.tables.items():
-            defused(table).to_csv(folder / "tables" / place / f"{name}.csv", index=False, float_format="%.10g")
+            defused(table).to_csv(folder / "tables" / path / f"{name}.csv", index=False, float_format="%.10g")
 
 
 def results_json(results: Results, sections: list[Section], provenance: dict[str, dict[str, str]]) -> str:
@@ -46,8 +45,10 @@ def results_json(results: Results, sections: list[Section], provenance: dict[str
     return json.dumps(
         {
             "study": results.study.name,
-            "panels": [_panel(section.title, panel) for section in sections for panel in section.panels],
-            "tables": {place: {name: _columns(table) for name, table in run.tables.items()} for place, run in _runs(results)},
+            "panels": [panel for section in sections for panel in _panels(section)],
+            "tables": {
+                path: {name: _columns(table) for name, table in run.tables.items()} for path, run in _runs(results).items()
+            },
             "provenance": provenance,
         },
         ensure_ascii=False,
@@ -55,28 +56,32 @@ def results_json(results: Results, sections: list[Section], provenance: dict[str
     )
 
 
-def _runs(results: Results) -> list[tuple[str, Run]]:
+def _runs(results: Results) -> dict[str, Run]:
+    """Every run by the path of its tables."""
     kinds = (("models", results.models), ("ablations", results.ablations))
-    return [(f"{kind}/{name}", run) for kind, runs in kinds for name, run in runs.items()]
+    return {f"{kind}/{name}": run for kind, runs in kinds for name, run in runs.items()}
 
 
-def _panel(section: str, panel: Panel) -> dict[str, str]:
-    return {
-        "key": panel.key,
-        "section": section,
-        "title": panel.title,
-        "finding": panel.finding,
-        "note": panel.note,
-        "source": panel.source,
-    }
+def _panels(section: Section) -> list[dict[str, str]]:
+    return [
+        {
+            "key": name,
+            "section": section.title,
+            "title": panel.title,
+            "finding": panel.finding,
+            "note": panel.note,
+            "source": panel.source,
+        }
+        for name, panel in section.panels.items()
+    ]
 
 
 def _columns(table: pd.DataFrame) -> dict[str, list[Any]]:
-    found = {}
-    for name in table:
-        values = table[name].tolist()
-        found[str(name)] = [
-            None if isinstance(v, float) and not np.isfinite(v) else float(f"{v:.10g}") if isinstance(v, float) else v
-            for v in values
-        ]
-    return found
+    return {str(name): [_plain(value) for value in table[name].tolist()] for name in table}
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it: numbers to ten digits, missing and infinite ones as null."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.10g}") if np.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Which files of this project a module imports, and those in turn: what a step's result depends on."""
+"""The files of this project that a module imports, directly or through others: what the result of a step depends on."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _PACKAGES = ("actstore", "analysis", "reports")
 
 @cache
 def imported_files(module: str) -> tuple[Path, ...]:
-    """The module's own file and all that it imports of this project, directly or not, sorted.
+    """The module's own file and all files of this project that it imports, directly or not, sorted.
 
-    Imports inside functions count, those for type checkers alone do not. Nothing is run.
+    Imports inside functions count; those for type checkers alone do not. No module is run.
 
     Raises
     ------
@@ -24,20 +24,20 @@ def imported_files(module: str) -> tuple[Path, ...]:
     """
     if _file(module) is None:
         raise ModuleNotFoundError(f"no module {module!r} in this project", name=module)
-    seen: set[str] = set()
+    files: dict[str, Path] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
         file = _file(name)
-        if name in seen or file is None:
+        if name in files or file is None:
             continue
-        seen.add(name)
+        files[name] = file
         waiting += [name.rpartition(".")[0], *_imports(file)]  # a package's own file is run before its modules
-    return tuple(sorted(file for name in seen if (file := _file(name)) is not None))
+    return tuple(sorted(set(files.values())))
 
 
 def _file(module: str) -> Path | None:
-    """The source of a module of this project; None for a name of anything else."""
+    """The source of a module of this project; None for any other name."""
     if module.partition(".")[0] not in _PACKAGES:
         return None
     path = _ROOT.joinpath(*module.split("."))
@@ -46,8 +46,9 @@ def _file(module: str) -> Path | None:
 
 @cache
 def _imports(file: Path) -> frozenset[str]:
+    """Names of modules, and of what is imported from them, which may be modules too."""
     names: set[str] = set()
-    for node in _run(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in _nodes(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -55,10 +56,10 @@ def _imports(file: Path) -> frozenset[str]:
     return frozenset(names)
 
 
-def _run(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node but those under `if TYPE_CHECKING`."""
+def _nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """The node and all below it, without those under `if TYPE_CHECKING`."""
     yield node
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
             continue
-        yield from _run(child)
+        yield from _nodes(child)

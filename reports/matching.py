@@ -1,6 +1,6 @@
-"""How controls that are not matched on perplexity are marked and told.
+"""Controls that are not matched on perplexity: their mark in figures and tables, and what a caption says of them.
 
-Whether one is matched is the `is_matched` of its row, which `analysis` computes.
+`is_matched` of a row, which `analysis` computes, is 1 for a matched control, 0 for one that is not, −1 for any other cohort.
 """
 
 from __future__ import annotations
@@ -13,7 +13,15 @@ NOT_MATCHED = " (not matched)"
 
 
 def marked(table: pd.DataFrame, name: str = "cohort") -> pd.DataFrame:
-    """A table in which the names of unmatched controls say so: in `against` where it compares with one, else in a column."""
+    """The table with a mark after the name of every control that is not matched.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Has `is_matched` and `name`. Where rows compare with a control, it has `against`, and that name is marked.
+    name : str
+        The column that names cohorts.
+    """
     names = {
         column: table[column].where(~rows, table[column] + NOT_MATCHED) for column, rows in _unmatched(table, name).items()
     }
@@ -21,19 +29,23 @@ def marked(table: pd.DataFrame, name: str = "cohort") -> pd.DataFrame:
 
 
 def caveat(table: pd.DataFrame, name: str = "cohort") -> str:
-    """What a caption says of the unmatched controls of a table that is not marked yet; empty without any."""
+    """What a caption says of unmatched controls; empty if there is none. The table must not be marked yet."""
     names = [str(value) for column, rows in _unmatched(table, name).items() for value in table.loc[rows, column]]
     if not names:
         return ""
-    return (
-        f" Not matched within tolerance: {listed(list(dict.fromkeys(names)))}; the nearest is shown and no verdict rests on it."
-    )
+    controls = listed(list(dict.fromkeys(names)))
+    return f" Not matched within tolerance: {controls}; the nearest is shown and no verdict rests on it."
+
+
+def is_evidence(table: pd.DataFrame) -> pd.Series:
+    """Which rows a verdict may rest on: all but those of controls that are not matched."""
+    return table["is_matched"] != 0
 
 
 def _unmatched(table: pd.DataFrame, name: str) -> dict[str, pd.Series]:
-    """The columns that name a control, and the rows in which it is one that is not matched."""
-    flagged = table["is_matched"] == 0
+    """By column that may name a control: the rows in which it names one that is not matched."""
+    is_unmatched = ~is_evidence(table)
     if "against" not in table:
-        return {name: flagged}
+        return {name: is_unmatched}
     is_control = table["against"] != "intact"
-    return {name: flagged & ~is_control, "against": flagged & is_control}
+    return {name: is_unmatched & ~is_control, "against": is_unmatched & is_control}

@@ -8,53 +8,72 @@ from pathlib import Path
 
 import pandas as pd
 
-from actstore.ablation.design import PERPLEXITY_MATCHED, CohortSpec
+from actstore.ablation.design import PERPLEXITY_MATCHED, CohortSpec, Design
 from reports.basis import few_clusters
 from reports.claims import text_limits, text_of
+from reports.matching import is_evidence
 from reports.pipeline import recorded_keys
 from reports.results import Results, Run
+from reports.rows import cohorts_with_controls
 from reports.sentences import listed
 
-_WHERE = {"layer": "each layer", "all": "all layers together"}
+_SCOPES = {"layer": "each layer", "all": "all layers together"}
 
 
 def methods(results: Results) -> list[str]:
     """Paragraphs on what was done."""
-    study, selection = results.study, results.selection
-    found = []
-    for index, run in enumerate(results.models.values()):
-        about = run.attributes
-        text = (
-            f"{results.called(run)} ({about['family']}, {about['nonlinearity']}; {run.sizes['layer']} layers of {run.sizes['neuron']} neurons) read "
-            f"{_tokens_taken(run)} of {Path(about['corpus']).name}, from {_documents(run)}, in windows of {about.get('window', study.window)}, at "
-            f"{'checkpoints ' if run.sizes['checkpoint'] > 1 else 'checkpoint '}{about['checkpoints']}. {_values(about)}, "
-            f"computed in {about['compute_dtype']}."
-        )
-        found.append(
-            text
-            + (f" {about['bos_policy'][0].upper()}{about['bos_policy'][1:]}." if index == 0 and "bos_policy" in about else "")
-        )
-    found.append(
-        "The Wasserstein distance of a neuron is the exact 1-Wasserstein distance between its standardised pre-activations and N(0, 1), from a closed "
-        "form per order statistic: no Gaussian sample is drawn. The first position of each window is left out. Wasserstein neurons are the top "
-        f"{selection.fraction:.1%} of {_WHERE[selection.scope]} at checkpoint {selection.checkpoint}: {selection.n_neurons} neurons, ties broken by index."
+    models = [_model(run, results) for run in results.models.values()]
+    if models:
+        models[0] += _start_of_text(results.main)
+    return [
+        *models,
+        _distance(results),
+        _pairs(results),
+        *(_ablation(name, run, results) for name, run in results.ablations.items()),
+        "Intervals are 95%, by Student's t over clusters: documents, minimal pairs that share a sentence, items, neurons; and "
+        "over the draws of what is drawn at random. They allow for few and unequal clusters; n_clusters in every table says "
+        "how many there were. Minimal pairs are scored by total log-probability after BOS; ties are counted apart. Adjusted "
+        "p-values are Holm's unless a figure says otherwise.",
+    ]
+
+
+def _model(run: Run, results: Results) -> str:
+    """A model, the text it read, and what was taken as its pre-activations."""
+    attributes, sizes = run.attributes, run.sizes
+    return (
+        f"{results.model_name(run)} ({attributes['family']}, {attributes['nonlinearity']}; {sizes['layer']} layers of "
+        f"{sizes['neuron']} neurons) read {_tokens_taken(run)} of {Path(attributes['corpus']).name}, from {_documents(run)}, "
+        f"in windows of {attributes.get('window', results.study.window)}, at {_checkpoints(run)}. "
+        f"{_preactivations(attributes)}, computed in {attributes['compute_dtype']}."
     )
-    found.append(
-        f"Similar inputs are nearest neighbours among {study.pairs.tokens:,} tokens ({study.pairs.neighbours} each) by the inputs of these modules; of these the "
-        f"{study.pairs.top} pairs that a neuron drives furthest apart are counted by sign."
+
+
+def _start_of_text(run: Run) -> str:
+    """What stands before the first token of a window."""
+    policy = run.attributes.get("bos_policy", "")
+    return f" {policy[0].upper()}{policy[1:]}." if policy else ""
+
+
+def _distance(results: Results) -> str:
+    selection = results.selection
+    return (
+        "The Wasserstein distance of a neuron is the exact 1-Wasserstein distance between its standardised pre-activations "
+        "and N(0, 1), from a closed form per order statistic: no Gaussian sample is drawn. The first position of each window "
+        f"is left out. Wasserstein neurons are the top {selection.fraction:.1%} of {_SCOPES[selection.scope]} at checkpoint "
+        f"{selection.checkpoint}: {selection.n_neurons} neurons, ties broken by index."
     )
-    for name, run in results.ablations.items():
-        found.append(_ablation(name, run, results))
-    found.append(
-        "Intervals are 95%, by Student's t over clusters: documents, minimal pairs that share a sentence, items, neurons; and over the draws of what is "
-        "drawn at random. They allow for few and unequal clusters; n_clusters in every table says how many there were. Minimal pairs are scored by total "
-        "log-probability after BOS; ties are counted apart. Adjusted p-values are Holm's unless a figure says otherwise."
+
+
+def _pairs(results: Results) -> str:
+    pairs = results.study.pairs
+    return (
+        f"Similar inputs are nearest neighbours among {pairs.tokens:,} tokens ({pairs.neighbours} each) by the inputs of "
+        f"these modules; of these the {pairs.top} pairs that a neuron drives furthest apart are counted by sign."
     )
-    return found
 
 
 def _tokens_taken(run: Run) -> str:
-    """How many tokens there are of those that were asked."""
+    """How many tokens there are, of how many that were asked for."""
     asked = run.attributes["tokens_asked"]
     return f"{run.sizes['token']:,} {'tokens' if asked == 'all' else f'of the {int(asked):,} tokens asked'}"
 
@@ -64,110 +83,150 @@ def _documents(run: Run) -> str:
     return f"{n:,} document{'s' if n > 1 else ''}"
 
 
-def _values(about: dict[str, str]) -> str:
+def _checkpoints(run: Run) -> str:
+    return f"checkpoint{'s' if run.sizes['checkpoint'] > 1 else ''} {run.attributes['checkpoints']}"
+
+
+def _preactivations(attributes: dict[str, str]) -> str:
     """What was taken as pre-activations."""
-    if about["nonlinearity"] == "none":
-        return f"In the place of pre-activations stands the output of {about['site']}, which no non-linearity receives"
-    return f"Pre-activations are those of {about['site']}"
+    if attributes["nonlinearity"] == "none":
+        return f"In the place of pre-activations stands the output of {attributes['site']}, which no non-linearity receives"
+    return f"Pre-activations are those of {attributes['site']}"
 
 
 def _ablation(name: str, run: Run, results: Results) -> str:
-    design, about = results.designs[name].design, run.attributes
-    cohorts = []
-    for spec in design.cohorts:
-        shares = listed([f"{100 * share:g}%" for share in spec.fraction])
-        what = _perplexity_matched(spec, run.tables["perplexity"]) if spec.rule == PERPLEXITY_MATCHED else {
-            "top": f"the top {shares}", "bottom": f"the bottom {shares}", "random": f"{f'{spec.seeds} random draws' if spec.seeds > 1 else 'a random draw'} of {shares} without the top",
-            "matched": f"{shares} matched one to one on {listed(list(spec.match))}",
-            "file": "neurons from selection files",
-        }[spec.rule]  # fmt: skip
-        extra = f" by {spec.statistic}" if spec.statistic != "wasserstein_distance" else ""
-        layers = f", in {spec.layer_groups} groups of layers ({listed(list(spec.grouping))})" if spec.layer_groups else ""
-        done = listed(list(spec.interventions or design.interventions))
-        cohorts.append(f"{done} on {what}{extra}{layers}")
-    asked = [
-        f"perplexity and surprisal on {text_of(run)} ({Path(about['corpus']).name}, seed {about['seed']}; {_tokens_taken(run)}, {_documents(run)})"
-    ]
-    if "pair" in run.sizes:
-        asked.append(
-            f"{run.sizes['pair']:,} minimal pairs of {listed([Path(source).name for source in design.readouts.pairs])}"
-        )
-    if "item" in run.sizes:
-        asked.append(f"{run.sizes['item']:,} probe items")
-    steps = "checkpoints" if run.sizes["checkpoint"] > 1 else "checkpoint"
+    """The cohorts and interventions of an ablation, and what was measured."""
+    design = results.designs[name].design
+    cohorts = [_cohort(spec, design, run) for spec in design.cohorts]
     return (
-        f"Ablation “{name}” of {results.called(run)}: {'; '.join(cohorts)}. At {steps} {about['checkpoints']}: {run.sizes['condition']} conditions, read out by "
-        f"{listed(asked)}."
+        f"Ablation “{name}” of {results.model_name(run)}: {'; '.join(cohorts)}. At {_checkpoints(run)}: "
+        f"{run.sizes['condition']} conditions, read out by {listed(_readouts(design, run))}."
     )
+
+
+def _cohort(spec: CohortSpec, design: Design, run: Run) -> str:
+    """The interventions on a cohort, and how its neurons were chosen."""
+    interventions = listed(list(spec.interventions or design.interventions))
+    statistic = f" by {spec.statistic}" if spec.statistic != "wasserstein_distance" else ""
+    groups = f", in {spec.layer_groups} groups of layers ({listed(list(spec.grouping))})" if spec.layer_groups else ""
+    return f"{interventions} on {_neurons(spec, run)}{statistic}{groups}"
+
+
+def _neurons(spec: CohortSpec, run: Run) -> str:
+    """The neurons of a cohort, by its rule."""
+    if spec.rule == PERPLEXITY_MATCHED:
+        return _perplexity_matched(spec, run.tables["perplexity"])
+    shares = listed([f"{100 * fraction:g}%" for fraction in spec.fraction])
+    draws = f"{spec.seeds} random draws" if spec.seeds > 1 else "a random draw"
+    return {
+        "top": f"the top {shares}",
+        "bottom": f"the bottom {shares}",
+        "random": f"{draws} of {shares} without the top",
+        "matched": f"{shares} matched one to one on {listed(list(spec.match))}",
+        "file": "neurons from selection files",
+    }[spec.rule]
 
 
 def _perplexity_matched(spec: CohortSpec, table: pd.DataFrame) -> str:
     """Where the neurons of a control are from, which cohort it is matched to, and how closely."""
-    rows = table[(table["rule"] == spec.rule) & table["fraction"].isin(spec.fraction)]
-    where = " or of ".join(_WHERE[scope] for scope in spec.scope)
+    controlled = listed(cohorts_with_controls(table, spec.rule, spec.fraction))
+    scopes = " or of ".join(_SCOPES[scope] for scope in spec.scope)
     return (
-        f"as many of the bottom neurons (of {where}) as raise perplexity like the cohort that they control for, "
-        f"{listed(list(dict.fromkeys(rows['controls'])))} (within {100 * spec.tolerance:g}% of its perplexity and a tenth of its rise; "
-        "matched once, with all these neurons ablated together, not layer by layer)"
+        f"as many of the bottom neurons (of {scopes}) as raise perplexity like the cohort that they control for, {controlled} "
+        f"(within {100 * spec.tolerance:g}% of its perplexity and a tenth of its rise; matched once, with all these neurons "
+        "ablated together, not layer by layer)"
     )
+
+
+def _readouts(design: Design, run: Run) -> list[str]:
+    """What was measured under every condition."""
+    attributes, sizes = run.attributes, run.sizes
+    readouts = [
+        f"perplexity and surprisal on {text_of(run)} ({Path(attributes['corpus']).name}, seed {attributes['seed']}; "
+        f"{_tokens_taken(run)}, {_documents(run)})"
+    ]
+    if "pair" in sizes:
+        sources = listed([Path(source).name for source in design.readouts.pairs])
+        readouts.append(f"{sizes['pair']:,} minimal pairs of {sources}")
+    if "item" in sizes:
+        readouts.append(f"{sizes['item']:,} probe items")
+    return readouts
 
 
 def limits(results: Results, missing: list[str]) -> list[str]:
     """What a reader must not take for granted."""
-    found = []
+    return [
+        *_limits_of_controls(results),
+        *(f"Not run: {panel}." for panel in missing),
+        *_limits_of_models(results),
+        *few_clusters(results),
+        "An interval of zero width means that nothing at all changed in this sample, not that nothing could.",
+        "One training run of each model: nothing here covers the variation between runs.",
+    ]
+
+
+def _limits_of_controls(results: Results) -> list[str]:
+    """How controls were matched and on which text, over all ablations."""
     rules = {str(rule) for run in results.ablations.values() for rule in run.tables["perplexity"]["rule"]}
-    if rules & {"random", "matched"}:
-        found.append(
-            "Random and matched controls have as many neurons as the top cohort; they are not matched on the perplexity they cost."
-        )
-    for name, run in results.ablations.items():
-        table = run.tables["perplexity"]
-        for _, row in table[table["is_matched"] == 0].iterrows():
-            found.append(
-                f"In “{name}” the control {row['cohort']} under {row['intervention']} is not matched to {row['controls']} on perplexity at checkpoint "
-                f"{row['checkpoint']} ({row['perplexity']:.4f}, not {row['target_perplexity']:.4f}): the nearest is shown and no verdict rests on it."
-            )
-    if "perplexity-matched" in rules:
-        found.append("Controls are matched on perplexity over all their layers together, not layer by layer.")
-    for name, run in results.ablations.items():
-        found += text_limits(name, run)
-    if rules and "perplexity-matched" not in rules:
-        found.append("No control was matched on perplexity.")
     if not rules:
-        found.append("No ablation was run: nothing here says what the neurons do for the model.")
-    found += [f"Not run: {what}." for what in missing]
-    if any(run.attributes["model"].startswith("pico-") for run in results.models.values()):
-        found.append(
-            "The pico models are small and know one small grammar: what holds for them need not hold for large models."
+        return ["No ablation was run: nothing here says what the neurons do for the model."]
+    limits = []
+    if rules & {"random", "matched"}:
+        limits.append(
+            "Random and matched controls have as many neurons as the top cohort; they are not matched on the perplexity they "
+            "cost."
         )
-    found += few_clusters(results)
-    found.append("An interval of zero width means that nothing at all changed in this sample, not that nothing could.")
-    found.append("One training run of each model: nothing here covers the variation between runs.")
-    return found
+    for name, run in results.ablations.items():
+        limits += _unmatched_controls(name, run)
+    if PERPLEXITY_MATCHED in rules:
+        limits.append("Controls are matched on perplexity over all their layers together, not layer by layer.")
+    for name, run in results.ablations.items():
+        limits += text_limits(name, run)
+    if PERPLEXITY_MATCHED not in rules:
+        limits.append("No control was matched on perplexity.")
+    return limits
+
+
+def _unmatched_controls(name: str, run: Run) -> list[str]:
+    table = run.tables["perplexity"]
+    return [
+        f"In “{name}” the control {row['cohort']} under {row['intervention']} is not matched to {row['controls']} on "
+        f"perplexity at checkpoint {row['checkpoint']} ({row['perplexity']:.4f}, not {row['target_perplexity']:.4f}): the "
+        "nearest is shown and no verdict rests on it."
+        for _, row in table[~is_evidence(table)].iterrows()
+    ]
+
+
+def _limits_of_models(results: Results) -> list[str]:
+    if not any(run.attributes["model"].startswith("pico-") for run in results.models.values()):
+        return []
+    return ["The pico models are small and know one small grammar: what holds for them need not hold for large models."]
 
 
 def provenance(results: Results, folder: Path) -> dict[str, dict[str, str]]:
     """Where every number is from: code, study, stores, selection, designs, and the keys of the steps."""
-    found = {"Code": {"actstore": version("actstore"), **_commit()}}
+    origins = {"Code": {"actstore": version("actstore"), **_commit()}}
     for kind, runs in (("Model", results.models), ("Ablation", results.ablations)):
         for name, run in runs.items():
             sizes = {f"n_{dim}": f"{size:,}" for dim, size in run.sizes.items()}
-            found[f"{kind} {name}"] = run.attributes | sizes
+            origins[f"{kind} {name}"] = run.attributes | sizes
     selection = results.selection
-    found["Selection"] = {
-        "rule": f"{selection.rule} {selection.fraction:g} of {_WHERE[selection.scope]} by {selection.statistic}",
+    origins["Selection"] = {
+        "rule": f"{selection.rule} {selection.fraction:g} of {_SCOPES[selection.scope]} by {selection.statistic}",
         "neurons": str(selection.n_neurons),
         "checkpoint": str(selection.checkpoint),
         "weights": selection.weights_fingerprint,
     }
-    found["Steps"] = recorded_keys(folder)
-    return found
+    origins["Steps"] = recorded_keys(folder)
+    return origins
 
 
 def _commit() -> dict[str, str]:
+    """The commit of this code, where it is in a git repository."""
     root = Path(__file__).parent.parent
     try:
-        done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True, check=True)
+        git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return {}
-    return {"commit": done.stdout.strip()} if done.stdout.strip() else {}
+    commit = git.stdout.strip()
+    return {"commit": commit} if commit else {}

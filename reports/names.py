@@ -1,6 +1,6 @@
-"""Names of a study's models: of their folders, in steps and on the page.
+"""Names of a study's models, for their folders, their steps and the page.
 
-Owns how two models of one base name are told apart.
+Owns how two models with the same base name get different names.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from actstore.errors import ActstoreError
 
 
 def model_names(models: Sequence[str]) -> dict[str, str]:
-    """Model → the name of its folder, no two of which are alike, whether upper or lower case.
+    """The name of every model's folder; no two are alike, in upper or lower case.
 
-    It is the model's base name. Where two share that, a hub repository `owner/name` is
-    `owner--name`, and a path has a digest of it at the end.
+    It is the model's base name. If two models share that, the name of a hub repository `owner/name` is
+    `owner--name`, and the name of a path ends in a digest of the path.
 
     Parameters
     ----------
@@ -28,30 +28,32 @@ def model_names(models: Sequence[str]) -> dict[str, str]:
     Raises
     ------
     ActstoreError
-        If a model is named twice, or two cannot be told apart.
+        If a model is named twice, or two would still share a folder.
     """
     twice = next((model for model, count in Counter(models).items() if count > 1), None)
     if twice is not None:
         raise ActstoreError(f"models names {twice!r} twice; name each model once")
-    shared = Counter(_base(model).casefold() for model in models)
-    names = {model: _base(model) if shared[_base(model).casefold()] == 1 else _whole(model) for model in models}
-    count = Counter(name.casefold() for name in names.values())
-    alike = [model for model in models if count[names[model].casefold()] > 1]
+    n_models = Counter(_base(model).casefold() for model in models)
+    names = {model: _base(model) if n_models[_base(model).casefold()] == 1 else _whole(model) for model in models}
+    n_names = Counter(name.casefold() for name in names.values())
+    alike = [model for model in models if n_names[names[model].casefold()] > 1]
     if alike:
         raise ActstoreError(f"the models {' and '.join(alike)} would share the folder {names[alike[0]]}; rename one of them")
     return names
 
 
 def _base(model: str) -> str:
+    """The last part of a model's name, without the suffix of a GGUF file."""
     return _plain(Path(model).name.removesuffix(".gguf")) or "model"
 
 
 def _whole(model: str) -> str:
-    """The whole name of a repository; of a path, which may be long, its base name and a digest."""
+    """The whole name of a repository; of a path, which may be long, the base name and a digest."""
     if Path(model).is_absolute():
         return f"{_base(model)}-{hashlib.blake2b(model.encode(), digest_size=4).hexdigest()}"
     return "--".join(map(_plain, Path(model).parts))
 
 
 def _plain(text: str) -> str:
+    """Text with a hyphen for every run of characters that a folder's name should not have."""
     return re.sub(r"[^\w.-]+", "-", text)

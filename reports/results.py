@@ -1,6 +1,6 @@
-"""All that a report is made from: the tables and attributes that a study's steps left.
+"""The tables and attributes that a report is made from, as the steps of a study left them.
 
-Owns where they are found, and questions that several panels ask of them.
+Owns where they are read from, and which of them belong together.
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+import xarray as xr
 
 from actstore.errors import StoreError
 from actstore.selection.selection import Selection
 from actstore.store import manifest
 from actstore.store.opening import open_store
-from actstore.store.schema import BASELINE
 from analysis.belonging import Origin, check_belonging, origin_of, origin_of_results, origin_of_selection
 from analysis.results import ENTANGLEMENT, load_table
 from reports.names import model_names
+from reports.rows import comparable
 from reports.steps import ablation_folder, model_folder
 from reports.study import AblationStudy, Study
 
 _LEFT_OUT = {"surprisal_words"}
+"""Tables that no report needs; this one has a row for every word."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,11 @@ class Run:
     attributes: dict[str, str]
     """Of its store."""
     sizes: dict[str, int]
+    """Of its store's dims."""
     model: str = ""
     """The name of its model's folder."""
     origin: Origin | None = None
-    """What its store is of."""
+    """The model and text of its store."""
 
     def has(self, *names: str) -> bool:
         """Whether it has all these tables."""
@@ -46,8 +49,8 @@ class Run:
     def last(self, name: str) -> pd.DataFrame:
         """A table at its last checkpoint."""
         table = self.tables[name]
-        found: pd.DataFrame = table[table["checkpoint"] == table["checkpoint"].max()]
-        return found
+        rows: pd.DataFrame = table[table["checkpoint"] == table["checkpoint"].max()]
+        return rows
 
 
 @dataclass(frozen=True)
@@ -66,23 +69,28 @@ class Results:
         """The model that is described neuron by neuron."""
         return next(iter(self.models.values()))
 
-    def ablation(self, test: Callable[[Run], bool]) -> Run | None:
-        """The first ablation of the main model that passes a test."""
-        return next((run for run in self.of_main() if test(run)), None)
-
     def of_main(self) -> list[Run]:
         """The ablations of the main model."""
         return [run for run in self.ablations.values() if run.model == self.main.model]
 
-    def called(self, run: Run) -> str:
-        """The name of a run's model: its store's, or its folder's where two models have one name."""
+    def ablation(self, test: Callable[[Run], bool]) -> Run | None:
+        """The first ablation of the main model that passes a test."""
+        return next((run for run in self.of_main() if test(run)), None)
+
+    @property
+    def main_ablation(self) -> Run | None:
+        """The ablation of the main model with most cohorts to compare with its first top cohort."""
+        return max(self.of_main(), key=lambda run: len(comparable(run.tables["perplexity"])), default=None)
+
+    def model_name(self, run: Run) -> str:
+        """The name of a run's model: its store's, or its folder's where two models share a name."""
         name = run.attributes["model"]
-        alike = [model for model in self.models.values() if model.attributes["model"] == name]
-        return run.model if len(alike) > 1 else name
+        n_models = sum(model.attributes["model"] == name for model in self.models.values())
+        return run.model if n_models > 1 else name
 
 
 def load_results(study: Study, folder: Path) -> Results:
-    """Read what the steps before left in a run's folder.
+    """Read what the earlier steps left in a run's folder.
 
     Raises
     ------
@@ -111,48 +119,32 @@ def _check_origins(folder: Path, models: dict[str, Run], ablations: dict[str, Ru
         check_belonging(origins[run.model], run.origin)
 
 
-def _run(place: Path, model: str) -> Run:
-    if not (place / "analysis").is_dir():
-        raise StoreError(f"no results in {place / 'analysis'}; run the study first (`actstore report STUDY`)")
-    if wrong := manifest.damaged(place / "analysis"):
-        raise StoreError(f"{place / 'analysis'} is damaged: {'; '.join(wrong[:3])}. Remove the folder and run the study again")
-    files = sorted((place / "analysis").glob("*.csv"))
-    tables = {file.stem: load_table(file) for file in files if file.stem not in _LEFT_OUT and file.stat().st_size > 1}
-    store = open_store(place / "store.zarr")
-    attributes = {key: str(value) for key, value in store.attrs.items() if key not in ("configuration", "coordinates")}
-    for name in ("checkpoint", "condition"):
-        if name in store.coords:
-            attributes[f"{name}s"] = ", ".join(map(str, store[name].values))
-    origin = origin_of(store, str(place / "store.zarr"), has_own_text="condition" in store.dims)
-    if "weights_fingerprint" in store.coords:
-        attributes["weights"] = ", ".join(map(str, store["weights_fingerprint"].values))
-    return Run(place.name, tables, attributes, {str(name): size for name, size in store.sizes.items()}, model, origin)
+def _run(folder: Path, model: str) -> Run:
+    tables = _tables(folder / "analysis")
+    store = open_store(folder / "store.zarr")
+    origin = origin_of(store, str(folder / "store.zarr"), has_own_text="condition" in store.dims)
+    sizes = {str(dim): size for dim, size in store.sizes.items()}
+    return Run(folder.name, tables, _attributes(store), sizes, model, origin)
 
 
-def ablated(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of conditions that edit something."""
-    found: pd.DataFrame = table[table["intervention"] != BASELINE]
-    return found
+def _tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """All tables in a folder of results that have rows."""
+    if not folder.is_dir():
+        raise StoreError(f"no results in {folder}; run the study first (`actstore report STUDY`)")
+    if damages := manifest.damaged(folder):
+        raise StoreError(f"{folder} is damaged: {'; '.join(damages[:3])}. Remove the folder and run the study again")
+    files = sorted(folder.glob("*.csv"))
+    return {file.stem: load_table(file) for file in files if file.stem not in _LEFT_OUT and file.stat().st_size > 1}
 
 
-def first_top(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the first top cohort."""
-    tops = table[table["rule"] == "top"]
-    rows: pd.DataFrame = tops[tops["cohort"].isin(tops["cohort"].head(1))]
-    return rows
-
-
-def main_intervention(table: pd.DataFrame) -> str:
-    """negative-zero where it was run, else the first."""
-    names = list(dict.fromkeys(ablated(table)["intervention"]))
-    return "negative-zero" if "negative-zero" in names else names[0]
-
-
-def comparable(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the main intervention on all layers, at the last checkpoint, of cohorts chosen there, at the first fraction of the top."""
-    rows = ablated(table)
-    rows = rows[(rows["checkpoint"] == rows["checkpoint"].max()) & (rows["intervention"] == main_intervention(rows))]
-    rows = rows[rows["cohort_layers"].isin(["all", ""]) & rows["chosen_at"].isin(["same", ""])]
-    top = rows.loc[rows["rule"] == "top", "fraction"]
-    found: pd.DataFrame = rows[rows["fraction"] == top.iloc[0]] if len(top) else rows
-    return found
+def _attributes(store: xr.Dataset) -> dict[str, str]:
+    """What the page says of a store: its attributes, checkpoints, conditions and weights."""
+    attributes = {str(key): str(value) for key, value in store.attrs.items() if key not in ("configuration", "coordinates")}
+    for name, coordinate in (
+        ("checkpoints", "checkpoint"),
+        ("conditions", "condition"),
+        ("weights", "weights_fingerprint"),
+    ):
+        if coordinate in store.coords:
+            attributes[name] = ", ".join(map(str, store[coordinate].values))
+    return attributes

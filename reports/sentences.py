@@ -1,4 +1,4 @@
-"""Sentences made from numbers: each says no more than its interval does."""
+"""Sentences made from numbers: none says more than its interval does."""
 
 from __future__ import annotations
 
@@ -9,57 +9,87 @@ import pandas as pd
 
 
 def number(value: float, decimals: int = 3, signed: bool = False) -> str:
-    """A number to so many decimals; more where it would read as zero and is not."""
+    """A number with so many decimals; with more where it would read as zero but is not."""
     if not np.isfinite(value):
         return "–"
     while decimals < 6 and value != 0 and abs(value) < 0.5 * 10**-decimals:
         decimals += 1
-    shown = f"{value:+.{decimals}f}" if signed else f"{value:.{decimals}f}"
-    return shown.replace("-", "−")
+    text = f"{value:+.{decimals}f}" if signed else f"{value:.{decimals}f}"
+    return text.replace("-", "−")
 
 
 def interval(row: pd.Series, name: str, decimals: int = 3, bounds: Sequence[str] = (), signed: bool | None = None) -> str:
-    """`estimate [lower, upper]`; with signs where it is a change; says so where there is no interval."""
-    lower, upper = bounds or (f"{name}_lower", f"{name}_upper")
+    """`estimate [lower, upper]`, with signs where it is a change; or that there is no interval."""
+    lower, upper = _bounds(name, bounds)
     signed = name.startswith(("delta", "estimate", "interaction")) if signed is None else signed
+    estimate = number(row[name], decimals, signed)
     if pd.isna(row[lower]) and pd.isna(row[upper]):
-        return f"{number(row[name], decimals, signed)} (no interval)"
-    return f"{number(row[name], decimals, signed)} [{number(row[lower], decimals, signed)}, {number(row[upper], decimals, signed)}]"
+        return f"{estimate} (no interval)"
+    return f"{estimate} [{number(row[lower], decimals, signed)}, {number(row[upper], decimals, signed)}]"
 
 
 def excludes(row: pd.Series, name: str, reference: float, bounds: Sequence[str] = ()) -> bool:
-    """Whether the interval leaves out the reference."""
-    lower, upper = bounds or (f"{name}_lower", f"{name}_upper")
+    """Whether the interval of a row excludes the reference."""
+    lower, upper = _bounds(name, bounds)
     return bool(row[lower] > reference or row[upper] < reference)
+
+
+def excluding(rows: pd.DataFrame, name: str, reference: float, bounds: Sequence[str] = ()) -> pd.DataFrame:
+    """Rows whose interval excludes the reference."""
+    lower, upper = _bounds(name, bounds)
+    excluded: pd.DataFrame = rows[(rows[lower] > reference) | (rows[upper] < reference)]
+    return excluded
+
+
+def largest_first(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Rows by the size of a value, whatever its sign."""
+    return rows.sort_values(name, key=abs, ascending=False)
 
 
 def has_intervals(rows: pd.DataFrame, name: str) -> bool:
     """Whether any row has an interval."""
-    return bool(rows[[f"{name}_lower", f"{name}_upper"]].notna().any(axis=None))
+    return bool(rows[list(_bounds(name))].notna().any(axis=None))
 
 
-def effect(row: pd.Series, name: str, reference: float, what: str, who: str, decimals: int = 3) -> str:
-    """Whether something changes, in one clause."""
-    shown = interval(row, name, decimals)
-    if pd.isna(row[f"{name}_lower"]):
-        return f"there is no telling whether {what} changes under {who}, from a single {row.get('cluster', 'cluster')}: {shown}"
-    if row[f"{name}_lower"] == row[f"{name}_upper"] == reference:
-        return f"nothing in {what} changes under {who}: {shown}"
+def effect(row: pd.Series, name: str, reference: float, measure: str, condition: str, decimals: int = 3) -> str:
+    """Whether a measure changes under a condition, in one clause.
+
+    Parameters
+    ----------
+    row : Series
+        Has `name` and its bounds.
+    name : str
+    reference : float
+        Where "no effect" is.
+    measure, condition : str
+        In words.
+    decimals : int
+    """
+    estimate = interval(row, name, decimals)
+    lower, upper = _bounds(name)
+    if pd.isna(row[lower]):
+        cluster = row.get("cluster", "cluster")
+        return f"there is no telling whether {measure} changes under {condition}, from a single {cluster}: {estimate}"
+    if row[lower] == row[upper] == reference:
+        return f"nothing in {measure} changes under {condition}: {estimate}"
     if not excludes(row, name, reference):
-        return f"there is no evidence that {what} changes under {who}: {shown}"
-    return f"{who} {'raises' if row[name] > reference else 'lowers'} {what}: {shown}"
+        return f"there is no evidence that {measure} changes under {condition}: {estimate}"
+    return f"{condition} {'raises' if row[name] > reference else 'lowers'} {measure}: {estimate}"
 
 
-def apart(row: pd.Series, other: pd.Series, name: str) -> bool:
+def are_disjoint(first: pd.Series, second: pd.Series, name: str) -> bool:
     """Whether two intervals do not overlap."""
-    return bool(row[f"{name}_lower"] > other[f"{name}_upper"] or row[f"{name}_upper"] < other[f"{name}_lower"])
+    lower, upper = _bounds(name)
+    return bool(first[lower] > second[upper] or first[upper] < second[lower])
 
 
 def p_value(p: float) -> str:
-    """A p-value as it is printed; says so where there is no test."""
+    """A p-value in words; NaN is "no test"."""
     if np.isnan(p):
         return "no test"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+    if p < 0.001:
+        return "p < 0.001"
+    return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
 def listed(parts: Sequence[str]) -> str:
@@ -68,6 +98,12 @@ def listed(parts: Sequence[str]) -> str:
 
 
 def sentence(text: str) -> str:
-    """With a capital and a full stop."""
+    """The text with a capital and a full stop."""
     text = text.strip()
     return f"{text[0].upper()}{text[1:]}" + ("" if text.endswith(".") else ".")
+
+
+def _bounds(name: str, bounds: Sequence[str] = ()) -> tuple[str, str]:
+    """Columns of the interval of an estimate."""
+    lower, upper = bounds or (f"{name}_lower", f"{name}_upper")
+    return lower, upper

@@ -1,6 +1,6 @@
-"""How figures look and how text of corpora is drawn.
+"""How figures look, and how text of corpora is drawn in them.
 
-Owns colours that colour-blind readers tell apart, sizes, and what the fonts cannot draw.
+Owns colours that colour-blind readers can tell apart, sizes, and what stands for characters that the font lacks.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ def layer_color(index: int, n_layers: int = 1) -> str:
 
 
 def saved(figure: Figure, kind: str) -> bytes:
-    """The figure as svg, pdf or png, byte for byte the same for the same figure."""
+    """The figure as svg, pdf or png; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    nameless = {"Date": None} if kind == "svg" else {"CreationDate": None} if kind == "pdf" else {}
+    date = {"svg": "Date", "pdf": "CreationDate"}.get(kind)
     with styled():
-        figure.savefig(buffer, format=kind, bbox_inches="tight", metadata=nameless)
+        figure.savefig(buffer, format=kind, bbox_inches="tight", metadata={date: None} if date else {})
     return buffer.getvalue()
 
 
@@ -78,18 +78,18 @@ def _drawable() -> frozenset[int]:
 
 
 def printable(text: str) -> str:
-    """Text as figures can draw it: marks of direction and control characters by their codes, what the font lacks as □."""
+    """Text as figures can draw it: codes for control characters and marks of direction, □ for what the font lacks."""
+    return "".join(map(_printable, text))
 
-    def drawn(character: str) -> str:
-        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
-            return " " if character in "\t\n\r" else f"<{ord(character):04X}>"
-        return character if ord(character) in _drawable() else "□"
 
-    return "".join(map(drawn, text))
+def _printable(character: str) -> str:
+    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+        return " " if character in "\t\n\r" else f"<{ord(character):04X}>"
+    return character if ord(character) in _drawable() else "□"
 
 
 def shortened(text: str, length: int, *, from_end: bool = False) -> str:
-    """At most `length` characters, an ellipsis where some were cut."""
+    """At most `length` characters, with an ellipsis for those that were cut."""
     if len(text) <= length:
         return text
     return f"…{text[-length:].lstrip()}" if from_end else f"{text[:length].rstrip()}…"

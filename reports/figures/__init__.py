@@ -1,4 +1,4 @@
-"""The figures: each function takes a tidy table and axes, draws, and gives the axes back.
+"""The figures: each function takes a tidy table and axes, draws on the axes and returns them.
 
-Nothing is computed here but positions on the page.
+Nothing is computed here but positions in the figure.
 """

@@ -1,4 +1,4 @@
-"""Figures of curves: something along training or along the share of neurons, with its interval."""
+"""Figures of curves: a value along training or along the share of neurons, with its interval."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from analysis.training.dynamics import ALL_LAYERS
+from reports.rows import of_single_layers
 from reports.style import layer_color
 
 _MARKERS = "osD^vP*Xh<>"
-# With more layers than this a legend names the first, the middle and the last.
+_COHORT_STYLE: dict[str, Any] = {"marker": "o", "markersize": 3.5, "linewidth": 1.7}
+_REST_STYLE: dict[str, Any] = {"linestyle": "--", "linewidth": 1.1}
 _FEW_LAYERS = 8
+"""With more layers than this a legend names the first, the middle and the last."""
 
 
 def by_layer(table: pd.DataFrame, label: str, ax: Axes) -> Axes:
@@ -22,16 +24,13 @@ def by_layer(table: pd.DataFrame, label: str, ax: Axes) -> Axes:
 
     Rows over all layers are left out.
     """
-    table = table[table["layer"] != ALL_LAYERS]
+    table = of_single_layers(table)
     layers = sorted(set(table["layer"]))
     named = layers if len(layers) <= _FEW_LAYERS else [layers[0], layers[len(layers) // 2], layers[-1]]
     for (layer, cohort), rows in table.groupby(["layer", "cohort"]):
-        color, rest = layer_color(layers.index(layer), len(layers)), cohort == "rest"
-        name = f"layer {layer}, {'rest' if rest else 'cohort'}" if layer in named else None
-        style: dict[str, Any] = (
-            {"linestyle": "--", "linewidth": 1.1} if rest else {"marker": "o", "markersize": 3.5, "linewidth": 1.7}
-        )
-        ax.plot(rows["checkpoint"], rows["mean"], color=color, label=name, **style)
+        color, is_rest = layer_color(layers.index(layer), len(layers)), cohort == "rest"
+        name = f"layer {layer}, {'rest' if is_rest else 'cohort'}" if layer in named else None
+        ax.plot(rows["checkpoint"], rows["mean"], color=color, label=name, **(_REST_STYLE if is_rest else _COHORT_STYLE))
         ax.fill_between(rows["checkpoint"], rows["mean_lower"], rows["mean_upper"], color=color, alpha=0.12, linewidth=0)
     training_axis(ax)
     ax.set(ylabel=label, ylim=(0, None))
@@ -40,9 +39,16 @@ def by_layer(table: pd.DataFrame, label: str, ax: Axes) -> Axes:
 
 
 def lines(
-    table: pd.DataFrame, x: str, value: str, by: str, ax: Axes, *, colors: Mapping[str, str], reference: float | None = None,
+    table: pd.DataFrame,
+    x: str,
+    value: str,
+    by: str,
+    ax: Axes,
+    *,
+    colors: Mapping[str, str],
+    reference: float | None = None,
     bounds: Sequence[str] = ("lower", "upper"),
-) -> Axes:  # fmt: skip
+) -> Axes:
     """A value with its band along `x`, one line a level of `by`.
 
     Parameters
@@ -50,6 +56,7 @@ def lines(
     table : DataFrame
         Has `x`, `by`, `value` and its two bounds.
     x, value, by : str
+        Column names.
     ax : Axes
     colors : mapping of str to str
         Of the levels, in the order in which they are drawn.
@@ -64,9 +71,8 @@ def lines(
         rows = table[table[by] == level].sort_values(x)
         if rows.empty:
             continue
-        ax.plot(
-            rows[x], rows[value], color=color, marker=_MARKERS[index % len(_MARKERS)], markersize=4, linewidth=1.6, label=level
-        )
+        marker = _MARKERS[index % len(_MARKERS)]
+        ax.plot(rows[x], rows[value], color=color, marker=marker, markersize=4, linewidth=1.6, label=level)
         ax.fill_between(rows[x], rows[bounds[0]], rows[bounds[1]], color=color, alpha=0.15, linewidth=0)
     ax.legend()
     return ax

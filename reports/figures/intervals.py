@@ -1,4 +1,4 @@
-"""Figures of dots with intervals: a value in every category, a row of dots a group."""
+"""Figures of dots with intervals: a value in every category, a row of dots for each level."""
 
 from __future__ import annotations
 
@@ -13,10 +13,18 @@ from reports.style import printable, shortened
 
 
 def interval_plot(
-    table: pd.DataFrame, category: str, by: str, value: str, ax: Axes, *, colors: Mapping[str, str], label: str, reference: float,
+    table: pd.DataFrame,
+    category: str,
+    by: str,
+    value: str,
+    ax: Axes,
+    *,
+    colors: Mapping[str, str],
+    label: str,
+    reference: float,
     bounds: tuple[str, str] | None = None,
-) -> Axes:  # fmt: skip
-    """A value with its 95% interval in every category, one row of dots a level of `by`.
+) -> Axes:
+    """A value with its 95% interval in every category, one row of dots for each level of `by`.
 
     Parameters
     ----------
@@ -36,35 +44,35 @@ def interval_plot(
     """
     lower, upper = bounds or (f"{value}_lower", f"{value}_upper")
     categories = list(dict.fromkeys(table[category]))
-    present = [level for level in colors if (table[by] == level).any()]
-    place = {name: index for index, name in enumerate(reversed(categories))}
-    step = min(0.28, 0.8 / max(len(present), 1))
+    levels = [level for level in colors if (table[by] == level).any()]
+    heights = {name: height for height, name in enumerate(reversed(categories))}
+    distance = min(0.28, 0.8 / max(len(levels), 1))
     ax.axvline(reference, color="black", linewidth=0.8)
-    for index, level in enumerate(present):
+    for index, level in enumerate(levels):
         rows = table[table[by] == level]
-        y = rows[category].map(place) + (index - (len(present) - 1) / 2) * -step
-        middle = rows[value]
-        spread = np.clip(np.array([middle - rows[lower], rows[upper] - middle], dtype=float), 0, None)
-        ax.errorbar(middle, y, xerr=spread, fmt="o", markersize=4, capsize=2, elinewidth=1.2, color=colors[level], label=level)
+        y = rows[category].map(heights) - (index - (len(levels) - 1) / 2) * distance
+        x = rows[value]
+        reach = np.clip(np.array([x - rows[lower], rows[upper] - x], dtype=float), 0, None)
+        ax.errorbar(x, y, xerr=reach, fmt="o", markersize=4, capsize=2, elinewidth=1.2, color=colors[level], label=level)
     ax.ticklabel_format(axis="x", useOffset=False)
-    ax.set_yticks(list(place.values()), [_shown(str(name)) for name in place], parse_math=False)
+    ax.set_yticks(list(heights.values()), [_label(str(name)) for name in heights], parse_math=False)
     ax.set(xlabel=label, ylim=(-0.6, len(categories) - 0.4))
     ax.grid(axis="y", visible=False)
-    if len(present) > 1 and by != category:
-        ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=min(len(present), 3), borderaxespad=0.2, fontsize=8.5)
+    if len(levels) > 1 and by != category:
+        ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=min(len(levels), 3), borderaxespad=0.2, fontsize=8.5)
     return ax
 
 
-def _shown(name: str) -> str:
-    """A category's name, cut where it is long, but for the mark of a control that is not matched."""
+def _label(name: str) -> str:
+    """A category's name; a long one is cut, but the mark of a control that is not matched stays."""
     head, mark, _ = name.partition(NOT_MATCHED)
     return shortened(printable(head), 40) + mark
 
 
 def quantile_plot(table: pd.DataFrame, ax: Axes) -> Axes:
     """Residuals against the normal (`normal`, `residual`)."""
-    reach = float(table["normal"].abs().max())
-    ax.plot([-reach, reach], [-reach, reach], color="black", linewidth=0.8)
+    end = float(table["normal"].abs().max())
+    ax.plot([-end, end], [-end, end], color="black", linewidth=0.8)
     ax.plot(table["normal"], table["residual"], "o", markersize=2.5, color="#0072b2")
     ax.set(xlabel="quantile of N(0, 1)", ylabel="residual (SD)")
     return ax

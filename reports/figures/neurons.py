@@ -1,6 +1,8 @@
-"""Figures of neurons: their distances, distributions, and the inputs they drive apart."""
+"""Figures of neurons: their distances, their distributions and the inputs they drive apart."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,16 +12,21 @@ from scipy.stats import norm
 
 from reports.style import COLORS, POOLS, printable, shortened
 
-# More dots than this are drawn as an image inside the vector graphics.
 _MANY = 4000
+"""More dots than this are drawn as an image inside the vector graphics."""
+_BAR_STYLE: dict[str, Any] = {"markersize": 4.5, "capsize": 2}
+_SIGNS = {"NN": "negative–negative", "PN": "mixed", "PP": "positive–positive"}
 
 
 def wasserstein_by_layer(neurons: pd.DataFrame, ax: Axes) -> Axes:
-    """Wasserstein distance of every neuron (`layer`, `neuron`, `wasserstein_distance`, `selected`), the selected ones marked."""
+    """Wasserstein distance of every neuron by layer, the selected ones marked.
+
+    The table has `layer`, `neuron`, `wasserstein_distance` and `selected`.
+    """
     # A golden-ratio sequence spreads the dots evenly and the same way every time.
     offset = (neurons["neuron"].to_numpy() * 0.6180339887) % 1 - 0.5
-    table = neurons.assign(place=neurons["layer"].to_numpy() + 0.7 * offset)
-    ax = _dots(table, "place", "wasserstein_distance", ax, size=22)
+    table = neurons.assign(x=neurons["layer"].to_numpy() + 0.7 * offset)
+    ax = _dots(table, "x", "wasserstein_distance", ax, size=22)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=16))
     ax.set(xlabel="layer", ylabel="Wasserstein distance to N(0, 1) (SD)", ylim=(0, None))
     ax.grid(axis="x", visible=False)
@@ -35,18 +42,21 @@ def statistic_scatter(neurons: pd.DataFrame, x: str, y: str, labels: tuple[str, 
 
 
 def _dots(neurons: pd.DataFrame, x: str, y: str, ax: Axes, size: float) -> Axes:
-    chosen = neurons["selected"].to_numpy(dtype=bool)
-    many = len(neurons) > _MANY
+    is_selected = neurons["selected"].to_numpy(dtype=bool)
+    is_image = len(neurons) > _MANY
     for mask, style in (
-        (~chosen, {"s": 2 if many else 5, "color": COLORS["rest"], "alpha": 0.5, "label": "other neurons"}),
-        (chosen, {"s": size, "color": COLORS["top"], "marker": "D", "label": "selected: top of each layer"}),
+        (~is_selected, {"s": 2 if is_image else 5, "color": COLORS["rest"], "alpha": 0.5, "label": "other neurons"}),
+        (is_selected, {"s": size, "color": COLORS["top"], "marker": "D", "label": "selected: top of each layer"}),
     ):
-        ax.scatter(neurons[x][mask], neurons[y][mask], linewidths=0, rasterized=many, **style)
+        ax.scatter(neurons[x][mask], neurons[y][mask], linewidths=0, rasterized=is_image, **style)
     return ax
 
 
 def neuron_histogram(histogram: pd.DataFrame, ax: Axes) -> Axes:
-    """One neuron's standardised pre-activations (`left`, `right`, `density`, `zero`) against the Gaussian, negative region shaded."""
+    """One neuron's standardised pre-activations against the Gaussian, the negative region shaded.
+
+    The table has a row for each bin: `left`, `right`, `density`, and `zero`, where raw zero lies.
+    """
     left, right, density = (histogram[name].to_numpy() for name in ("left", "right", "density"))
     zero = float(histogram["zero"].iloc[0])
     edges = np.append(left, right[-1])
@@ -64,28 +74,38 @@ def neuron_histogram(histogram: pd.DataFrame, ax: Axes) -> Axes:
 
 def separated_pairs(pairs: pd.DataFrame, ax: Axes) -> Axes:
     """Pairs of similar inputs (of `pairs_in_context`) at their pre-activations, each with its words on a line of its own."""
-    height = len(pairs) - 1 - np.arange(len(pairs))
-    lower, upper = (pairs[[f"preactivation_{side}" for side in "ab"]].agg(how, axis=1) for how in ("min", "max"))
-    ax.hlines(height, lower, upper, color=COLORS["rest"], linewidth=1.2)
+    heights = list(reversed(range(len(pairs))))
+    values = pairs[["preactivation_a", "preactivation_b"]]
+    lower, upper = values.min(axis=1), values.max(axis=1)
+    ax.hlines(heights, lower, upper, color=COLORS["rest"], linewidth=1.2)
     for side, color in zip("ab", (COLORS["random"], COLORS["bottom"]), strict=True):
-        ax.plot(pairs[f"preactivation_{side}"], height, "o", color=color, markersize=6)
-    for place, (_, row) in zip(height, pairs.iterrows(), strict=True):
+        ax.plot(pairs[f"preactivation_{side}"], heights, "o", color=color, markersize=6)
+    for height, (_, row) in zip(heights, pairs.iterrows(), strict=True):
         for side in "ab":
-            is_left = row[f"preactivation_{side}"] == min(row["preactivation_a"], row["preactivation_b"])
-            ax.annotate(
-                _context(row, side), (row[f"preactivation_{side}"], place), (-9 if is_left else 9, 0), textcoords="offset points",
-                ha="right" if is_left else "left", va="center", fontsize=8.5,
-                parse_math=False,
-            )  # fmt: skip
+            _annotate(row, side, height, ax)
     span = float(upper.max() - lower.min()) or 1.0
     ax.axvline(0, color=COLORS["top"], linewidth=1)
-    ax.set(
-        xlabel="pre-activation", yticks=[], ylim=(-0.6, len(pairs) - 0.4),
-        xlim=(lower.min() - 1.3 * span, upper.max() + 1.3 * span),
-    )  # fmt: skip
+    ax.set(xlim=(lower.min() - 1.3 * span, upper.max() + 1.3 * span), ylim=(-0.6, len(pairs) - 0.4))
+    ax.set(xlabel="pre-activation", yticks=[])
     ax.grid(axis="y", visible=False)
     ax.spines["left"].set_visible(False)
     return ax
+
+
+def _annotate(row: pd.Series, side: str, height: float, ax: Axes) -> None:
+    """The words of one end of a pair, beside its dot."""
+    value = row[f"preactivation_{side}"]
+    is_left = value == min(row["preactivation_a"], row["preactivation_b"])
+    ax.annotate(
+        _context(row, side),
+        (value, height),
+        (-9 if is_left else 9, 0),
+        textcoords="offset points",
+        ha="right" if is_left else "left",
+        va="center",
+        fontsize=8.5,
+        parse_math=False,
+    )
 
 
 def _context(row: pd.Series, side: str) -> str:
@@ -97,11 +117,9 @@ def share_by_layer(table: pd.DataFrame, ax: Axes) -> Axes:
     """A share of the selected neurons and of the rest (`layer`, `cohort`, `mean`, bounds), by layer."""
     for index, (cohort, label) in enumerate((("top", "Wasserstein neurons"), ("rest", "other neurons"))):
         rows = table[table["cohort"] == cohort]
-        spread = np.array([rows["mean"] - rows["mean_lower"], rows["mean_upper"] - rows["mean"]])
-        ax.errorbar(
-            rows["layer"] + 0.16 * (index - 0.5), rows["mean"], yerr=np.clip(spread, 0, None), fmt="o", markersize=4.5,
-            capsize=2, elinewidth=1.2, color=COLORS[cohort], label=label,
-        )  # fmt: skip
+        reach = np.array([rows["mean"] - rows["mean_lower"], rows["mean_upper"] - rows["mean"]])
+        style = {"color": COLORS[cohort], "label": label, "elinewidth": 1.2, **_BAR_STYLE}
+        ax.errorbar(rows["layer"] + 0.16 * (index - 0.5), rows["mean"], yerr=np.clip(reach, 0, None), fmt="o", **style)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=16))
     ax.set(xlabel="layer", ylim=(0, 1))
     ax.grid(axis="x", visible=False)
@@ -109,21 +127,21 @@ def share_by_layer(table: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def pair_signs(table: pd.DataFrame, signs: str, ax: Axes) -> Axes:
-    """Share of one kind of pairs by layer (`layer`, `pool`, `signs`, `pair_frac`, bounds): similar pairs and the baselines."""
-    rows = table[table["signs"] == signs]
-    pools = [pool for pool in POOLS if (rows["pool"] == pool).any()]
+    """Share of one kind of pairs by layer: similar pairs and the baselines.
+
+    The table has `layer`, `pool`, `signs`, `pair_frac` and its bounds.
+    """
+    table = table[table["signs"] == signs]
+    pools = [pool for pool in POOLS if (table["pool"] == pool).any()]
     for index, pool in enumerate(pools):
-        part = rows[rows["pool"] == pool].dropna(subset=["pair_frac"])
-        bounds = part[["pair_frac_lower", "pair_frac_upper"]].to_numpy().T
-        spread = np.clip(np.array([part["pair_frac"] - bounds[0], bounds[1] - part["pair_frac"]]), 0, None)
+        rows = table[table["pool"] == pool].dropna(subset=["pair_frac"])
+        y = rows["pair_frac"]
+        reach = np.clip(np.array([y - rows["pair_frac_lower"], rows["pair_frac_upper"] - y]), 0, None)
         label, color, marker = POOLS[pool]
-        ax.errorbar(
-            part["layer"] + 0.2 * (index - (len(pools) - 1) / 2), part["pair_frac"], yerr=np.nan_to_num(spread), fmt=marker,
-            markersize=4.5, capsize=2, elinewidth=1.1, color=color, label=label,
-        )  # fmt: skip
+        style = {"color": color, "label": label, "elinewidth": 1.1, **_BAR_STYLE}
+        x = rows["layer"] + 0.2 * (index - (len(pools) - 1) / 2)
+        ax.errorbar(x, y, yerr=np.nan_to_num(reach), fmt=marker, **style)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-    ax.set(
-        xlabel="layer", ylim=(-0.03, 1.03), title={"NN": "negative–negative", "PN": "mixed", "PP": "positive–positive"}[signs]
-    )
+    ax.set(xlabel="layer", ylim=(-0.03, 1.03), title=_SIGNS[signs])
     ax.grid(axis="x", visible=False)
     return ax

@@ -2,170 +2,213 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from reports.basis import basis
 from reports.claims import intact_readouts, text_of
 from reports.figures.curves import lines
 from reports.figures.intervals import interval_plot
 from reports.matching import caveat, marked
-from reports.panel import Panel, cohort_colors, drawn, rows_high
-from reports.results import Results, Run, ablated, comparable, first_top, main_intervention
-from reports.sentences import apart, effect, has_intervals, interval, listed, sentence
+from reports.panel import Panel, cohort_colors, drawn, plot_height
+from reports.registry import panel
+from reports.results import Results, Run
+from reports.rows import (
+    ablated,
+    at_first_fraction,
+    comparable,
+    controls_of,
+    first_top,
+    is_on_all_layers,
+    main_intervention,
+    name_without_fraction,
+    of_main_intervention,
+    over_all_paradigms,
+    rules_of,
+    tops,
+)
+from reports.sentences import are_disjoint, effect, has_intervals, interval, listed, sentence
 
+_COSTS, _CONTROLS = "What an ablation costs", "Controls of the intervention itself"
 _RATIO = "perplexity, ratio to the intact model"
 
 
+@panel(_COSTS, needs="perplexity against the share of neurons (needs an ablation with several fractions)")
 def sweep(results: Results) -> Panel | None:
     """Perplexity against the share of neurons."""
-    run = results.ablation(lambda run: _last(run).loc[lambda t: t["rule"] == "top", "fraction"].nunique() > 2)
+    run = results.ablation(lambda run: tops(_on_all_layers(run))["fraction"].nunique() > 2)
     if run is None:
         return None
-    table = _last(run)
-    table = table[table["intervention"] == main_intervention(table)]
-    table = table.assign(who=[_cohort_kind(row) for _, row in table.iterrows()])
+    table = of_main_intervention(_on_all_layers(run))
     unmatched = caveat(table)
-    table = marked(table, "who")
-    colors = cohort_colors(dict(zip(table["who"], table["rule"], strict=True)))
-
-    def draw(ax: Any) -> None:
-        lines(table, "fraction", "perplexity_ratio", "who", ax, colors=colors, reference=1,
-              bounds=("perplexity_ratio_lower", "perplexity_ratio_upper"))  # fmt: skip
-        ax.set_xscale("log")
-        shares = sorted(set(table["fraction"]))
-        ax.set_xticks(shares, [f"{100 * share:g}%" for share in shares])
-        ax.minorticks_off()
-        ax.set(xlabel="share of each layer's neurons", ylabel=_RATIO)
-
+    table = marked(table.assign(kind=[name_without_fraction(row) for _, row in table.iterrows()]), "kind")
     largest = table["fraction"].max()
-    rows = table[table["fraction"] == largest].set_index("who")
-    shown = [f"{who} {interval(row, 'perplexity_ratio')}" for who, row in rows.iterrows()]
+    ratios = [f"{row['kind']} {interval(row, 'perplexity_ratio')}" for _, row in table[table["fraction"] == largest].iterrows()]
     return Panel(
-        "sweep",
-        "Perplexity against the share of neurons",
-        drawn(draw, (7.5, 4.0)),
-        "Lines with bands: perplexity relative to the intact model by share of ablated neurons, for each way of choosing them.",
-        sentence(f"at {100 * largest:g}% of each layer the ratio is {listed(shown)}"),
-        f"{main_intervention(table)}; {text_of(run)}. {basis(table, what='Bands')}{unmatched}",
-        _source(run),
+        title="Perplexity against the share of neurons",
+        figure=drawn(lambda ax: _draw_sweep(table, ax), (7.5, 4.0)),
+        alt=(
+            "Lines with bands: perplexity relative to the intact model by share of ablated neurons, for each way of choosing "
+            "them."
+        ),
+        finding=sentence(f"at {100 * largest:g}% of each layer the ratio is {listed(ratios)}"),
+        note=f"{main_intervention(table)}; {text_of(run)}. {basis(table, label='Bands')}{unmatched}",
+        source=_source(run),
     )
 
 
+def _draw_sweep(table: pd.DataFrame, ax: Any) -> None:
+    colors = cohort_colors(rules_of(table, "kind"))
+    bounds = ("perplexity_ratio_lower", "perplexity_ratio_upper")
+    lines(table, "fraction", "perplexity_ratio", "kind", ax, colors=colors, reference=1, bounds=bounds)
+    ax.set_xscale("log")
+    fractions = sorted(set(table["fraction"]))
+    ax.set_xticks(fractions, [f"{100 * fraction:g}%" for fraction in fractions])
+    ax.minorticks_off()
+    ax.set(xlabel="share of each layer's neurons", ylabel=_RATIO)
+
+
+@panel(_COSTS)
 def perplexity(results: Results) -> Panel | None:
     """Perplexity of the cohorts of the main comparison."""
-    run = main_run(results)
+    run = results.main_ablation
     if run is None:
         return None
     table = comparable(run.tables["perplexity"])
-    note = basis(table) + caveat(table)
+    note = f"{text_of(run)}. {basis(table)}{caveat(table)}"
     table = marked(table)
-    colors = cohort_colors(dict(zip(table["cohort"], table["rule"], strict=True)))
     top = first_top(table).iloc[0]
-    controls = table[table["controls"] == top["cohort"]]
-    shown = [f"{row['cohort']} {interval(row, 'perplexity_ratio', 4)}" for _, row in controls.iterrows()]
-    said = effect(top, "perplexity_ratio", 1, "perplexity", f"{top['intervention']} of {top['cohort']}", 4)
+    ratios = [f"{row['cohort']} {interval(row, 'perplexity_ratio', 4)}" for _, row in controls_of(table, top).iterrows()]
+    controls = f"; its controls: {listed(ratios)}" if ratios else ""
+    condition = f"{top['intervention']} of {top['cohort']}"
     return Panel(
-        "perplexity",
-        "Perplexity: the Wasserstein neurons and their controls",
-        drawn(
-            lambda ax: interval_plot(table, "cohort", "cohort", "perplexity_ratio", ax, colors=colors, label=_RATIO, reference=1),
-            (7.5, rows_high(len(table), 1)),
-        ),
-        "Dots with intervals: perplexity relative to the intact model, for the selected neurons and every control.",
-        sentence(said + (f"; its controls: {listed(shown)}" if shown else "")),
-        f"{text_of(run)}. {note}",
-        _source(run),
-    )  # fmt: skip
+        title="Perplexity: the Wasserstein neurons and their controls",
+        figure=drawn(lambda ax: _draw_ratios(table, "cohort", ax), (7.5, plot_height(len(table), 1))),
+        alt=("Dots with intervals: perplexity relative to the intact model, for the selected neurons and every control."),
+        finding=sentence(effect(top, "perplexity_ratio", 1, "perplexity", condition, 4) + controls),
+        note=note,
+        source=_source(run),
+        is_headline=True,
+    )
 
 
+def _draw_ratios(table: pd.DataFrame, category: str, ax: Any) -> None:
+    """Perplexity ratios in every category, a row of dots a cohort."""
+    colors = cohort_colors(rules_of(table))
+    interval_plot(table, category, "cohort", "perplexity_ratio", ax, colors=colors, label=_RATIO, reference=1)
+
+
+@panel(_CONTROLS, needs="sign against magnitude (needs sign-flip or identity-on-positive)")
 def sign_and_magnitude(results: Results) -> Panel | None:
     """What of the negative side matters: its sign, its differences, its mean, the curvature beside it."""
-    wanted = ("negative-zero", "mean-ablate-negative", "sign-flip", "identity-on-positive")
-    return _interventions(
-        results, wanted, {"sign-flip", "identity-on-positive", "mean-ablate-negative"}, "sign-and-magnitude", "Sign against magnitude",
-        "negative-zero removes the negative side; mean-ablate-negative keeps its mean and removes its differences; sign-flip keeps its magnitude "
-        "and turns its sign; identity-on-positive leaves it and removes the curvature of the positive side.",
-    )  # fmt: skip
-
-
-def mirror(results: Results) -> Panel | None:
-    """The positive side clamped instead."""
-    return _interventions(
-        results, ("negative-zero", "positive-zero", "both-zero"), {"positive-zero"}, "mirror", "The mirror clamp",
-        "The same neurons with the negative side clamped to zero, the positive side, or both.",
-    )  # fmt: skip
-
-
-def _interventions(
-    results: Results, wanted: tuple[str, ...], any_of: set[str], key: str, title: str, note: str
-) -> Panel | None:
-    run = results.ablation(
-        lambda run: bool(any_of & set(_tops(run)["intervention"])) and "negative-zero" in set(_tops(run)["intervention"])
-    )
+    interventions = ("negative-zero", "mean-ablate-negative", "sign-flip", "identity-on-positive")
+    run = _run_with(results, {"sign-flip", "identity-on-positive", "mean-ablate-negative"})
     if run is None:
         return None
+    explanation = (
+        "negative-zero removes the negative side; mean-ablate-negative keeps its mean and removes its differences; sign-flip "
+        "keeps its magnitude and turns its sign; identity-on-positive leaves it and removes the curvature of the positive "
+        "side."
+    )
+    return _interventions(run, interventions, "Sign against magnitude", explanation)
+
+
+@panel(_CONTROLS, needs="the mirror clamp (needs positive-zero)")
+def mirror(results: Results) -> Panel | None:
+    """The positive side clamped instead."""
+    run = _run_with(results, {"positive-zero"})
+    if run is None:
+        return None
+    explanation = "The same neurons with the negative side clamped to zero, the positive side, or both."
+    interventions = ("negative-zero", "positive-zero", "both-zero")
+    return _interventions(run, interventions, "The mirror clamp", explanation, is_headline=True)
+
+
+def _run_with(results: Results, interventions: set[str]) -> Run | None:
+    """The first ablation with any of these interventions beside negative-zero on a top cohort."""
+
+    def has_both(run: Run) -> bool:
+        names = set(tops(_on_all_layers(run))["intervention"])
+        return "negative-zero" in names and bool(interventions & names)
+
+    return results.ablation(has_both)
+
+
+def _interventions(run: Run, interventions: Sequence[str], title: str, explanation: str, *, is_headline: bool = False) -> Panel:
+    """Several interventions on the same neurons, by perplexity and, where it was measured, accuracy."""
+    ratios = _ratios_under(run, interventions)
+    accuracy = _accuracy_beside(run, ratios, interventions)
+    has_accuracy = len(accuracy) > 0
+    note = f"{explanation} {basis(ratios, *([accuracy] if has_accuracy else []))}"
+    if has_accuracy:
+        note += f" Accuracy of the intact model: {listed(intact_readouts(run, ratios['checkpoint'].iloc[0]))}."
+    measures = "perplexity ratio and change of accuracy" if has_accuracy else "perplexity ratio"
+    return Panel(
+        title=title,
+        figure=_intervention_figure(ratios, accuracy),
+        alt=f"Dots with intervals: {measures} under each intervention on the selected neurons.",
+        finding=sentence(_intervention_ratios(tops(ratios))),
+        note=note,
+        source=_source(run) + (f" and ablations/{run.name}/analysis/accuracy_by_phenomenon.csv" if has_accuracy else ""),
+        is_headline=is_headline,
+    )
+
+
+def _ratios_under(run: Run, interventions: Sequence[str]) -> pd.DataFrame:
+    """Perplexity of top and random cohorts on all layers, at the first fraction, in the order of the interventions."""
     table = run.last("perplexity")
-    table = table[
-        table["intervention"].isin(wanted) & table["rule"].isin(["top", "random"]) & (table["cohort_layers"] == "all")
-    ]
-    table = table[table["fraction"] == table.loc[table["rule"] == "top", "fraction"].iloc[0]]
-    table = table.sort_values("intervention", key=lambda names: names.map(wanted.index), kind="stable")
-    accuracy = run.last("accuracy_by_phenomenon") if run.has("accuracy_by_phenomenon") else pd.DataFrame()
-    if len(accuracy):
-        keys = ["intervention", "cohort"]
-        accuracy = accuracy[accuracy["phenomenon"] == "all"].merge(table[keys], on=keys)
-        accuracy = accuracy.sort_values("intervention", key=lambda names: names.map(wanted.index), kind="stable")
-    colors = cohort_colors(dict(zip(table["cohort"], table["rule"], strict=True)))
-    n_columns = 2 if len(accuracy) else 1
+    rows = table[table["intervention"].isin(interventions) & table["rule"].isin(["top", "random"]) & is_on_all_layers(table)]
+    return _in_order(at_first_fraction(rows), interventions)
+
+
+def _accuracy_beside(run: Run, ratios: pd.DataFrame, interventions: Sequence[str]) -> pd.DataFrame:
+    """Accuracy over all paradigms in the conditions of these ratios; empty where it was not measured."""
+    if not run.has("accuracy_by_phenomenon"):
+        return pd.DataFrame()
+    keys = ["intervention", "cohort"]
+    accuracy = over_all_paradigms(run.last("accuracy_by_phenomenon")).merge(ratios[keys], on=keys)
+    return _in_order(accuracy, interventions)
+
+
+def _in_order(table: pd.DataFrame, interventions: Sequence[str]) -> pd.DataFrame:
+    return table.sort_values("intervention", key=lambda names: names.map(interventions.index), kind="stable")
+
+
+def _intervention_figure(ratios: pd.DataFrame, accuracy: pd.DataFrame) -> Figure:
+    has_accuracy = len(accuracy) > 0
 
     def draw(axes: Any) -> None:
-        axes = axes.ravel()
-        interval_plot(table, "intervention", "cohort", "perplexity_ratio", axes[0], colors=colors, label=_RATIO, reference=1)
-        if len(accuracy):
-            interval_plot(accuracy, "intervention", "cohort", "delta_accuracy", axes[1], colors=colors,
-                          label="change in accuracy on minimal pairs", reference=0)  # fmt: skip
-            axes[1].set_yticklabels([])
-            if axes[1].get_legend():
-                axes[1].get_legend().remove()
+        _draw_ratios(ratios, "intervention", axes[0, 0])
+        if has_accuracy:
+            ax, label, colors = axes[0, 1], "change in accuracy on minimal pairs", cohort_colors(rules_of(ratios))
+            interval_plot(accuracy, "intervention", "cohort", "delta_accuracy", ax, colors=colors, label=label, reference=0)
+            ax.set_yticklabels([])
+            if ax.get_legend():
+                ax.get_legend().remove()
 
-    tops = table[table["rule"] == "top"]
-    shown = [f"{row['intervention']} {interval(row, 'perplexity_ratio', 4)}" for _, row in tops.iterrows()]
-    base = tops[tops["intervention"] == "negative-zero"].iloc[0]
-    different = [
-        row["intervention"]
-        for _, row in tops.iterrows()
-        if row["intervention"] != "negative-zero" and apart(row, base, "perplexity_ratio")
-    ]
-    verdict = (
-        f"apart from negative-zero by their intervals: {listed(different)}"
-        if different
-        else "no interval is apart from that of negative-zero"
-        if has_intervals(tops, "perplexity_ratio")
-        else "without intervals there is no telling them apart"
-    )
-    return Panel(
-        key,
-        title,
-        drawn(
-            draw,
-            (9.0, rows_high(table["intervention"].nunique(), table["cohort"].nunique()) + 0.4),
-            ncols=n_columns,
-            squeeze=False,
-        ),
-        f"Dots with intervals: perplexity ratio{' and change of accuracy' if len(accuracy) else ''} under each intervention on the selected neurons.",
-        sentence(f"perplexity ratios of the top cohort: {listed(shown)}; {verdict}"),
-        f"{note} {basis(table, *([accuracy] if len(accuracy) else []))}"
-        + (
-            f" Accuracy of the intact model: {listed(intact_readouts(run, table['checkpoint'].iloc[0]))}."
-            if len(accuracy)
-            else ""
-        ),
-        _source(run) + (f" and ablations/{run.name}/analysis/accuracy_by_phenomenon.csv" if len(accuracy) else ""),
-    )
+    height = plot_height(ratios["intervention"].nunique(), ratios["cohort"].nunique()) + 0.4
+    return drawn(draw, (9.0, height), ncols=2 if has_accuracy else 1, squeeze=False)
 
 
+def _intervention_ratios(rows: pd.DataFrame) -> str:
+    """The perplexity ratio of the top cohort under every intervention, and which are apart from that of negative-zero."""
+    ratios = [f"{row['intervention']} {interval(row, 'perplexity_ratio', 4)}" for _, row in rows.iterrows()]
+    is_base = rows["intervention"] == "negative-zero"
+    base = rows[is_base].iloc[0]
+    disjoint = [row["intervention"] for _, row in rows[~is_base].iterrows() if are_disjoint(row, base, "perplexity_ratio")]
+    if disjoint:
+        verdict = f"apart from negative-zero by their intervals: {listed(disjoint)}"
+    elif has_intervals(rows, "perplexity_ratio"):
+        verdict = "no interval is apart from that of negative-zero"
+    else:
+        verdict = "without intervals there is no telling them apart"
+    return f"perplexity ratios of the top cohort: {listed(ratios)}; {verdict}"
+
+
+@panel(_CONTROLS, needs="the ReLU null control (needs an ablation of a ReLU model)")
 def relu(results: Results) -> Panel | None:
     """negative-zero of a ReLU model, which must change nothing."""
     run = next((run for run in results.ablations.values() if run.attributes.get("nonlinearity") == "relu"), None)
@@ -174,57 +217,37 @@ def relu(results: Results) -> Panel | None:
     table = ablated(run.last("perplexity"))
     note = f"{text_of(run)}. {basis(table)}{caveat(table)}"
     table = marked(table)
-    colors = cohort_colors(dict(zip(table["cohort"], table["rule"], strict=True)))
-    zero = table[table["intervention"] == "negative-zero"]
-    exact = bool(len(zero)) and bool(
-        (zero[["perplexity_ratio", "perplexity_ratio_lower", "perplexity_ratio_upper"]] == 1).all(axis=None)
-    )
-    said = (
-        "negative-zero changes nothing at all, as it must: the ReLU is zero there already"
-        if exact
-        else "negative-zero changes perplexity, though the ReLU is zero there already: the runner is not to be trusted"
-        if len(zero)
-        else "negative-zero was not run"
-    )
-    rest = [
-        f"{row['intervention']} of {row['cohort']} {interval(row, 'perplexity_ratio')}"
-        for _, row in table.iterrows()
-        if row["intervention"] != "negative-zero"
-    ]
+    height = plot_height(table["intervention"].nunique(), table["cohort"].nunique()) + 0.3
     return Panel(
-        "relu",
-        f"The null control: {results.called(run)}, a ReLU model",
-        drawn(
-            lambda ax: interval_plot(table, "intervention", "cohort", "perplexity_ratio", ax, colors=colors, label=_RATIO, reference=1),
-            (7.5, rows_high(table["intervention"].nunique(), table["cohort"].nunique()) + 0.3),
-        ),
-        "Dots with intervals: perplexity ratio of a ReLU model under each intervention.",
-        sentence(said + (f"; for comparison {listed(rest)}" if rest else "")),
-        note,
-        _source(run),
-    )  # fmt: skip
+        title=f"The null control: {results.model_name(run)}, a ReLU model",
+        figure=drawn(lambda ax: _draw_ratios(table, "intervention", ax), (7.5, height)),
+        alt="Dots with intervals: perplexity ratio of a ReLU model under each intervention.",
+        finding=sentence(_null_verdict(table)),
+        note=note,
+        source=_source(run),
+    )
 
 
-def main_run(results: Results) -> Run | None:
-    """The ablation with most cohorts beside the top under one intervention on all layers."""
-    return max(results.of_main(), key=lambda run: len(comparable(run.tables["perplexity"])), default=None)
+def _null_verdict(table: pd.DataFrame) -> str:
+    """Whether negative-zero changes exactly nothing; the ratios under other interventions for comparison."""
+    is_null = table["intervention"] == "negative-zero"
+    estimates = table.loc[is_null, ["perplexity_ratio", "perplexity_ratio_lower", "perplexity_ratio_upper"]]
+    if estimates.empty:
+        verdict = "negative-zero was not run"
+    elif (estimates == 1).all(axis=None):
+        verdict = "negative-zero changes nothing at all, as it must: the ReLU is zero there already"
+    else:
+        verdict = "negative-zero changes perplexity, though the ReLU is zero there already: the runner is not to be trusted"
+    ratios = [
+        f"{row['intervention']} of {row['cohort']} {interval(row, 'perplexity_ratio')}" for _, row in table[~is_null].iterrows()
+    ]
+    return verdict + (f"; for comparison {listed(ratios)}" if ratios else "")
 
 
-def _last(run: Run) -> pd.DataFrame:
+def _on_all_layers(run: Run) -> pd.DataFrame:
+    """Perplexity at the last checkpoint under every intervention on all layers."""
     rows = ablated(run.last("perplexity"))
-    return rows[rows["cohort_layers"] == "all"]
-
-
-def _tops(run: Run) -> pd.DataFrame:
-    rows = _last(run)
-    return rows[rows["rule"] == "top"]
-
-
-def _cohort_kind(row: pd.Series) -> str:
-    """A cohort's name without its share, so that shares of one kind make a line."""
-    parts = str(row["cohort"]).split("-")
-    share = f"{row['fraction']:g}"
-    return "-".join(part for part in parts if part != share)
+    return rows[is_on_all_layers(rows)]
 
 
 def _source(run: Run) -> str:

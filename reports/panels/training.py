@@ -6,52 +6,68 @@ from itertools import cycle
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from analysis.training.dynamics import ALL_LAYERS
 from reports.basis import basis
 from reports.figures.curves import by_layer, lines, training_axis
 from reports.panel import Panel, drawn
+from reports.registry import panel
 from reports.results import Results, Run
+from reports.rows import of_intact, over_all_layers, over_all_paradigms, wasserstein_neurons
 from reports.sentences import interval, listed, sentence
 from reports.style import COLORS, CYCLE
 
+_SECTION = "Over training"
 
-def distances(results: Results) -> Panel | None:
+
+@panel(_SECTION, needs="Wasserstein distance over training (needs several checkpoints)")
+def distance_over_training(results: Results) -> Panel | None:
     """Wasserstein distance over training, of the final cohort and of one frozen early."""
     if not results.main.has("cohorts") or results.main.tables["cohorts"]["checkpoint"].nunique() < 2:
         return None
     table = results.main.tables["cohorts"]
-    chosen = sorted(set(table["chosen_at"]))
+    first, last = table["chosen_at"].min(), table["chosen_at"].max()
+    finding = (
+        f"from step {table['checkpoint'].min()} to {table['checkpoint'].max()} the mean distance of the cohort chosen at the "
+        f"end goes {_from_to(_mean_distance(table, last), 'mean')} SD"
+    )
+    if first < last:
+        finding += f", that of the cohort frozen at step {first} {_from_to(_mean_distance(table, first), 'mean')} SD"
+    return Panel(
+        title="Wasserstein distance over training",
+        figure=_distance_figure(table),
+        alt=(
+            "Lines: mean Wasserstein distance of a cohort (solid) and of all other neurons (dashed) by layer and training step."
+        ),
+        finding=sentence(finding),
+        note=(
+            "A cohort is chosen for being far out at its own checkpoint, so its rise towards it is partly selection; the "
+            f"cohort frozen early shows what stays. {basis(table, label='Bands and intervals')} In the sentence those of all "
+            "layers. Checkpoints whose weights repeat an earlier one are left out."
+        ),
+        source=f"models/{results.main.name}/analysis/cohorts.csv",
+    )
+
+
+def _distance_figure(table: pd.DataFrame) -> Figure:
+    """Axes for each of the two cohorts that were chosen last, the last one first."""
+    label = "mean Wasserstein distance (SD)"
+    steps = sorted(set(table["chosen_at"]), reverse=True)[:2]
+    if len(steps) == 1:
+        return drawn(lambda ax: by_layer(table, label, ax), (8.5, 4.0))
 
     def draw(axes: Any) -> None:
-        for ax, step in zip(axes, reversed(chosen), strict=False):
-            by_layer(table[table["chosen_at"] == step], "mean Wasserstein distance (SD)", ax)
+        for ax, step in zip(axes, steps, strict=True):
+            by_layer(table[table["chosen_at"] == step], label, ax)
             ax.set_title(f"cohort chosen at step {step}")
-        for ax in axes[:-1]:
-            ax.get_legend().remove()
-        axes[-1].set_ylabel("")
+        axes[0].get_legend().remove()
+        axes[1].set_ylabel("")
 
-    late, early = (_over_layers(table, step) for step in (chosen[-1], chosen[0]))
-    said = (
-        f"from step {table['checkpoint'].min()} to {table['checkpoint'].max()} the mean distance of the cohort chosen at the end "
-        f"goes {_from_to(late, 'mean')} SD"
-    )
-    if len(chosen) > 1:
-        said += f", that of the cohort frozen at step {chosen[0]} {_from_to(early, 'mean')} SD"
-    return Panel(
-        "distance-over-training",
-        "Wasserstein distance over training",
-        drawn(draw, (10, 3.9), ncols=min(2, len(chosen)), sharey=True, squeeze=True) if len(chosen) > 1 else
-        drawn(lambda ax: by_layer(table, "mean Wasserstein distance (SD)", ax), (8.5, 4.0)),
-        "Lines: mean Wasserstein distance of a cohort (solid) and of all other neurons (dashed) by layer and training step.",
-        sentence(said),
-        "A cohort is chosen for being far out at its own checkpoint, so its rise towards it is partly selection; the cohort frozen early shows what "
-        f"stays. {basis(table, what='Bands and intervals')} In the sentence those of all layers. Checkpoints whose weights repeat an earlier one are left out.",
-        f"models/{results.main.name}/analysis/cohorts.csv",
-    )  # fmt: skip
+    return drawn(draw, (10, 3.9), ncols=2, sharey=True)
 
 
-def weights(results: Results) -> Panel | None:
+@panel(_SECTION, needs="change of weights over training (needs several checkpoints)")
+def weights_over_training(results: Results) -> Panel | None:
     """How far the weights are from the final ones."""
     if not results.main.has("weights"):
         return None
@@ -61,65 +77,80 @@ def weights(results: Results) -> Panel | None:
         return None
     half = [
         int(rows.loc[rows["mean"] <= rows["mean"].iloc[0] / 2, "checkpoint"].min())
-        for _, rows in table[table["cohort"] == "top"].sort_values("checkpoint").groupby("layer")
+        for _, rows in wasserstein_neurons(table).sort_values("checkpoint").groupby("layer")
     ]
     return Panel(
-        "weights-over-training",
-        "Change of the neurons' weights over training",
-        drawn(lambda ax: by_layer(table, "cosine dissimilarity\nto the final weights", ax), (8.5, 4.0)),
-        "Lines: mean cosine dissimilarity of neurons' input weights to their final ones, by layer and training step, cohort and rest.",
-        sentence(f"half of the cohort's change of direction is done by step {min(half)} to {max(half)} (range over layers)"),
-        "One less the cosine between a neuron's weights then and at the last checkpoint. " + basis(table, what="Bands"),
-        f"models/{results.main.name}/analysis/weights.csv",
+        title="Change of the neurons' weights over training",
+        figure=drawn(lambda ax: by_layer(table, "cosine dissimilarity\nto the final weights", ax), (8.5, 4.0)),
+        alt=(
+            "Lines: mean cosine dissimilarity of neurons' input weights to their final ones, by layer and training step, "
+            "cohort and rest."
+        ),
+        finding=sentence(
+            f"half of the cohort's change of direction is done by step {min(half)} to {max(half)} (range over layers)"
+        ),
+        note=("One less the cosine between a neuron's weights then and at the last checkpoint. " + basis(table, label="Bands")),
+        source=f"models/{results.main.name}/analysis/weights.csv",
     )
 
 
-def grammar(results: Results) -> Panel | None:
+@panel(_SECTION, needs="grammar and distance over training (needs an ablation at several checkpoints)")
+def grammar_over_training(results: Results) -> Panel | None:
     """The cohort's distance and the intact model's grammar, side by side."""
-    run = results.ablation(
-        lambda run: run.has("accuracy_by_phenomenon") and run.tables["accuracy_by_phenomenon"]["checkpoint"].nunique() > 1
-    )
+    run = results.ablation(_has_accuracy_over_training)
     if run is None or not results.main.has("cohorts", "emergence"):
         return None
-    accuracy = run.tables["accuracy_by_phenomenon"]
-    accuracy = accuracy[(accuracy["rule"] == "none") & (accuracy["phenomenon"] == "all")].sort_values("checkpoint")
+    accuracy = of_intact(over_all_paradigms(run.tables["accuracy_by_phenomenon"])).sort_values("checkpoint")
     cohorts = results.main.tables["cohorts"]
     last = int(cohorts["chosen_at"].max())
-    distance = _over_layers(cohorts, last)
-    score = {str(name): rows for name, rows in accuracy.groupby("benchmark", sort=False)}
-
-    def draw(axes: Any) -> None:
-        lines(distance.assign(cohort="top"), "checkpoint", "mean", "cohort", axes[0], colors={"top": COLORS["top"]},
-              bounds=("mean_lower", "mean_upper"))  # fmt: skip
-        lines(accuracy, "checkpoint", "accuracy", "benchmark", axes[1], colors=dict(zip(score, cycle(CYCLE), strict=False)), reference=0.5,
-              bounds=("accuracy_lower", "accuracy_upper"))  # fmt: skip
-        for ax, label in zip(axes, ("Wasserstein distance (SD)", "accuracy on minimal pairs"), strict=True):
-            training_axis(ax)
-            ax.set_ylabel(label)
-            ax.get_legend().set_visible(ax is axes[1] and len(score) > 1)
-        axes[0].set_xlabel("")
-
-    said = [f"accuracy on {name} goes {_from_to(rows, 'accuracy')}" for name, rows in score.items()]
+    distance = _mean_distance(cohorts, last)
+    accuracies = [
+        f"accuracy on {name} goes {_from_to(rows, 'accuracy')}" for name, rows in accuracy.groupby("benchmark", sort=False)
+    ]
     return Panel(
-        "grammar-over-training",
-        "Distance and grammar over training",
-        drawn(draw, (7.5, 5.0), nrows=2, sharex=True),
-        "Curves over training steps: mean Wasserstein distance of the final cohort, and accuracy of the intact model on minimal pairs.",
-        sentence(
-            f"the cohort's mean distance goes {_from_to(distance, 'mean')} SD{_steepest(results.main, last)}; {listed(said)}"
+        title="Distance and grammar over training",
+        figure=drawn(lambda axes: _draw_distance_and_accuracy(distance, accuracy, axes), (7.5, 5.0), nrows=2, sharex=True),
+        alt=(
+            "Curves over training steps: mean Wasserstein distance of the final cohort, and accuracy of the intact model on "
+            "minimal pairs."
         ),
-        f"{accuracy['checkpoint'].nunique()} checkpoints of one training run: that curves rise together is no evidence that one needs the other. "
-        f"{basis(distance, accuracy, what='Bands and intervals')} The distance is of the cohort in all layers, the accuracy macro-averaged over paradigms; the line is chance.",
-        listed(
-            [f"models/{results.main.name}/analysis/cohorts.csv", f"ablations/{run.name}/analysis/accuracy_by_phenomenon.csv"]
+        finding=sentence(
+            f"the cohort's mean distance goes {_from_to(distance, 'mean')} SD{_steepest(results.main, last)}; "
+            f"{listed(accuracies)}"
+        ),
+        note=(
+            f"{accuracy['checkpoint'].nunique()} checkpoints of one training run: that curves rise together is no evidence "
+            f"that one needs the other. {basis(distance, accuracy, label='Bands and intervals')} The distance is of the "
+            "cohort in all layers, the accuracy macro-averaged over paradigms; the line is chance."
+        ),
+        source=(
+            f"models/{results.main.name}/analysis/cohorts.csv and ablations/{run.name}/analysis/accuracy_by_phenomenon.csv"
         ),
     )
 
 
-def _over_layers(cohorts: pd.DataFrame, chosen_at: int) -> pd.DataFrame:
-    """The means of a cohort over the neurons of all layers, in the order of training."""
-    rows = cohorts[(cohorts["chosen_at"] == chosen_at) & (cohorts["cohort"] == "top") & (cohorts["layer"] == ALL_LAYERS)]
-    return rows.sort_values("checkpoint")
+def _has_accuracy_over_training(run: Run) -> bool:
+    return run.has("accuracy_by_phenomenon") and run.tables["accuracy_by_phenomenon"]["checkpoint"].nunique() > 1
+
+
+def _draw_distance_and_accuracy(distance: pd.DataFrame, accuracy: pd.DataFrame, axes: Any) -> None:
+    """The mean distance above, the accuracy on each benchmark below."""
+    lines(distance, "checkpoint", "mean", "cohort", axes[0], colors={"top": COLORS["top"]}, bounds=("mean_lower", "mean_upper"))
+    colors = dict(zip(dict.fromkeys(accuracy["benchmark"]), cycle(CYCLE), strict=False))
+    bounds = ("accuracy_lower", "accuracy_upper")
+    lines(accuracy, "checkpoint", "accuracy", "benchmark", axes[1], colors=colors, reference=0.5, bounds=bounds)
+    for ax, label in zip(axes, ("Wasserstein distance (SD)", "accuracy on minimal pairs"), strict=True):
+        training_axis(ax)
+        ax.set_ylabel(label)
+    axes[0].get_legend().set_visible(False)
+    axes[1].get_legend().set_visible(len(colors) > 1)
+    axes[0].set_xlabel("")
+
+
+def _mean_distance(cohorts: pd.DataFrame, chosen_at: int) -> pd.DataFrame:
+    """The mean distance of a cohort over the neurons of all layers, in the order of training."""
+    rows = over_all_layers(wasserstein_neurons(cohorts))
+    return rows[rows["chosen_at"] == chosen_at].sort_values("checkpoint")
 
 
 def _from_to(table: pd.DataFrame, name: str) -> str:
@@ -128,9 +159,9 @@ def _from_to(table: pd.DataFrame, name: str) -> str:
 
 
 def _steepest(run: Run, chosen_at: int) -> str:
-    """Where the distance of a cohort over all layers rises most steeply, if it rises at all."""
-    table = run.tables["emergence"]
-    row = table[(table["chosen_at"] == chosen_at) & (table["layer"] == ALL_LAYERS)].iloc[0]
+    """Where the mean distance of a cohort rises most steeply; empty if it does not rise."""
+    table = over_all_layers(run.tables["emergence"])
+    row = table[table["chosen_at"] == chosen_at].iloc[0]
     if row["slope"] <= 0:
         return ""
     return f", rising most steeply, per doubling of the step, from step {row['step_from']:.0f} to {row['step_to']:.0f}"

@@ -9,8 +9,8 @@ import pytest
 
 from reports.build import render
 from reports.export import export_figures
-from reports.panels import sections
 from reports.pipeline import run
+from reports.registry import drawn_sections
 from reports.results import load_results
 from reports.study import load_study
 
@@ -66,7 +66,6 @@ rule = "top"
 interventions = ["negative-zero", "positive-zero"]
 """
 
-# What would break out of a page, a figure or a table if it could.
 EVIL = [
     "</script><img src=x onerror=alert(1)>",
     "\u202eright to left",
@@ -77,6 +76,7 @@ EVIL = [
     "\u2028<!--",
     "'\"&amp;",
 ]
+"""Hostile text: each would break a page, a figure or a table that does not escape it."""
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +106,7 @@ def report(study_folder) -> Path:
 
 @pytest.fixture(scope="session")
 def evil(results):
-    """The same results with text that would break out if it could."""
+    """The same results with hostile text."""
     pairs = results.main.tables["neuron_pairs"].copy()
     for name in ("before_a", "text_a", "after_a", "word_a", "before_b", "text_b", "after_b"):
         pairs[name] = [EVIL[(index + len(name)) % len(EVIL)] for index in range(len(pairs))]
@@ -123,7 +123,7 @@ def evil(results):
 @pytest.fixture(scope="session")
 def evil_page(evil, tmp_path_factory):
     folder = tmp_path_factory.mktemp("evil")
-    found, missing = sections(evil)
-    images = export_figures(found, folder)
-    (folder / "index.html").write_text(render(evil, found, missing, images, {"Code": {"corpus": EVIL[0]}}), encoding="utf-8")
+    sections, missing = drawn_sections(evil)
+    page = render(evil, sections, missing, export_figures(sections, folder), {"Code": {"corpus": EVIL[0]}})
+    (folder / "index.html").write_text(page, encoding="utf-8")
     return folder

@@ -1,4 +1,4 @@
-"""The page: whole, self-contained, the numbers of its tables, and proof against text."""
+"""The page: whole and self-contained, with the numbers of its tables; no text of a corpus breaks out of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pandas as pd
 import pytest
@@ -19,7 +20,7 @@ from reports.browser import browser_data
 from reports.build import _script_data, build
 from reports.export import results_json
 from reports.methods import limits, methods, provenance
-from reports.panels import sections
+from reports.registry import drawn_sections
 from reports.study import load_study
 from tests.helpers import NO_TORCH
 from tests.reports.conftest import EVIL
@@ -50,35 +51,35 @@ class _Page(HTMLParser):
 
 
 def parsed(page):
-    found = _Page()
-    found.feed(page)
-    return found
+    parser = _Page()
+    parser.feed(page)
+    return parser
 
 
 def test_page_is_whole_and_self_contained(page):
-    found = parsed(page)
-    assert found.open == []
-    for _, attributes in found.elements:
+    html = parsed(page)
+    assert html.open == []
+    for _, attributes in html.elements:
         for name in ("src", "href"):
             assert attributes.get(name, "#").startswith(("data:", "#"))
-    ids = [attributes["id"] for _, attributes in found.elements if "id" in attributes]
+    ids = [attributes["id"] for _, attributes in html.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
-    targets = {attributes["href"][1:] for tag, attributes in found.elements if tag == "a"}
+    targets = {attributes["href"][1:] for tag, attributes in html.elements if tag == "a"}
     assert targets <= set(ids)
 
 
 def test_every_figure_has_alt_text_a_finding_and_files(page, report, results):
-    found, missing = sections(results)
-    panels = [panel for section in found for panel in section.panels]
+    sections, missing = drawn_sections(results)
+    panels = {name: panel for section in sections for name, panel in section.panels.items()}
     images = [attributes for tag, attributes in parsed(page).elements if tag == "img"]
     assert len(images) == len(panels) >= 22
     assert all(len(image["alt"]) > 40 for image in images)
-    for panel in panels:
+    for name, panel in panels.items():
         assert panel.finding[0].isupper() or not panel.finding[0].isalpha()
         assert panel.finding.endswith(".")
         assert panel.source.split(".csv")[0]
         for kind, start in (("svg", b"<?xml"), ("pdf", b"%PDF")):
-            assert (report / "figures" / f"{panel.key}.{kind}").read_bytes().startswith(start)
+            assert (report / "figures" / f"{name}.{kind}").read_bytes().startswith(start)
     assert missing == ["the double dissociation (needs minimal pairs and probes or tasks)"] or missing == []
 
 
@@ -101,32 +102,37 @@ def test_the_same_results_give_the_same_page(page, results, study_folder, tmp_pa
 
 def test_methods_and_limits_are_of_this_run(results):
     text = " ".join(methods(results))
-    for said in ("pico-neox (gpt_neox, gelu; 4 layers of 512 neurons)", "top 1.0% of each layer", "600 tokens (4 each)", "“all-in-one”",
-                 "negative-zero on a random draw of 1% and 5% without the top", "positive-zero and sign-flip on the top 1%", "2 groups of layers (single and cumulative)"):  # fmt: skip
-        assert said in text
-    found = " ".join(limits(results, ["the moon"]))
-    assert "No control was matched on perplexity" in found
-    assert "Not run: the moon." in found
+    for words in (
+        "pico-neox (gpt_neox, gelu; 4 layers of 512 neurons)",
+        "top 1.0% of each layer",
+        "600 tokens (4 each)",
+        "“all-in-one”",
+        "negative-zero on a random draw of 1% and 5% without the top",
+        "positive-zero and sign-flip on the top 1%",
+        "2 groups of layers (single and cumulative)",
+    ):
+        assert words in text
+    text = " ".join(limits(results, ["the moon"]))
+    assert "No control was matched on perplexity" in text
+    assert "Not run: the moon." in text
 
 
 def test_provenance_names_code_stores_and_steps(results, study_folder):
-    found = provenance(results, study_folder)
-    assert {"Code", "Model pico-neox", "Model pico-opt", "Ablation all-in-one", "Ablation relu", "Selection", "Steps"} <= set(
-        found
-    )
-    assert re.fullmatch("[0-9a-f]{32}", found["Steps"]["ablate relu"])
-    assert found["Selection"]["weights"] in found["Model pico-neox"]["weights"]
+    origins = provenance(results, study_folder)
+    runs = {"Model pico-neox", "Model pico-opt", "Ablation all-in-one", "Ablation relu"}
+    assert {"Code", "Selection", "Steps", *runs} <= set(origins)
+    assert re.fullmatch("[0-9a-f]{32}", origins["Steps"]["ablate relu"])
+    assert origins["Selection"]["weights"] in origins["Model pico-neox"]["weights"]
 
 
 def test_text_cannot_break_out_of_the_page(evil_page, page):
-    whole = (evil_page / "index.html").read_text(encoding="utf-8")
-    found = parsed(whole)
-    assert found.open == []
-    counts = [sum(tag == "script" for tag, _ in parsed(one).elements) for one in (whole, page)]
-    assert counts[0] == counts[1]
-    assert not any("onerror" in attributes for _, attributes in found.elements)
-    assert EVIL[0] in "".join(found.text)
-    data = next(text for text in found.text if text.startswith('[{"layer"'))
+    html = parsed((evil_page / "index.html").read_text(encoding="utf-8"))
+    assert html.open == []
+    n_scripts, expected = (sum(tag == "script" for tag, _ in each.elements) for each in (html, parsed(page)))
+    assert n_scripts == expected
+    assert not any("onerror" in attributes for _, attributes in html.elements)
+    assert EVIL[0] in "".join(html.text)
+    data = next(text for text in html.text if text.startswith('[{"layer"'))
     assert "<" not in data
     texts = json.dumps(json.loads(data), ensure_ascii=False)
     assert "🎉 é 中" in texts
@@ -142,17 +148,18 @@ def test_text_cannot_break_out_of_a_figure(evil_page):
 def test_browser_data_describe_the_selected_neurons(results):
     data = browser_data(results)
     neurons = results.main.tables["neurons"]
-    assert [(one["layer"], one["neuron"]) for one in data] == [
+    assert [(entry["layer"], entry["neuron"]) for entry in data] == [
         tuple(row) for row in neurons.loc[neurons["selected"], ["layer", "neuron"]].to_numpy()
     ]
-    for one in data:
-        widths = [b - a for a, b in zip(one["histogram"]["edges"], one["histogram"]["edges"][1:], strict=False)]
-        assert sum(w * d for w, d in zip(widths, one["histogram"]["density"], strict=True)) == pytest.approx(1, abs=1e-3)
-        assert [step for step, _ in one["story"]] == [0, 64, 4000]
-        assert all(a[4] < 0 and b[4] < 0 for a, b in one.get("pairs", []))
+    for entry in data:
+        edges, density = entry["histogram"]["edges"], entry["histogram"]["density"]
+        widths = [right - left for left, right in pairwise(edges)]
+        assert sum(w * d for w, d in zip(widths, density, strict=True)) == pytest.approx(1, abs=1e-3)
+        assert [step for step, _ in entry["story"]] == [0, 64, 4000]
+        assert all(a[4] < 0 and b[4] < 0 for a, b in entry.get("pairs", []))
 
 
-def test_script_data_survive_the_way_through_the_page():
+def test_script_data_are_the_same_after_the_page_is_parsed():
     assert json.loads(str(_script_data([EVIL]))) == [EVIL]
     assert not set("<>&\u2028") & set(str(_script_data([EVIL])))
     assert _script_data([]) is None
@@ -168,8 +175,8 @@ def test_spreadsheets_see_no_formula(tmp_path):
 
 
 def test_results_hold_no_nan(results):
-    found, _ = sections(results)
-    assert "NaN" not in re.sub(r'"[^"]*"', "", results_json(results, found, {}))
+    sections, _ = drawn_sections(results)
+    assert "NaN" not in re.sub(r'"[^"]*"', "", results_json(results, sections, {}))
 
 
 def test_the_report_is_built_without_torch(study_file, study_folder, tmp_path):
@@ -178,8 +185,8 @@ from reports.build import main
 assert main(["--study", {str(study_file)!r}, "--runs", {str(study_folder)!r}, "--out", {str(tmp_path)!r}]) == 0
 assert "torch" not in sys.modules and "transformers" not in sys.modules
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
     assert (tmp_path / "index.html").stat().st_size > 100_000
 
 

@@ -35,9 +35,12 @@ def test_extraction_depends_on_neither_the_command_line_nor_ablation():
 @pytest.mark.parametrize("module", ["actstore.extraction.run", "actstore.ablation.run", "reports.build"])
 def test_all_that_python_loads_is_among_them(module):
     """By a second route: what is in memory after an import."""
-    code = f"import sys, {module}; print([m.__file__ for n, m in sys.modules.items() if n.split('.')[0] in ('actstore', 'analysis', 'reports')])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    loaded = {Path(file) for file in eval(done.stdout)}
+    code = f"""
+import sys, {module}
+print([m.__file__ for name, m in sys.modules.items() if name.split(".")[0] in ("actstore", "analysis", "reports")])
+"""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = {Path(file) for file in eval(process.stdout)}
     assert loaded <= set(imported_files(module))
     assert len(loaded) > 10
 

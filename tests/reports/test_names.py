@@ -32,13 +32,13 @@ def test_paths_of_one_base_name_have_a_digest_that_stays():
 
 
 @pytest.mark.parametrize(
-    ("models", "said"),
+    ("models", "message"),
     [
         (("A/m", "B/m", "A/m"), "names 'A/m' twice"),
         (("A/m", "B/m", "A--m"), "the models A/m and A--m would share the folder A--m"),
         (("a/m", "A/m"), "the models a/m and A/m would share the folder"),
     ],
 )
-def test_what_cannot_be_told_apart_is_refused(models, said):
-    with pytest.raises(ActstoreError, match=said):
+def test_models_that_would_share_a_folder_are_refused(models, message):
+    with pytest.raises(ActstoreError, match=message):
         model_names(models)

@@ -10,7 +10,7 @@ import pytest
 
 from reports.build import render
 from reports.export import export_figures
-from reports.panels import sections
+from reports.registry import drawn_sections
 from tests.reports.conftest import EVIL
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -28,12 +28,12 @@ def chromium():
 
 @pytest.fixture
 def opened(chromium):
-    """Opens a page of a folder; at the end nothing may have been said or fetched."""
-    said, fetched = [], []
+    """Opens the page in a folder; at the end the console must be empty, and nothing fetched but the page."""
+    messages, fetched = [], []
     page = chromium.new_page()
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("dialog", lambda dialog: said.append(dialog.message))
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("dialog", lambda dialog: messages.append(dialog.message))
     page.on("request", lambda request: fetched.append(request.url))
 
     def open_page(folder):
@@ -42,7 +42,7 @@ def opened(chromium):
 
     yield open_page
     page.close()
-    assert said == []
+    assert messages == []
     assert [url for url in fetched if not url.startswith(("file:", "data:"))] == []
     assert len([url for url in fetched if url.startswith("file:")]) == 1
 
@@ -50,8 +50,8 @@ def opened(chromium):
 def test_neuron_browser(opened, report, results):
     page = opened(report)
     neurons = results.main.tables["neurons"]
-    chosen = neurons[neurons["selected"]]
-    first, second = (f"Layer {row.layer}, neuron {row.neuron}" for row in chosen.head(2).itertuples())
+    selected = neurons[neurons["selected"]]
+    first, second = (f"Layer {row.layer}, neuron {row.neuron}" for row in selected.head(2).itertuples())
     title = page.locator("#browser-view h3")
     assert title.inner_text() == first
     page.click("#browser-next")
@@ -59,11 +59,11 @@ def test_neuron_browser(opened, report, results):
     page.click("#browser-previous")
     assert title.inner_text() == first
     page.select_option("#browser-layer", "2")
-    of_layer = chosen[chosen["layer"] == 2]["neuron"].tolist()
+    of_layer = selected[selected["layer"] == 2]["neuron"].tolist()
     assert page.locator("#browser-neuron option").all_inner_texts() == [str(neuron) for neuron in of_layer]
     page.select_option("#browser-neuron", str(of_layer[-1]))
     assert title.inner_text() == f"Layer 2, neuron {of_layer[-1]}"
-    row = chosen[(chosen["layer"] == 2) & (chosen["neuron"] == of_layer[-1])].iloc[0]
+    row = selected[(selected["layer"] == 2) & (selected["neuron"] == of_layer[-1])].iloc[0]
     assert page.locator("#browser-view td").first.inner_text() == f"{row['wasserstein_distance']:.3f}"
     assert page.locator("#browser-view svg").count() == 2
     assert page.locator("#browser-view svg circle").count() == 3
@@ -87,8 +87,9 @@ def page_of(results, tables, folder):
     """A page of the same results with some tables of the main model changed."""
     main = replace(results.main, tables=results.main.tables | tables)
     results = replace(results, models={**results.models, main.name: main})
-    shown, missing = sections(results)
-    (folder / "index.html").write_text(render(results, shown, missing, export_figures(shown, folder), {}), encoding="utf-8")
+    sections, missing = drawn_sections(results)
+    page = render(results, sections, missing, export_figures(sections, folder), {})
+    (folder / "index.html").write_text(page, encoding="utf-8")
     return folder
 
 
@@ -96,8 +97,8 @@ def page_of(results, tables, folder):
 def page_with_gaps(results, tmp_path_factory):
     """Of the selected neurons some have no mapping difficulty, and some follow no feature."""
     neurons, atlas = (results.main.tables[name].copy() for name in ("neurons", "atlas"))
-    chosen = np.flatnonzero(neurons["selected"])
-    neurons.loc[chosen[[3, 8, 9]], "mapping_difficulty"] = np.nan
+    selected = np.flatnonzero(neurons["selected"])
+    neurons.loc[selected[[3, 8, 9]], "mapping_difficulty"] = np.nan
     atlas["feature"] = ["" if k % 5 == 0 else feature for k, feature in enumerate(atlas["feature"])]
     return page_of(results, {"neurons": neurons, "atlas": atlas}, tmp_path_factory.mktemp("gaps"))
 
@@ -124,9 +125,8 @@ def test_the_browser_says_what_share_it_shows(opened, results, tmp_path):
     for name in ("upos", "deprel", "word", "position", "depth"):
         atlas[[f"explained_{name}", f"q_{name}"]] = (0.25, 0.001) if name == "upos" else (0.5, 0.9)
     page = opened(page_of(results, {"atlas": atlas}, tmp_path))
-    assert page.get_by_text(
-        "Clusters of its negative values follow, beyond chance: upos (0.250) (share of the clusters' entropy that each explains)."
-    ).is_visible()
+    text = "follow, beyond chance: upos (0.250) (share of the clusters' entropy that each explains)."
+    assert page.get_by_text(f"Clusters of its negative values {text}").is_visible()
 
 
 def test_without_javascript_all_figures_and_tables_stand(chromium, report):

@@ -1,4 +1,4 @@
-"""Results of a study: which ablation is whose, and what may not be mixed."""
+"""Results of a study: which model an ablation is of, and what may not be mixed."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def test_models_of_one_name_keep_their_own_ablations():
     results = Results(Study("s", ("A/m", "B/m")), runs, ablations, None)
     assert [run.name for run in results.of_main()] == ["a"]
     assert results.ablation(lambda run: True).name == "a"
-    assert results.called(ablations["b"]) == "B--m"
-    alone = Results(Study("s", ("A/m",)), {"m": Run("m", {}, {"model": "A/m"}, {}, "m")}, {}, None)
-    assert alone.called(alone.main) == "A/m"
+    assert results.model_name(ablations["b"]) == "B--m"
+    results = Results(Study("s", ("A/m",)), {"m": Run("m", {}, {"model": "A/m"}, {}, "m")}, {}, None)
+    assert results.model_name(results.main) == "A/m"
 
 
 def test_what_steps_of_other_models_left_is_refused(study_file, study_folder, tmp_path):
@@ -30,11 +30,11 @@ def test_what_steps_of_other_models_left_is_refused(study_file, study_folder, tm
     analysis = {name: tmp_path / "runs" / "models" / name / "analysis" for name in ("pico-neox", "pico-opt")}
     top = analysis["pico-neox"] / "selections" / "top.json"
     load_results(study, tmp_path / "runs")
-    kept = Selection.load(top)
+    selection = Selection.load(top)
     save_selection(Selection.load(analysis["pico-opt"] / "selections" / "top.json"), analysis["pico-neox"], "top")
     with pytest.raises(StoreError, match=r"top\.json is of the model pico-opt, .* of pico-neox"):
         load_results(study, tmp_path / "runs")
-    save_selection(kept, analysis["pico-neox"], "top")
+    save_selection(selection, analysis["pico-neox"], "top")
     relu = tmp_path / "runs" / "ablations" / "relu" / "store.zarr"
     shutil.rmtree(relu)
     shutil.copytree(tmp_path / "runs" / "ablations" / "all-in-one" / "store.zarr", relu)

@@ -1,4 +1,4 @@
-"""Sentences say no more than their intervals."""
+"""No sentence says more than its interval does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.sentences import apart, effect, excludes, interval, listed, number, p_value, sentence
+from reports.sentences import (
+    are_disjoint,
+    effect,
+    excludes,
+    excluding,
+    interval,
+    largest_first,
+    listed,
+    number,
+    p_value,
+    sentence,
+)
 
 
 def row(estimate, lower, upper, name="delta"):
@@ -16,7 +27,7 @@ def row(estimate, lower, upper, name="delta"):
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "expected"),
     [
         ((0.2, 0.1, 0.3), "x raises accuracy: +0.200 [+0.100, +0.300]"),
         ((-0.2, -0.3, -0.1), "x lowers accuracy: −0.200 [−0.300, −0.100]"),
@@ -28,17 +39,17 @@ def row(estimate, lower, upper, name="delta"):
         ),
     ],
 )
-def test_effects_are_hedged_by_their_interval(values, said):
-    assert effect(row(*values), "delta", 0, "accuracy", "x") == said
+def test_effects_are_hedged_by_their_interval(values, expected):
+    assert effect(row(*values), "delta", 0, "accuracy", "x") == expected
 
 
 @given(st.floats(-1, 1), st.floats(0, 1), st.floats(0, 1))
 def test_a_change_is_claimed_only_where_the_interval_excludes_none(estimate, below, above):
-    one = row(estimate, estimate - below, estimate + above)
-    said = effect(one, "delta", 0, "it", "x")
-    assert (" raises " in said or " lowers " in said) == (excludes(one, "delta", 0))
-    if " raises " in said:
-        assert one["delta_lower"] > 0
+    change = row(estimate, estimate - below, estimate + above)
+    text = effect(change, "delta", 0, "it", "x")
+    assert (" raises " in text or " lowers " in text) == (excludes(change, "delta", 0))
+    if " raises " in text:
+        assert change["delta_lower"] > 0
 
 
 def test_numbers():
@@ -51,9 +62,16 @@ def test_numbers():
     assert interval(pd.Series({"a": 1.0, "l": 0.5, "h": 2.0}), "a", 1, ("l", "h"), signed=True) == "+1.0 [+0.5, +2.0]"
 
 
-def test_apart_means_that_intervals_do_not_overlap():
-    assert apart(row(1, 0.9, 1.1), row(2, 1.2, 3), "delta")
-    assert not apart(row(1, 0.9, 1.3), row(2, 1.2, 3), "delta")
+def test_disjoint_intervals_do_not_overlap():
+    assert are_disjoint(row(1, 0.9, 1.1), row(2, 1.2, 3), "delta")
+    assert not are_disjoint(row(1, 0.9, 1.3), row(2, 1.2, 3), "delta")
+
+
+def test_rows_whose_interval_excludes_the_reference_by_size():
+    rows = pd.DataFrame([row(0.2, 0.1, 0.3), row(-0.5, -0.6, -0.4), row(0.9, -0.1, 2), row(1, np.nan, np.nan)])
+    changed = excluding(rows, "delta", 0)
+    assert changed["delta"].tolist() == [0.2, -0.5]
+    assert largest_first(changed, "delta")["delta"].tolist() == [-0.5, 0.2]
 
 
 def test_words():

@@ -12,9 +12,9 @@ from reports.style import COLORS, CYCLE, layer_color, printable, saved, shortene
 
 @pytest.mark.parametrize("kind", ["svg", "pdf", "png"])
 def test_the_same_figure_gives_the_same_bytes(kind):
-    made = [saved(drawn(lambda ax: ax.plot([1, 2], [3, 4]), (3, 2)), kind) for _ in range(2)]
-    assert made[0] == made[1]
-    assert len(made[0]) > 500
+    first, second = (saved(drawn(lambda ax: ax.plot([1, 2], [3, 4]), (3, 2)), kind) for _ in range(2))
+    assert first == second
+    assert len(first) > 500
 
 
 def test_dollars_of_a_corpus_are_no_mathematics():
@@ -25,7 +25,7 @@ def test_dollars_of_a_corpus_are_no_mathematics():
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("plain é", "plain é"),
         ("\u202eb\u200d", "<202E>b<200D>"),
@@ -35,8 +35,8 @@ def test_dollars_of_a_corpus_are_no_mathematics():
         ("\ud800", "<D800>"),
     ],
 )
-def test_text_is_made_drawable(text, wanted):
-    assert printable(text) == wanted
+def test_text_is_made_drawable(text, expected):
+    assert printable(text) == expected
 
 
 def test_text_is_cut_at_either_end():
@@ -45,7 +45,7 @@ def test_text_is_cut_at_either_end():
     assert shortened("abcdef", 3, from_end=True) == "…def"
 
 
-def test_colours_tell_layers_and_cohorts_apart():
+def test_every_layer_and_cohort_has_its_own_colour():
     assert [layer_color(k, 4) for k in range(4)] == list(CYCLE[:4])
     assert len({layer_color(k, 40) for k in range(40)}) == 40
     colors = cohort_colors(

@@ -15,10 +15,10 @@ def ax():
 
 
 def cohorts(n_layers):
+    means = {"checkpoint": [0, 10], "mean": [1.0, 2.0], "mean_lower": 0.5, "mean_upper": 2.5}
     frames = [
-        pd.DataFrame({"checkpoint": [0, 10], "layer": layer, "cohort": cohort, "mean": [1.0, 2.0], "mean_lower": 0.5, "mean_upper": 2.5})
-        for layer in range(n_layers) for cohort in ("top", "rest")
-    ]  # fmt: skip
+        pd.DataFrame({**means, "layer": layer, "cohort": cohort}) for layer in range(n_layers) for cohort in ("top", "rest")
+    ]
     return pd.concat(frames, ignore_index=True)
 
 
@@ -43,8 +43,8 @@ def test_many_layers_share_a_short_legend(ax):
 
 
 def test_lines_are_sorted_and_coloured_in_the_order_asked(ax):
-    table = pd.DataFrame({"x": [2, 1, 1, 2], "who": ["b", "b", "a", "a"], "y": [4.0, 3, 1, 2], "lower": 0.0, "upper": 5.0})
-    lines(table, "x", "y", "who", ax, colors={"a": "red", "b": "blue", "c": "green"}, reference=1)
+    table = pd.DataFrame({"x": [2, 1, 1, 2], "level": ["b", "b", "a", "a"], "y": [4.0, 3, 1, 2], "lower": 0.0, "upper": 5.0})
+    lines(table, "x", "y", "level", ax, colors={"a": "red", "b": "blue", "c": "green"}, reference=1)
     drawn = [line for line in ax.lines if line.get_label() in "abc"]
     assert [(line.get_label(), line.get_ydata().tolist(), line.get_color()) for line in drawn] == [
         ("a", [1, 2], "red"),

@@ -9,10 +9,15 @@ from matplotlib.figure import Figure
 
 from reports.figures.intervals import interval_plot, quantile_plot, spread_plot
 
-TABLE = pd.DataFrame({
-    "upos": ["DET", "NOUN", "DET", "NOUN", "DET"], "who": ["top", "top", "random", "random", "none"],
-    "d": [0.4, 0.1, 0.0, 0.2, 9.0], "d_lower": [0.3, 0.0, -0.1, 0.1, 9], "d_upper": [0.6, 0.2, 0.1, 0.3, 9],
-})  # fmt: skip
+TABLE = pd.DataFrame(
+    {
+        "upos": ["DET", "NOUN", "DET", "NOUN", "DET"],
+        "cohort": ["top", "top", "random", "random", "none"],
+        "d": [0.4, 0.1, 0.0, 0.2, 9.0],
+        "d_lower": [0.3, 0.0, -0.1, 0.1, 9],
+        "d_upper": [0.6, 0.2, 0.1, 0.3, 9],
+    }
+)
 
 
 @pytest.fixture
@@ -20,8 +25,8 @@ def ax():
     return Figure().subplots()
 
 
-def test_dots_and_whiskers_are_at_their_places(ax):
-    interval_plot(TABLE, "upos", "who", "d", ax, colors={"top": "red", "random": "blue"}, label="change", reference=0)
+def test_dots_and_whiskers_are_at_their_values(ax):
+    interval_plot(TABLE, "upos", "cohort", "d", ax, colors={"top": "red", "random": "blue"}, label="change", reference=0)
     assert [text.get_text() for text in ax.get_yticklabels()] == ["NOUN", "DET"]
     assert [container.get_label() for container in ax.containers] == ["top", "random"]
     top = ax.containers[0]
@@ -34,7 +39,7 @@ def test_dots_and_whiskers_are_at_their_places(ax):
 def test_a_long_name_is_cut_but_for_its_mark(ax):
     names = {"DET": "perplexity-matched-0.01-all-layers0to1-atlast (not matched)", "NOUN": "x" * 50}
     table = TABLE.replace({"upos": names})
-    interval_plot(table, "upos", "who", "d", ax, colors={"top": "red"}, label="", reference=0)
+    interval_plot(table, "upos", "cohort", "d", ax, colors={"top": "red"}, label="", reference=0)
     cut, marked = (text.get_text() for text in ax.get_yticklabels())
     assert marked == "perplexity-matched-0.01-all-layers0to1-a… (not matched)"
     assert cut == "x" * 40 + "…"
@@ -42,14 +47,14 @@ def test_a_long_name_is_cut_but_for_its_mark(ax):
 
 def test_other_bounds_may_be_named(ax):
     table = TABLE.assign(low=TABLE["d"] - 1, high=TABLE["d"] + 1)
-    interval_plot(table, "upos", "who", "d", ax, colors={"top": "red"}, label="", reference=0, bounds=("low", "high"))
+    interval_plot(table, "upos", "cohort", "d", ax, colors={"top": "red"}, label="", reference=0, bounds=("low", "high"))
     np.testing.assert_allclose(ax.containers[0][2][0].get_segments()[0][:, 0], [-0.6, 1.4])
     assert ax.get_legend() is None
 
 
 def test_long_and_foreign_names_are_cut_and_spelled_out(ax):
     table = TABLE.assign(upos=TABLE["upos"].replace({"DET": "\u202e" + "x" * 100}))
-    interval_plot(table, "upos", "who", "d", ax, colors={"top": "red"}, label="", reference=0)
+    interval_plot(table, "upos", "cohort", "d", ax, colors={"top": "red"}, label="", reference=0)
     label = ax.get_yticklabels()[1].get_text()
     assert label.startswith("<202E>xxx")
     assert len(label) <= 41

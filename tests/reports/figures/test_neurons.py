@@ -11,10 +11,15 @@ from matplotlib.figure import Figure
 from reports.figures import neurons as figures
 from reports.style import COLORS, POOLS
 
-NEURONS = pd.DataFrame({
-    "layer": [0, 0, 1, 1], "neuron": [0, 1, 0, 1], "wasserstein_distance": [0.1, 0.5, 0.2, 0.7], "skewness": [0.0, 1, 2, 3],
-    "selected": [False, True, False, True],
-})  # fmt: skip
+NEURONS = pd.DataFrame(
+    {
+        "layer": [0, 0, 1, 1],
+        "neuron": [0, 1, 0, 1],
+        "wasserstein_distance": [0.1, 0.5, 0.2, 0.7],
+        "skewness": [0.0, 1, 2, 3],
+        "selected": [False, True, False, True],
+    }
+)
 
 
 @pytest.fixture
@@ -24,11 +29,11 @@ def ax():
 
 def test_selected_neurons_are_marked_at_their_height(ax):
     figures.wasserstein_by_layer(NEURONS, ax)
-    rest, chosen = ax.collections
-    assert chosen.get_offsets()[:, 1].tolist() == [0.5, 0.7]
+    rest, selected = ax.collections
+    assert selected.get_offsets()[:, 1].tolist() == [0.5, 0.7]
     assert rest.get_offsets()[:, 1].tolist() == [0.1, 0.2]
-    assert np.round(chosen.get_offsets()[:, 0]).tolist() == [0, 1]
-    assert to_rgb(chosen.get_facecolor()[0]) == pytest.approx(to_rgb(COLORS["top"]))
+    assert np.round(selected.get_offsets()[:, 0]).tolist() == [0, 1]
+    assert to_rgb(selected.get_facecolor()[0]) == pytest.approx(to_rgb(COLORS["top"]))
     assert ax.get_xlabel() == "layer"
 
 
@@ -50,10 +55,18 @@ def test_histogram_shades_what_lies_below_raw_zero(ax):
 
 
 def test_pairs_lie_at_their_values_with_their_words(ax):
-    pairs = pd.DataFrame({
-        "preactivation_a": [-2.0, -0.5], "preactivation_b": [-1.0, -3.0], "before_a": ["in ", ""], "text_a": ["the", "a"],
-        "after_a": [" house", ""], "before_b": ["", "x"], "text_b": ["$b_", "\u202eb"], "after_b": ["", ""],
-    })  # fmt: skip
+    pairs = pd.DataFrame(
+        {
+            "preactivation_a": [-2.0, -0.5],
+            "preactivation_b": [-1.0, -3.0],
+            "before_a": ["in ", ""],
+            "text_a": ["the", "a"],
+            "after_a": [" house", ""],
+            "before_b": ["", "x"],
+            "text_b": ["$b_", "\u202eb"],
+            "after_b": ["", ""],
+        }
+    )
     figures.separated_pairs(pairs, ax)
     assert ax.lines[0].get_xdata().tolist() == [-2, -0.5]
     assert ax.lines[1].get_xdata().tolist() == [-1, -3]

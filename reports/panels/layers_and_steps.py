@@ -1,0 +1,226 @@
+"""Panels of the same ablation in several places: in groups of layers, and at several checkpoints."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from reports.basis import basis
+from reports.claims import headroom, intact_readouts
+from reports.figures.curves import lines, training_axis
+from reports.figures.intervals import interval_plot
+from reports.matching import caveat, marked
+from reports.panel import Panel, cohort_colors, drawn, plot_height
+from reports.panels.grammar import beside
+from reports.registry import panel
+from reports.results import Results, Run
+from reports.rows import (
+    ablated,
+    layer_range,
+    main_intervention,
+    of_intact,
+    of_layer_groups,
+    of_main_intervention,
+    over_all_paradigms,
+    rules_of,
+    tops,
+    when_chosen,
+)
+from reports.sentences import excluding, has_intervals, interval, listed, sentence
+
+_SINGLE, _CUMULATIVE = "one group at a time", "cumulative, from the first"
+
+
+class _Measure(NamedTuple):
+    """What is drawn of an ablation: the column of a table, and where "no effect" is."""
+
+    table: str
+    value: str
+    reference: float
+    label: str
+
+
+def _measures(run: Run) -> list[_Measure]:
+    measures = [_Measure("perplexity", "perplexity_ratio", 1.0, "perplexity ratio")]
+    if run.has("accuracy_by_phenomenon"):
+        measures.append(_Measure("accuracy_by_phenomenon", "delta_accuracy", 0.0, "change in accuracy"))
+    return measures
+
+
+@panel("What an ablation costs", needs="layer groups (needs an ablation with layer_groups)")
+def layers(results: Results) -> Panel | None:
+    """Layer groups, one at a time and cumulatively."""
+    run = results.ablation(lambda run: len(of_layer_groups(run.tables["perplexity"])) > 1)
+    if run is None:
+        return None
+    measures = _measures(run)
+    tables = {measure.table: _of_groups(run, measure) for measure in measures}
+    ratios = tables["perplexity"]
+    kinds = _kinds_of_groups(ratios)
+    single = kinds.get(_SINGLE, [])
+    effects = [_largest_effect(tables[measure.table], single, measure) for measure in measures]
+    share = f"{100 * tops(ratios)['fraction'].iloc[0]:g}% of each layer"
+    return Panel(
+        title="Layer groups, single and cumulative",
+        figure=_layers_figure(tables, kinds, measures),
+        alt=(
+            "Dots with intervals: perplexity ratio and change of accuracy when the neurons of some layers are ablated, one "
+            "group at a time and cumulatively."
+        ),
+        finding=sentence("; ".join(effects) + _intact_at_last_step(run)) if single else "No ablation of one group was run.",
+        note=f"{main_intervention(ratios)}, {share}. {basis(*tables.values())}{caveat(ratios)}",
+        source=_source(run, measures),
+    )
+
+
+def _of_groups(run: Run, measure: _Measure) -> pd.DataFrame:
+    """Groups of layers at the last checkpoint; `group` names their layers, `kind` their rule."""
+    rows = of_main_intervention(over_all_paradigms(of_layer_groups(run.last(measure.table))))
+    return marked(rows.assign(kind=rows["rule"], group=[_group(layers) for layers in rows["cohort_layers"]]), "kind")
+
+
+def _kinds_of_groups(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Groups of layers that were ablated one at a time, and those that begin at the first layer.
+
+    A kind of which there is one group only is left out.
+    """
+    ranges = {layers: layer_range(layers) for layers in table["cohort_layers"]}
+    widths = {layers: last - first for layers, (first, last) in ranges.items()}
+    narrowest = min(widths.values())
+    kinds = {
+        _SINGLE: [layers for layers, (first, _) in ranges.items() if first > 0 or widths[layers] == narrowest],
+        _CUMULATIVE: [layers for layers, (first, _) in ranges.items() if first == 0],
+    }
+    return {kind: groups for kind, groups in kinds.items() if len(groups) > 1}
+
+
+def _layers_figure(tables: dict[str, pd.DataFrame], kinds: dict[str, list[str]], measures: list[_Measure]) -> Figure:
+    """A row of axes a kind of groups, a column a measure."""
+    colors = cohort_colors(rules_of(tables["perplexity"], "kind"))
+
+    def draw(axes: Any) -> None:
+        for row, (kind, groups) in enumerate(kinds.items()):
+            for ax, measure in zip(axes[row], measures, strict=True):
+                table = tables[measure.table]
+                part = table[table["cohort_layers"].isin(groups)].sort_values("cohort_layers", key=_by_last_layer)
+                interval_plot(
+                    part, "group", "kind", measure.value, ax, colors=colors, label=measure.label, reference=measure.reference
+                )
+                ax.set_title(kind, loc="left", fontsize=9)
+        for ax in axes.ravel()[1:]:
+            if ax.get_legend():
+                ax.get_legend().remove()
+
+    height = sum(plot_height(len(groups), len(colors)) for groups in kinds.values()) + 0.5
+    return drawn(draw, (9.5, height), nrows=len(kinds), ncols=len(measures), squeeze=False)
+
+
+def _by_last_layer(layers: pd.Series) -> pd.Series:
+    """Keys that sort groups of layers by their last layer, then by their first."""
+    return layers.map(lambda group: layer_range(group)[::-1])
+
+
+def _group(layers: str) -> str:
+    first, last = layer_range(layers)
+    return f"layer {first}" if first == last else f"layers {first}–{last}"
+
+
+def _largest_effect(table: pd.DataFrame, groups: list[str], measure: _Measure) -> str:
+    """The group of layers whose ablation alone changes a measure most, and all groups that change it."""
+    rows = tops(table)
+    rows = rows[rows["cohort_layers"].isin(groups)]
+    value, reference = measure.value, measure.reference
+    if rows.empty:
+        return f"no {measure.label} of one group"
+    largest = rows.iloc[int((rows[value] - reference).abs().to_numpy().argmax())]
+    changed = list(excluding(rows, value, reference)["group"])
+    if not has_intervals(rows, value):
+        verdict = "there are no intervals to tell it from none"
+    elif changed:
+        verdict = f"the interval leaves out “no effect” for {listed(changed)}"
+    else:
+        verdict = "no group's interval leaves out “no effect”"
+    estimate = interval(largest, value)
+    return f"the largest {measure.label} of one group alone is that of {largest['group']}, {estimate}, and {verdict}"
+
+
+def _intact_at_last_step(run: Run) -> str:
+    """Accuracy of the intact model on minimal pairs at the last checkpoint."""
+    checkpoint = int(run.tables["perplexity"]["checkpoint"].max())
+    return beside(intact_readouts(run, checkpoint, ("accuracy_by_phenomenon",)))
+
+
+@panel(
+    "Controls of the intervention itself",
+    needs="the ablation over checkpoints (needs an ablation at several checkpoints)",
+)
+def ablation_over_training(results: Results) -> Panel | None:
+    """The ablation at every checkpoint."""
+    run = results.ablation(lambda run: run.tables["perplexity"]["checkpoint"].nunique() > 1)
+    if run is None:
+        return None
+    measures = _measures(run)
+    tables = {measure.table: _at_every_step(run, measure) for measure in measures}
+    rows = tops(tables[measures[-1].table])
+    share = f"{100 * rows['fraction'].iloc[0]:g}% of each layer"
+    return Panel(
+        title="The ablation over checkpoints",
+        figure=_steps_figure(tables, measures),
+        alt=("Lines with bands: perplexity ratio and change of accuracy under the ablation over training steps, by cohort."),
+        finding=sentence(_effect_at_steps(rows, measures[-1]) + _intact_at_last_step(run)),
+        note=(
+            f"{main_intervention(rows)}, {share}. {basis(*tables.values(), label='Bands')} Not corrected for the number of "
+            f"steps.{_steps_without_headroom(run)}{caveat(tables['perplexity'])}"
+        ),
+        source=_source(run, measures),
+    )
+
+
+def _at_every_step(run: Run, measure: _Measure) -> pd.DataFrame:
+    """All checkpoints; `kind` says how neurons were chosen, and when."""
+    rows = of_main_intervention(over_all_paradigms(ablated(run.tables[measure.table])))
+    return marked(rows.assign(kind=[f"{row['rule']}, chosen {when_chosen(row)}" for _, row in rows.iterrows()]), "kind")
+
+
+def _steps_figure(tables: dict[str, pd.DataFrame], measures: list[_Measure]) -> Figure:
+    colors = cohort_colors(rules_of(tables["perplexity"], "kind"))
+
+    def draw(axes: Any) -> None:
+        for ax, (name, value, reference, label) in zip(axes.ravel(), measures, strict=True):
+            bounds = (f"{value}_lower", f"{value}_upper")
+            lines(tables[name], "checkpoint", value, "kind", ax, colors=colors, reference=reference, bounds=bounds)
+            training_axis(ax)
+            ax.set_ylabel(label)
+
+    return drawn(draw, (9.5, 3.9), ncols=len(measures), squeeze=False)
+
+
+def _effect_at_steps(rows: pd.DataFrame, measure: _Measure) -> str:
+    """The effect at the last step, and the steps at which there is one."""
+    last = rows[rows["checkpoint"] == rows["checkpoint"].max()]
+    effects = [f"{row['kind']} {interval(row, measure.value)}" for _, row in last.iterrows()]
+    steps = sorted(set(excluding(rows, measure.value, measure.reference)["checkpoint"]))
+    verdict = (
+        f"intervals without “no effect” at steps {listed([str(step) for step in steps])}"
+        if steps
+        else "no interval leaves out “no effect” at any step"
+    )
+    return f"{measure.label} at the last step: {listed(effects)}; {verdict}"
+
+
+def _steps_without_headroom(run: Run) -> str:
+    """The steps at which the intact model could not fall far."""
+    if not run.has("accuracy_by_phenomenon"):
+        return ""
+    steps: dict[str, list[str]] = {}
+    for _, row in of_intact(over_all_paradigms(run.tables["accuracy_by_phenomenon"])).iterrows():
+        if words := headroom(row, value="accuracy"):
+            steps.setdefault(words, []).append(str(row["checkpoint"]))
+    clauses = [f"{words}: {listed(list(dict.fromkeys(names)))}" for words, names in steps.items()]
+    return f" Steps at which the intact model is {'; '.join(clauses)}." if clauses else ""
+
+
+def _source(run: Run, measures: list[_Measure]) -> str:
+    return listed([f"ablations/{run.name}/analysis/{measure.table}.csv" for measure in measures])

@@ -1,0 +1,142 @@
+"""Which rows of a table are of which cohort, layers and benchmark.
+
+Owns every question that is asked of the columns that name a condition (`intervention`, `rule`, `fraction`, `cohort_layers`,
+`chosen_at`, `controls`), of the cohorts of neurons (`cohort`: top or rest) and of rows over all layers or all paradigms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from actstore.store.schema import BASELINE
+from analysis.training.dynamics import ALL_LAYERS
+
+
+def ablated(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of conditions that edit something."""
+    return _where(table, table["intervention"] != BASELINE)
+
+
+def of_intact(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the intact model."""
+    return _where(table, table["intervention"] == BASELINE)
+
+
+def main_intervention(table: pd.DataFrame) -> str:
+    """negative-zero where it was run, else the first."""
+    names = list(dict.fromkeys(ablated(table)["intervention"]))
+    return "negative-zero" if "negative-zero" in names else names[0]
+
+
+def of_main_intervention(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the main intervention."""
+    return _where(table, table["intervention"] == main_intervention(table))
+
+
+def tops(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of top cohorts."""
+    return _where(table, table["rule"] == "top")
+
+
+def first_top(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the first top cohort."""
+    rows = tops(table)
+    return _where(rows, rows["cohort"].isin(rows["cohort"].head(1)))
+
+
+def at_first_fraction(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of cohorts as large as the first top cohort; all rows where there is no top cohort."""
+    fractions = tops(table)["fraction"]
+    return _where(table, table["fraction"] == fractions.iloc[0]) if len(fractions) else table
+
+
+def controls_of(table: pd.DataFrame, cohort: pd.Series) -> pd.DataFrame:
+    """Rows of the controls of the cohort in a row."""
+    return _where(table, table["controls"] == cohort["cohort"])
+
+
+def cohorts_with_controls(table: pd.DataFrame, rule: str, fractions: Sequence[float]) -> list[str]:
+    """Names of the cohorts that controls of this rule and these fractions control for."""
+    rows = _where(table, (table["rule"] == rule) & table["fraction"].isin(list(fractions)))
+    return list(dict.fromkeys(rows["controls"]))
+
+
+def comparable(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows that can be compared with the first top cohort.
+
+    These are of the main intervention on all layers, at the last checkpoint, of cohorts of its size that were chosen there.
+    """
+    rows = of_main_intervention(ablated(table))
+    rows = _where(rows, rows["checkpoint"] == rows["checkpoint"].max())
+    return at_first_fraction(_where(rows, is_on_all_layers(rows) & rows["chosen_at"].isin(["same", ""])))
+
+
+def has_conditions(table: pd.DataFrame) -> bool:
+    """Whether the rows of a table are conditions of an ablation, some of which edit something."""
+    return {"rule", "cohort_layers"} <= set(table) and len(ablated(table)) > 0
+
+
+def is_on_all_layers(table: pd.DataFrame) -> pd.Series:
+    """Which rows of edited conditions are of neurons from all layers."""
+    return table["cohort_layers"] == "all"
+
+
+def of_layer_groups(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of cohorts whose neurons are from some layers only."""
+    rows = ablated(table)
+    return _where(rows, rows["cohort_layers"].astype(str).str.contains("-"))
+
+
+def layer_range(layers: str) -> tuple[int, int]:
+    """First and last layer of a value of `cohort_layers`, as `2-5`."""
+    first, _, last = str(layers).partition("-")
+    return int(first), int(last or first)
+
+
+def when_chosen(row: pd.Series) -> str:
+    """At which checkpoint the neurons of a cohort were chosen, in words."""
+    chosen_at = str(row["chosen_at"])
+    return {"same": "at the same step", "last": "at the end"}.get(chosen_at, chosen_at)
+
+
+def rules_of(table: pd.DataFrame, name: str = "cohort") -> dict[str, str]:
+    """The rule of every cohort; `name` is the column that names cohorts."""
+    return dict(zip(table[name], table["rule"], strict=True))
+
+
+def name_without_fraction(row: pd.Series) -> str:
+    """A cohort's name without its fraction, which cohorts of one kind share."""
+    fraction = f"{row['fraction']:g}"
+    return "-".join(part for part in str(row["cohort"]).split("-") if part != fraction)
+
+
+def wasserstein_neurons(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the selected neurons, in a table of neurons by cohort."""
+    return _where(table, table["cohort"] == "top")
+
+
+def rest_of_neurons(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of all neurons that are not selected."""
+    return _where(table, table["cohort"] == "rest")
+
+
+def over_all_layers(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows over the neurons of all layers together."""
+    return _where(table, table["layer"] == ALL_LAYERS)
+
+
+def of_single_layers(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of one layer each."""
+    return _where(table, table["layer"] != ALL_LAYERS)
+
+
+def over_all_paradigms(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of whole benchmarks of minimal pairs; all rows of a table that is not by phenomenon."""
+    return _where(table, table["phenomenon"] == "all") if "phenomenon" in table else table
+
+
+def _where(table: pd.DataFrame, mask: pd.Series) -> pd.DataFrame:
+    rows: pd.DataFrame = table[mask]
+    return rows
