@@ -241,7 +241,7 @@ def test_the_figure_of_the_readme_says_what_the_statistics_say(figure_store, tmp
     np.testing.assert_allclose(ours, [highest, median], atol=0.005)
     assert ours[0] == distance.sel(layer=layer).max()
     assert (distance.sel(layer=layer) < ours[1]).mean() == pytest.approx(0.5, abs=0.01)
-    tokens = re.search(r"over ([\d,]+) tokens", (ROOT / "README.md").read_text(encoding="utf-8"))
+    tokens = re.search(r"a text of ([\d,]+) tokens", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert int(tokens[1].replace(",", "")) == figure_store.sizes["token"]
 
 
