@@ -44,9 +44,11 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, extract_config: Extract
     assert analysis_main(["entanglement", "--store", store, "--out", results, "--random-seeds", "2"]) == 0
     selections = sorted(str(path) for path in (folder / "analysis" / "selections").glob("*.json"))
     design = Design(
-        "pico-neox", text=Text(tokens=1500), readouts=Readouts(pairs_per_paradigm=3),
+        "pico-neox",
+        text=Text(tokens=1500),
+        readouts=Readouts(pairs_per_paradigm=3),
         cohorts=(CohortSpec(FILE, selection=tuple(selections)),),
-    )  # fmt: skip
+    )
     ablate(design, folder / "ablation.zarr", progress=False)
     ablation = str(folder / "ablation.zarr")
     assert analysis_main(["tables", "--store", ablation, "--extraction", store, "--out", results]) == 0

@@ -97,10 +97,10 @@ class Ended:
     @property
     def is_clean(self) -> bool:
         """Success, or a refusal in one line."""
-        return self.code == 0 or (self.code == 2 and self.is_told)
+        return self.code == 0 or (self.code == 2 and self.is_explained)
 
     @property
-    def is_told(self) -> bool:
+    def is_explained(self) -> bool:
         """Whether its own last line says why it ended; notices, progress or its usage may stand before that line."""
         lines = [line for line in self.error.splitlines() if line.strip() and not _PROGRESS.search(line)]
         own = [line.startswith((*_PREFIXES, "usage: ", " ")) for line in lines]

@@ -102,7 +102,7 @@ def mutated(draw: st.DrawFn, document: Any, n: int = 3) -> Any:
 
 
 def as_json(document: Any) -> bytes:
-    """Its text, with what no writer of JSON writes."""
+    """Its text, with values that no writer of JSON writes."""
     text = json.dumps(document)
     for name, raw in _RAW.items():
         text = text.replace(f'"{name}"', raw)
@@ -110,7 +110,7 @@ def as_json(document: Any) -> bytes:
 
 
 def as_toml(document: Any) -> bytes:
-    """Its text, with what no writer of TOML writes."""
+    """Its text, with values that no writer of TOML writes."""
     text = tomli_w.dumps(_without_none(document))
     for name, raw in _TOML_RAW.items():
         text = text.replace(f'"{name}"', raw)
@@ -229,7 +229,7 @@ _SELECTED = ("--model", "pico-neox", "--selection", "in/results/selections/top.j
 
 
 class _Runs:
-    """What a pickle that runs code looks like."""
+    """An object whose pickle runs code."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (open, ("../outside/ran", "w"))
@@ -255,7 +255,7 @@ def pair_files(prepared: Path) -> st.SearchStrategy[Example]:
 
 
 def _with_checksum(value: Any) -> Any:
-    """As it would have been written: what is wrong is not noticed by its checksum."""
+    """With a valid checksum, so that the checksum is not why it is refused."""
     if not isinstance(value, dict):
         return value
     fields = {key: field for key, field in value.items() if key != "checksum"}
@@ -316,7 +316,7 @@ _TERM = st.sampled_from([*_PLAIN_TERMS, *_CALLS, "np.log(position)", *_ODD_TERMS
 
 
 def formulas(prepared: Path) -> st.SearchStrategy[Example]:
-    """Formulas of R and Wilkinson, with what is not to be run."""
+    """Formulas in Wilkinson's and R's notation, some with code that must not be run."""
     joined = st.builds(
         lambda terms, sign: sign.join(terms),
         st.lists(_TERM, max_size=4),
