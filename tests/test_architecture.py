@@ -100,15 +100,14 @@ for name in {[name.removesuffix(".__init__") for name in free]!r}:
 
 def test_analysis_runs_without_torch(run_folder, tmp_path):
     code = f"""{NO_TORCH}
-from pathlib import Path
-import analysis.__main__
-results = Path({str(tmp_path)!r})
-assert analysis.__main__.main(["entanglement", "--store", {str(run_folder / "store.zarr")!r}, "--out", str(results)]) == 0
+from analysis.__main__ import main
+results, store, ablation = {str(tmp_path)!r}, {str(run_folder / "store.zarr")!r}, {str(run_folder / "ablation.zarr")!r}
+assert main(["entanglement", "--store", store, "--out", results]) == 0
 for command in ("pairs", "atlas", "dynamics"):
     options = ["--pair-tokens", "600"] if command == "pairs" else []
-    assert analysis.__main__.main([command, "--store", {str(run_folder / "store.zarr")!r}, "--results", str(results), *options]) == 0
-assert analysis.__main__.main(["tables", "--store", {str(run_folder / "ablation.zarr")!r}, "--out", str(results)]) == 0
-assert analysis.__main__.main(["surprisal", "--store", {str(run_folder / "ablation.zarr")!r}, "--out", str(results), "--replicates", "50"]) == 0
+    assert main([command, "--store", store, "--results", results, *options]) == 0
+assert main(["tables", "--store", ablation, "--out", results]) == 0
+assert main(["surprisal", "--store", ablation, "--out", results, "--replicates", "50"]) == 0
 assert "torch" not in sys.modules and "transformers" not in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
