@@ -1,5 +1,6 @@
 # make report   set up, run the study, write runs/NAME/report/index.html
 # make test     set up, check style and types, run all tests
+# make hooks    let Git check style and types before each commit
 # make docs     set up, build the documentation in build/docs, warnings are errors
 # make bench    set up, compare extraction, analysis, scoring and mixed models with the usual ways
 # make campaign set up, harm everything in every way for up to three hours, print what held
@@ -10,7 +11,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: report test lint docs bench campaign clean
+.PHONY: report test lint hooks docs bench campaign clean
 .DELETE_ON_ERROR:
 
 report: $(VENV)/.installed
@@ -36,6 +37,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.created
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
+
+hooks: $(VENV)/.installed-dev
+	$(BIN)/pre-commit install
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/sphinx-build -W --keep-going -b html docs build/docs

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from multiprocessing import Pool
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ from analysis.kernels.transport import wasserstein_to_normal
 from analysis.labels import at_checkpoint
 from benchmarks.sizes import parsed
 
+T = TypeVar("T")
 _shared: dict[str, NDArray[np.float32]] = {}
 """What the processes of the pool inherit."""
 
@@ -60,11 +62,14 @@ def compare_distance(outputs: NDArray[np.float32], n_rounds: int) -> None:
     sort = _best(lambda: np.sort(outputs, axis=1), n_rounds)
     with Pool(n_processors()) as pool:
         usual = _best(lambda: pool.map(_usual_distance, range(len(outputs)), chunksize=16), 1)
-        found = np.array(pool.map(_usual_distance, range(64)))
+        sampled = np.array(pool.map(_usual_distance, range(64)))
     exact = wasserstein_to_normal(outputs[:64]).distance
-    print(f"Wasserstein distance: {ours:.3f} s; SciPy in a pool {usual:.2f} s, {usual / ours:.0f}× (aim ≥ 20×); "
-          f"np.sort {sort:.3f} s, {ours / sort:.2f} of it (aim ≤ 4)")  # fmt: skip
-    print(f"  greatest difference between the two in 64 neurons: {np.abs(found - exact).max():.4f} (the normal sample's noise)")
+    against_scipy = f"SciPy in a pool {usual:.2f} s, {usual / ours:.0f}× (aim ≥ 20×)"
+    against_sort = f"np.sort {sort:.3f} s, {ours / sort:.2f} of it (aim ≤ 4)"
+    print(f"Wasserstein distance: {ours:.3f} s; {against_scipy}; {against_sort}")
+    print(
+        f"  greatest difference between the two in 64 neurons: {np.abs(sampled - exact).max():.4f} (the normal sample's noise)"
+    )
 
 
 def compare_difficulty(
@@ -76,11 +81,12 @@ def compare_difficulty(
     with Pool(n_processors()) as pool:
         usual = _best(lambda: pool.map(_usual_difficulty, range(n_sample), chunksize=4), 1) * len(outputs) / n_sample
         hoisted = _best(lambda: pool.map(_hoisted_difficulty, range(len(outputs)), chunksize=16), 1)
-        found = np.array(pool.map(_usual_difficulty, range(8)))
-    print(f"mapping difficulty, {len(pairs):,} pairs: {ours:.3f} s; neuron by neuron in a pool {usual:.1f} s "
-          f"(from {n_sample} neurons), {usual / ours:.0f}× (aim ≥ 50×); hoisted {hoisted:.2f} s, {hoisted / ours:.1f}×")  # fmt: skip
-    exact = mapping_difficulty(inputs, stored, pairs).difficulty[:8]
-    print(f"  greatest difference between the two in 8 neurons: {np.abs(found - exact).max():.1e}")
+        expected = np.array(pool.map(_usual_difficulty, range(8)))
+    against_usual = f"neuron by neuron in a pool {usual:.1f} s (from {n_sample} neurons), {usual / ours:.0f}× (aim ≥ 50×)"
+    against_hoisted = f"hoisted {hoisted:.2f} s, {hoisted / ours:.1f}×"
+    print(f"mapping difficulty, {len(pairs):,} pairs: {ours:.3f} s; {against_usual}; {against_hoisted}")
+    difficulty = mapping_difficulty(inputs, stored, pairs).difficulty[:8]
+    print(f"  greatest difference between the two in 8 neurons: {np.abs(expected - difficulty).max():.1e}")
 
 
 def _usual_distance(neuron: int) -> float:
@@ -106,35 +112,32 @@ def _hoisted_difficulty(neuron: int) -> float:
 def _difficulty(neuron: int, distance: NDArray[np.floating]) -> float:
     y, pairs = _shared["outputs"][neuron], _shared["pairs"]
     gap = np.abs(y[pairs[:, 0]] - y[pairs[:, 1]])
-    apart = distance > 0
-    gap, distance = gap[apart], distance[apart]
+    is_distinct = distance > 0
+    gap, distance = gap[is_distinct], distance[is_distinct]
     return float(np.mean((gap / np.median(gap)) / (distance / distance.max())))
 
 
 def time_store(path: Path) -> None:
-    """Every step of the analysis of a store, one after another, and the greatest memory."""
+    """Each part of the analysis of a store, one after another, and the greatest memory."""
     store = open_store(path)
-    began = time.perf_counter()
-
-    def step(name: str, since: float) -> float:
-        now = time.perf_counter()
-        print(f"  {name:<40} {now - since:>7.1f} s")
-        return now
-
     print(f"{path.name}: {', '.join(f'{size:,} {dim}' for dim, size in store.sizes.items())}")
-    found = neuron_statistics(store)
-    at = step("Wasserstein, shape, mapping difficulty", began)
-    chosen = select(at_checkpoint(found)["wasserstein_distance"])
-    pairs = find_pairs(store)
-    at = step("similar and matched pairs", at)
-    pair_differentiation(store, pairs, chosen)
-    at = step("signs of the furthest pairs", at)
-    pair_labels(store, pairs, chosen)
-    at = step("words of the furthest pairs", at)
-    table = neuron_atlas(store, chosen, pairs)
-    step(f"atlas of {len(table)} neurons", at)
+    start = time.perf_counter()
+    statistics = _timed("Wasserstein, shape, mapping difficulty", lambda: neuron_statistics(store))
+    cohort = select(at_checkpoint(statistics)["wasserstein_distance"])
+    pairs = _timed("similar and matched pairs", lambda: find_pairs(store))
+    _timed("signs of the furthest pairs", lambda: pair_differentiation(store, pairs, cohort))
+    _timed("words of the furthest pairs", lambda: pair_labels(store, pairs, cohort))
+    _timed(f"atlas of {cohort.n_neurons} neurons", lambda: neuron_atlas(store, cohort, pairs))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"  {'in all':<40} {time.perf_counter() - began:>7.1f} s (aim ≤ 300), {peak:.2f} GiB (aim ≤ 3)")
+    print(f"  {'in all':<40} {time.perf_counter() - start:>7.1f} s (aim ≤ 300), {peak:.2f} GiB (aim ≤ 3)")
+
+
+def _timed(name: str, action: Callable[[], T]) -> T:
+    """Run one part and print its wall time."""
+    start = time.perf_counter()
+    result = action()
+    print(f"  {name:<40} {time.perf_counter() - start:>7.1f} s")
+    return result
 
 
 def _best(action: Callable[[], object], n_rounds: int) -> float:

@@ -28,10 +28,10 @@ from benchmarks.sizes import parsed
 
 SIZES, DRAWS = (2, 5, 10, 20, 50), (2, 5, 10)
 _N_COHORTS = 10
-"""Cohorts of one store: so many answers for the price of one."""
+"""Cohorts of one store, each with an answer: simulating a store is what takes time."""
 _STEPS = np.array([0, *(2**power for power in range(13))])
 Answer = dict[str, Sequence[bool]]
-"""By the name of an interval: whether each one holds the truth. One that is not given does not count."""
+"""Name of an interval → whether each holds the truth; where there is no interval, it does not count."""
 
 
 class Kind(NamedTuple):
@@ -40,15 +40,15 @@ class Kind(NamedTuple):
     unit: str
     simulate: Callable[[np.random.Generator, int], Answer]
     cost: int = 1
-    """A simulation is run once where the cheaper are run so many times."""
+    """How many times longer than the cheapest a simulation takes; it is run so many times less often."""
     sizes: tuple[int, ...] = SIZES
 
 
 def _holds(table: pd.DataFrame, name: str, truth: float | NDArray[np.float64]) -> list[bool]:
     """Whether each row's interval holds the truth, of those that have one."""
     lower, upper = (table[f"{name}_{side}"].to_numpy(dtype=float) for side in ("lower", "upper"))
-    held = (lower <= truth) & ((truth <= upper) | np.isnan(upper))  # a step without an upper bound may be any later one
-    return held[~np.isnan(lower)].tolist()
+    holds = (lower <= truth) & ((truth <= upper) | np.isnan(upper))  # a step without an upper bound may be any later one
+    return holds[~np.isnan(lower)].tolist()
 
 
 def _tops(n: int = _N_COHORTS) -> list[tuple[str, str, str, int]]:
@@ -204,8 +204,8 @@ def of_signs(rng: np.random.Generator, size: int) -> Answer:
     """Neurons that know nothing of their inputs: no excess over matched pairs, and no cohort has more than the other."""
     store = layer_store(rng, size)
     pairs = analysis.find_pairs(store, n_neighbours=3, seed=int(rng.integers(2**31)))
-    chosen = _selection({0: tuple(range(6))}, store.sizes["neuron"])
-    signs = analysis.pair_differentiation(store, pairs, chosen, n_top=60, n_permutations=0)
+    cohort = _selection({0: tuple(range(6))}, store.sizes["neuron"])
+    signs = analysis.pair_differentiation(store, pairs, cohort, n_top=60, n_permutations=0)
     table = analysis.cohort_table(signs).query("pool == 'matched'")
     lower, upper = signs["cohort_difference_bounds"].values[0].T
     return {
@@ -217,8 +217,8 @@ def of_signs(rng: np.random.Generator, size: int) -> Answer:
 def of_labels(rng: np.random.Generator, size: int) -> Answer:
     store = layer_store(rng, size)
     pairs = analysis.find_pairs(store, n_neighbours=3, seed=int(rng.integers(2**31)))
-    chosen = _selection({0: tuple(range(6))}, store.sizes["neuron"])
-    table = analysis.pair_labels(store, pairs, chosen, n_top=60, n_permutations=99, features=("upos",))
+    cohort = _selection({0: tuple(range(6))}, store.sizes["neuron"])
+    table = analysis.pair_labels(store, pairs, cohort, n_top=60, n_permutations=99, features=("upos",))
     return {"log-odds of a part of speech in the furthest pairs": _holds(table, "beyond", 0)}
 
 
@@ -301,9 +301,9 @@ def coverage(kind: Kind, size: int, n_simulations: int, seed: int = 0) -> dict[s
     """Share of the intervals that hold the truth, by name; NaN where none was given."""
     answers: dict[str, list[bool]] = {}
     for index in range(max(1, n_simulations // kind.cost)):
-        for name, held in kind.simulate(np.random.default_rng([seed, size, index]), size).items():
-            answers.setdefault(name, []).extend(held)
-    return {name: float(np.mean(held)) if held else np.nan for name, held in answers.items()}
+        for name, holds in kind.simulate(np.random.default_rng([seed, size, index]), size).items():
+            answers.setdefault(name, []).extend(holds)
+    return {name: float(np.mean(holds)) if holds else np.nan for name, holds in answers.items()}
 
 
 def rows(kinds: Sequence[Kind], n_simulations: int) -> Iterator[str]:

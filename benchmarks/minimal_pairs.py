@@ -60,8 +60,9 @@ def report_sizes(name: str, pairs: list[Any], sequences: list[np.ndarray], optio
     n_tokens = sum(map(len, sequences))
     n_nodes = sum(len(pack.node_id) for pack in prefixes.packs(sequences, prefixes._PACK_NODES))
     padded = ", ".join(f"{_padded(sequences, size) / n_tokens:.2f} in batches of {size}" for size in _PLAIN_BATCHES)
-    print(f"{name}: {len(pairs):,} pairs of {len({pair.paradigm for pair in pairs})} paradigms, {options.compute_dtype} on "
-          f"{options.device}, {torch.get_num_threads()} threads")  # fmt: skip
+    n_paradigms = len({pair.paradigm for pair in pairs})
+    machine = f"{options.compute_dtype} on {options.device}, {torch.get_num_threads()} threads"
+    print(f"{name}: {len(pairs):,} pairs of {n_paradigms} paradigms, {machine}")
     print(f"{n_tokens:,} tokens; padded {padded} times as many; each beginning once: {n_nodes / n_tokens:.2f}")
 
 
@@ -88,13 +89,16 @@ def time_scoring(model: Any, readout: PairScorer, sequences: list[np.ndarray], n
     print(f"{'':<42} {'median s':>9} {'pairs/s':>8} {'actstore is faster':>19}")
     for name, values in times.items():
         print(f"{name:<42} {np.median(values):>9.2f} {n_pairs / np.median(values):>8.1f} {np.median(values) / ours:>18.2f}×")
-    scores = results["and each beginning once: actstore"]
-    found = np.stack([scores["log_probability_good"], scores["log_probability_bad"]], axis=1).ravel()
-    chosen = np.linspace(0, len(sequences) - 1, min(_CHECKED, len(sequences))).astype(int)
-    alone = np.array([-scoring.sequence_surprisals(model, [sequences[i]])[0].sum(dtype=np.float64) for i in chosen])
-    print(
-        f"largest difference to one sentence at a time, of {len(chosen)}: {np.abs(found[chosen] - alone).max():.1e} nats (aim ≤ 1e-4)"
-    )
+    compare_scores(model, results["and each beginning once: actstore"], sequences)
+
+
+def compare_scores(model: Any, scores: dict[str, np.ndarray], sequences: list[np.ndarray]) -> None:
+    """What the readout gives against one sentence at a time, for a sample of sentences."""
+    ours = np.stack([scores["log_probability_good"], scores["log_probability_bad"]], axis=1).ravel()
+    sample = np.linspace(0, len(sequences) - 1, min(_CHECKED, len(sequences))).astype(int)
+    alone = np.array([-scoring.sequence_surprisals(model, [sequences[i]])[0].sum(dtype=np.float64) for i in sample])
+    largest = np.abs(ours[sample] - alone).max()
+    print(f"largest difference to one sentence at a time, of {len(sample)}: {largest:.1e} nats (aim ≤ 1e-4)")
 
 
 @torch.inference_mode()
@@ -110,16 +114,16 @@ def plain(model: Any, sequences: list[np.ndarray], size: int) -> np.ndarray:
 
 
 def time_switching(model: Any) -> None:
-    """Taking one intervention off every layer and putting another on."""
+    """Changing the intervention on every layer."""
     from actstore.model.families import adapter_for
 
     sites = adapter_for(model).modules(model)
     n_neurons = int(sites[0].get_parameter("weight").numel()) // int(model.config.hidden_size)
-    chosen = {layer: range(0, n_neurons, 10) for layer in range(len(sites))}
+    neurons = {layer: range(0, n_neurons, 10) for layer in range(len(sites))}
     times = []
     for name in ("negative-zero", "sign-flip", "both-zero") * 5:
         start = time.perf_counter()
-        with applied(model, intervention(name), chosen):
+        with applied(model, intervention(name), neurons):
             pass
         times.append(time.perf_counter() - start)
     print(f"changing the intervention on a tenth of all neurons: {1000 * np.median(times):.1f} ms (aim < 50)")

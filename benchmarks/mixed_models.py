@@ -35,22 +35,29 @@ cat("SD", sqrt(unlist(VarCorr(model)))[c("word_type", "document")], sigma(model)
 """
 
 
-def made(n: int, n_types: int, n_documents: int, seed: int = 0) -> pd.DataFrame:
+def word_table(n: int, n_types: int, n_documents: int, seed: int = 0) -> pd.DataFrame:
     """Words by a power law over types × documents, 4 conditions × 15 parts of speech: 64 fixed effects."""
     rng = np.random.default_rng(seed)
     share = np.arange(1, n_types + 1) ** -0.9
     word = np.concatenate([np.arange(n_types), rng.choice(n_types, p=share / share.sum(), size=n - n_types)])
     document, condition = rng.integers(n_documents, size=n), rng.integers(4, size=n)
     upos = rng.integers(15, size=n_types)[word]
-    covariates = pd.DataFrame({
-        "log_frequency": np.log(share)[word] + rng.normal(0, 0.1, n), "position": rng.integers(512, size=n),
-        "n_pieces": rng.integers(1, 5, size=n), "depth": rng.integers(0, 9, size=n),
-    })  # fmt: skip
+    covariates = {
+        "log_frequency": np.log(share)[word] + rng.normal(0, 0.1, n),
+        "position": rng.integers(512, size=n),
+        "n_pieces": rng.integers(1, 5, size=n),
+        "depth": rng.integers(0, 9, size=n),
+    }
     delta = 0.1 * condition * (upos < 7) + 0.05 * covariates["n_pieces"] + rng.normal(0, 0.4, n_types)[word]
     delta = delta + rng.normal(0, 0.2, n_documents)[document] + rng.normal(size=n)
-    labels = {"condition": np.array([f"c{k}" for k in range(4)])[condition], "upos": np.array([f"P{k:02}" for k in range(15)])[upos],
-              "word_type": np.char.add("w", word.astype(str)), "document": np.char.add("d", document.astype(str))}  # fmt: skip
-    return covariates.assign(delta=delta, **{key: pd.Categorical(value) for key, value in labels.items()})
+    labels = {
+        "condition": np.array([f"c{k}" for k in range(4)])[condition],
+        "upos": np.array([f"P{k:02}" for k in range(15)])[upos],
+        "word_type": np.char.add("w", word.astype(str)),
+        "document": np.char.add("d", document.astype(str)),
+    }
+    factors = {name: pd.Categorical(values) for name, values in labels.items()}
+    return pd.DataFrame({**covariates, "delta": delta, **factors})
 
 
 def ours(table: pd.DataFrame, robust: bool) -> tuple[float, float, MixedModel]:
@@ -75,47 +82,62 @@ def lme4(table: pd.DataFrame) -> dict[str, list[float]] | None:
     return {line[0]: [float(value) for value in line[1:]] for line in lines} if done.returncode == 0 else None
 
 
+def compare(table: pd.DataFrame, n_rounds: int) -> None:
+    """Both by turns, and whether they agree."""
+    print(f"{len(table):,} rows, 64 fixed effects, 12,000 word types × 400 documents; {FORMULA}")
+    ratios = []
+    for number in range(1, n_rounds + 1):
+        wall, cpu, model = ours(table, robust=False)
+        robust_wall, _, _ = ours(table, robust=True)
+        line = f"  round {number}: ours {wall:.2f} s (processor {cpu:.2f} s); with robust intervals {robust_wall:.2f} s"
+        reference = lme4(table)
+        if reference:
+            their_wall, their_cpu, _ = reference["TIME"]
+            ratios.append((their_wall / wall, their_cpu / cpu))
+            line += f"; lme4 {their_wall:.2f} s (processor {their_cpu:.2f} s): {_times(*ratios[-1])}"
+        print(line, flush=True)
+    if reference:
+        print(f"  median: {_times(*(statistics.median(column) for column in zip(*ratios, strict=True)))}")
+        report_parity(model, reference)
+    else:
+        print("  R with lme4 is not here: nothing to compare with")
+
+
+def _times(wall: float, processor: float) -> str:
+    return f"{wall:.1f}× wall, {processor:.1f}× processor"
+
+
+def report_parity(model: MixedModel, reference: dict[str, list[float]]) -> None:
+    """Our numbers beside those of lme4."""
+    row = model.fixed_effects().set_index("effect").loc["condition[T.c3]:upos[T.P14]"]
+    sd = [*(float(c[0, 0]) ** 0.5 for c in model.fit.covariances), model.fit.residual_variance**0.5]
+    print("  parity                     ours          lme4")
+    print(f"    log-likelihood     {model.log_likelihood:.4f}  {reference['TIME'][2]:.4f}")
+    print(f"    c3:P14             {row['estimate']:.8f}  {reference['FIXED'][0]:.8f}")
+    print(f"    its standard error {row['standard_error']:.8f}  {reference['FIXED'][1]:.8f}")
+    for name, our_sd, their_sd in zip(("word_type sd", "document sd", "residual sd"), sd, reference["SD"], strict=True):
+        print(f"    {name:18} {our_sd:.8f}  {their_sd:.8f}")
+
+
+def measure_alone(table: pd.DataFrame, robust: bool) -> None:
+    """Time and memory of our fit."""
+    base = reset_peak()
+    wall, cpu, _ = ours(table, robust)
+    intervals = "with robust intervals" if robust else "without robust intervals"
+    memory = f"memory {peak() / 2**30:.2f} GiB, {(peak() - base) / 2**30:.2f} GiB of it for the fit"
+    print(f"{len(table):,} rows {intervals}: {wall:.2f} s (processor {cpu:.2f} s), {memory}", flush=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="times both are run, in turn (3)")
     parser.add_argument("--rows", type=int, default=100_000, help="rows of the comparison (100000)")
     parser.add_argument("--many-rows", type=int, default=1_000_000, help="rows of our fit alone (1000000)")
     options = parsed(parser, arguments, rounds=1, rows=15_000, many_rows=20_000)
-
-    table = made(options.rows, 12_000, 400)
-    print(f"{options.rows:,} rows, 64 fixed effects, 12,000 word types × 400 documents; {FORMULA}")
-    ratios, found = [], None
-    for number in range(options.rounds):
-        wall, cpu, model = ours(table, robust=False)
-        robust_wall, _, _ = ours(table, robust=True)
-        line = f"  round {number + 1}: ours {wall:.2f} s (processor {cpu:.2f} s); with robust intervals {robust_wall:.2f} s"
-        found = lme4(table)
-        if found:
-            ratios.append((found["TIME"][0] / wall, found["TIME"][1] / cpu))
-            line += f"; lme4 {found['TIME'][0]:.2f} s (processor {found['TIME'][1]:.2f} s): {ratios[-1][0]:.1f}× wall, {ratios[-1][1]:.1f}× processor"
-        print(line, flush=True)
-    if found:
-        print(
-            f"  median: {statistics.median(r[0] for r in ratios):.1f}× wall, {statistics.median(r[1] for r in ratios):.1f}× processor"
-        )
-        row = model.fixed_effects().set_index("effect").loc["condition[T.c3]:upos[T.P14]"]
-        sd = [*(float(c[0, 0]) ** 0.5 for c in model.fit.covariances), model.fit.residual_variance**0.5]
-        print("  parity                     ours          lme4")
-        print(f"    log-likelihood     {model.log_likelihood:.4f}  {found['TIME'][2]:.4f}")
-        print(f"    c3:P14             {row['estimate']:.8f}  {found['FIXED'][0]:.8f}")
-        print(f"    its standard error {row['standard_error']:.8f}  {found['FIXED'][1]:.8f}")
-        for name, mine, theirs in zip(("word_type sd", "document sd", "residual sd"), sd, found["SD"], strict=True):
-            print(f"    {name:18} {mine:.8f}  {theirs:.8f}")
-    else:
-        print("  R with lme4 is not here: nothing to compare with")
-
-    table = made(options.many_rows, 12_000, 400)
+    compare(word_table(options.rows, 12_000, 400), options.rounds)
+    table = word_table(options.many_rows, 12_000, 400)
     for robust in (False, True):
-        before = reset_peak()
-        wall, cpu, _ = ours(table, robust)
-        what = "with robust intervals" if robust else "without robust intervals"
-        print(f"{options.many_rows:,} rows {what}: {wall:.2f} s (processor {cpu:.2f} s), memory {peak() / 2**30:.2f} GiB, "
-              f"{(peak() - before) / 2**30:.2f} GiB of it for the fit", flush=True)  # fmt: skip
+        measure_alone(table, robust)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Made-up results with known truths, shaped like the real: skewed changes, unequal documents, binary pairs in clusters."""
+"""Made-up results whose truth is known, shaped like real ones: skewed changes, unequal documents, binary pairs in clusters."""
 
 from __future__ import annotations
 
@@ -107,9 +107,9 @@ def item_store(
     sizes = rng.integers(1, 4, 2 * n_clusters)
     cluster = np.repeat(np.arange(2 * n_clusters), sizes)
     right = _right(rng, cluster, change, cohorts)
-    known = _right(rng, np.arange(n_clusters), change, cohorts)
+    is_known = _right(rng, np.arange(n_clusters), change, cohorts)
     margins = np.where(right, 1.0, -1.0)[None]
-    scores = np.stack([known, ~known], axis=-1)[None].astype(float)
+    scores = np.stack([is_known, ~is_known], axis=-1)[None].astype(float)
     n_pairs = len(cluster)
     pair = {
         "benchmark": np.full(n_pairs, "b"),
@@ -159,13 +159,13 @@ def layer_store(rng: np.random.Generator, n_documents: int, n_tokens: int = 900,
     group = rng.integers(0, 60, n_tokens)
     inputs = rng.normal(size=(60, 12))[group] + 0.2 * rng.normal(size=(n_tokens, 12))
     values = rng.normal(size=(n_tokens, n_neurons)) + rng.normal(0, 0.5, n_neurons)
-    drawn = documents(rng, n_documents)
-    place = np.sort(rng.choice(len(drawn), n_tokens, replace=len(drawn) < n_tokens))
+    document = documents(rng, n_documents)
+    token_index = np.sort(rng.choice(len(document), n_tokens, replace=len(document) < n_tokens))
     upos = np.array(["NOUN", "DET", "VERB"], dtype=object)[group % 3]
     token = {
         "token_id": rng.integers(0, 40, n_tokens),
         "position": 1 + np.arange(n_tokens) % 50,
-        "document": drawn[place],
+        "document": document[token_index],
         "sentence": np.arange(n_tokens) // 10,
         "window": np.arange(n_tokens) // 50,
         "word": np.arange(n_tokens),

@@ -17,7 +17,7 @@ from actstore import Intervention, applied, intervention, open_store
 from actstore.model import scoring, sources
 from reports.style import COLORS, CYCLE, printable, styled
 
-# Made as under "By hand" in the README: actstore ablate designs/dissociation.toml --store runs/dissociation.zarr
+# Made as in the README: actstore ablate designs/dissociation.toml --store runs/dissociation.zarr
 ABLATION = os.environ.get("ACTSTORE_ABLATION", "runs/dissociation.zarr")
 ablation = open_store(ABLATION).isel(checkpoint=[-1])
 condition = "negative-zero/top-0.01"

@@ -45,7 +45,12 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, extract_config: Extract
     store, results = str(folder / "store.zarr"), str(folder / "analysis")
     assert analysis_main(["entanglement", "--store", store, "--out", results, "--random-seeds", "2"]) == 0
     selections = sorted(str(path) for path in (folder / "analysis" / "selections").glob("*.json"))
-    design = Design("pico-neox", text=TextConfig("builtin-evaluation", tokens=1500), readouts=(MinimalPairs(per_paradigm=3), Probes()), cohorts=(CohortSpec(FILE, selection=tuple(selections)),))  # fmt: skip
+    design = Design(
+        "pico-neox",
+        text=TextConfig("builtin-evaluation", tokens=1500),
+        readouts=(MinimalPairs(per_paradigm=3), Probes()),
+        cohorts=(CohortSpec(FILE, selection=tuple(selections)),),
+    )
     ablate(design, folder / "ablation.zarr", progress=False)
     ablation = str(folder / "ablation.zarr")
     assert analysis_main(["tables", "--store", ablation, "--extraction", store, "--out", results]) == 0

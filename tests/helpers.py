@@ -41,8 +41,8 @@ def capture(sites):
     """The last forward pass's input and output of every site."""
     seen = SimpleNamespace(inputs={}, outputs={})
 
-    def receive(layer, given, made):
-        seen.inputs[layer], seen.outputs[layer] = given, made
+    def receive(layer, inputs, outputs):
+        seen.inputs[layer], seen.outputs[layer] = inputs, outputs
 
     with observe(list(sites.values()), receive):
         yield seen

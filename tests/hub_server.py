@@ -72,11 +72,11 @@ class HubServer:
         described = json.dumps([kind, repo, revision, {name: file.oid for name, file in files.items()}])
         commit = hashlib.sha1(described.encode()).hexdigest()
         with self._lock:
-            known = self._repos.setdefault((kind, repo), _Repo())
-            known.gated |= gated
-            known.named.pop(revision, None)
-            known.named[revision] = commit
-            known.commits[commit] = files
+            entry = self._repos.setdefault((kind, repo), _Repo())
+            entry.gated |= gated
+            entry.named.pop(revision, None)
+            entry.named[revision] = commit
+            entry.commits[commit] = files
         return commit
 
     def fail(self, pattern: str, fault: str, times: int | None = 1, **options: Any) -> None:
@@ -112,10 +112,10 @@ class HubServer:
 
     def reply(self, path: str, query: str, headers: Message) -> _Reply:
         """What a hub without faults answers; the path is still quoted."""
-        if found := _API.fullmatch(path):
-            (kind, name, refs, part, revision), wanted = found.groups(), ""
-        elif found := _RESOLVE.fullmatch(path):
-            (kind, name, revision, wanted), refs, part = found.groups(), None, "file"
+        if match := _API.fullmatch(path):
+            (kind, name, refs, part, revision), wanted = match.groups(), ""
+        elif match := _RESOLVE.fullmatch(path):
+            (kind, name, revision, wanted), refs, part = match.groups(), None, "file"
         else:
             return _refusal(404, "", "no such page")
         with self._lock:
@@ -172,13 +172,13 @@ class _Fault:
 
 
 def _file(name: str, data: bytes) -> _File:
-    kept: bytes = data
+    stored: bytes = data
     lfs: dict[str, Any] = {}
     if name.endswith(_LFS):  # git keeps a text in the place of a large file
         sha256 = hashlib.sha256(data).hexdigest()
-        kept = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {len(data)}\n".encode()
-        lfs = {"lfs": {"oid": sha256, "size": len(data), "pointerSize": len(kept)}}
-    return _File(data, hashlib.sha1(b"blob %d\0" % len(kept) + kept).hexdigest(), lfs)
+        stored = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {len(data)}\n".encode()
+        lfs = {"lfs": {"oid": sha256, "size": len(data), "pointerSize": len(stored)}}
+    return _File(data, hashlib.sha1(b"blob %d\0" % len(stored) + stored).hexdigest(), lfs)
 
 
 def _json(value: object, status: int = 200, **headers: str) -> _Reply:
@@ -211,6 +211,20 @@ def _content(file: _File | None, commit: str, asked: Message) -> _Reply:
         return _Reply(200, file.data, headers)
     first, last = int(part[1]), min(int(part[2] or size), size - 1)
     return _Reply(206, file.data[first : last + 1], headers | {"Content-Range": f"bytes {first}-{last}/{size}"})
+
+
+def _with_fault(reply: _Reply, fault: _Fault) -> _Reply:
+    """The reply where a fault changes its status or body; as it is otherwise."""
+    half = reply.body[: len(reply.body) // 2]
+    if fault.kind in _STATUSES:
+        wait = 0 if fault.kind == "429" and fault.retry_after is None else fault.retry_after
+        retry = {} if wait is None else {"Retry-After": str(wait)}
+        return _refusal(int(fault.kind), "", "a fault made to order", **retry)
+    if fault.kind == "truncated":
+        return reply._replace(body=half)
+    if fault.kind == "flipped":
+        return reply._replace(body=half + bytes([reply.body[len(half)] ^ 1]) + reply.body[len(half) + 1 :])
+    return reply
 
 
 class _Server(ThreadingHTTPServer):
@@ -250,37 +264,30 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        url, hub, head = urlsplit(self.path), self.server.hub, self.command == "HEAD"
+        url, hub, is_head = urlsplit(self.path), self.server.hub, self.command == "HEAD"
         fault = hub.received(self.command, unquote(url.path))
-        status, body, headers = hub.reply(url.path, url.query, self.headers)
-        half = body[: len(body) // 2]
-        if fault.kind in _STATUSES:
-            wait = 0 if fault.kind == "429" and fault.retry_after is None else fault.retry_after
-            told = {} if wait is None else {"Retry-After": str(wait)}
-            status, body, headers = _refusal(int(fault.kind), "", "a fault made to order", **told)
-        elif fault.kind == "truncated":
-            body = half
-        elif fault.kind == "flipped":
-            body = half + bytes([body[len(half)] ^ 1]) + body[len(half) + 1 :]
-        elif head and fault.kind == "dropped":
+        status, body, headers = _with_fault(hub.reply(url.path, url.query, self.headers), fault)
+        if is_head and fault.kind == "dropped":
             self.close_connection = True
             return
-        elif head and fault.kind == "slow":
+        if is_head and fault.kind == "slow":
             hub.closing.wait(fault.delay)
         self.send_response(status)
         for name, value in (headers | {"Content-Length": str(len(body)), "Connection": "close"}).items():
             self.send_header(name, value)
         self.end_headers()
-        if head:
-            return
+        if not is_head:
+            self._send_body(body, fault)
+
+    def _send_body(self, body: bytes, fault: _Fault) -> None:
         if fault.kind == "dropped":
-            body = half
+            body = body[: len(body) // 2]
             if fault.reset:
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         size = max(1, -(-len(body) // (8 if fault.kind == "slow" else 1)))
         for start in range(0, len(body), size):
             if fault.kind == "slow":
-                hub.closing.wait(fault.delay)
+                self.server.hub.closing.wait(fault.delay)
             self.wfile.write(body[start : start + size])
 
     def do_HEAD(self) -> None:

@@ -54,12 +54,12 @@ def write_sharded(folder: Path, config: PreTrainedConfig, state: State) -> Path:
     """The same in two safetensors files with an index."""
     _write_shared(folder, config)
     names = sorted(state)
-    place = {}
+    file_of = {}
     for number, part in enumerate((names[::2], names[1::2]), 1):
         file = f"model-0000{number}-of-00002.safetensors"
         save_file({name: state[name].contiguous() for name in part}, folder / file, {"format": "pt"})
-        place |= dict.fromkeys(part, file)
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": place}))
+        file_of |= dict.fromkeys(part, file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": file_of}))
     return folder
 
 

@@ -28,7 +28,7 @@ BASICS = {
     "actstore": ("actstore", ("lazy", "signals", "errors", "bounds", "files", "settings")),
     "analysis": ("analysis.results", ("results", "labels", "belonging", "csv_text")),
 }
-"""Package → the room that these of its files are."""
+"""Package → the room that these of its files belong to."""
 
 
 def modules() -> dict[str, Path]:
@@ -48,13 +48,13 @@ def room_of(module: str) -> str:
 
 def imports_of(file: Path) -> set[str]:
     """Every module of ours that a file imports, anywhere in it."""
-    known, names = modules(), set()
+    all_modules, names = modules(), set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             whole = {f"{node.module}.{alias.name}" for alias in node.names}
-            names |= {name for name in whole if name in known or f"{name}.__init__" in known} or {node.module}
+            names |= {name for name in whole if name in all_modules or f"{name}.__init__" in all_modules} or {node.module}
     return {name for name in names if name.partition(".")[0] in PACKAGES}
 
 
@@ -82,7 +82,7 @@ def test_rooms_stand_on_those_above_them_in_the_table():
 def test_every_import_of_the_table_is_there():
     used: dict[str, set[str]] = {room: set() for room in STANDS_ON}
     for name, file in ROOMED.items():
-        used[room_of(name)] |= {room_of(other) for other in imports_of(file)} - {room_of(name)}
+        used[room_of(name)] |= {room_of(imported) for imported in imports_of(file)} - {room_of(name)}
     assert used == STANDS_ON
 
 
@@ -100,15 +100,14 @@ for name in {[name.removesuffix(".__init__") for name in free]!r}:
 
 def test_analysis_runs_without_torch(run_folder, tmp_path):
     code = f"""{NO_TORCH}
-from pathlib import Path
-import analysis.__main__
-results = Path({str(tmp_path)!r})
-assert analysis.__main__.main(["entanglement", "--store", {str(run_folder / "store.zarr")!r}, "--out", str(results)]) == 0
+from analysis.__main__ import main
+results, store, ablation = {str(tmp_path)!r}, {str(run_folder / "store.zarr")!r}, {str(run_folder / "ablation.zarr")!r}
+assert main(["entanglement", "--store", store, "--out", results]) == 0
 for command in ("pairs", "atlas", "dynamics"):
     options = ["--pair-tokens", "600"] if command == "pairs" else []
-    assert analysis.__main__.main([command, "--store", {str(run_folder / "store.zarr")!r}, "--results", str(results), *options]) == 0
-assert analysis.__main__.main(["tables", "--store", {str(run_folder / "ablation.zarr")!r}, "--out", str(results)]) == 0
-assert analysis.__main__.main(["surprisal", "--store", {str(run_folder / "ablation.zarr")!r}, "--out", str(results), "--replicates", "50"]) == 0
+    assert main([command, "--store", store, "--results", results, *options]) == 0
+assert main(["tables", "--store", ablation, "--out", results]) == 0
+assert main(["surprisal", "--store", ablation, "--out", results, "--replicates", "50"]) == 0
 assert "torch" not in sys.modules and "transformers" not in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

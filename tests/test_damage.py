@@ -1,4 +1,4 @@
-"""What is damaged is noticed: by `verify` and by reading, in every file of every kind of store and result."""
+"""Damage is noticed, by `verify` and by reading, in every file of every kind of store and result."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ KINDS = ("store.zarr", "ablation.zarr", "analysis")
 
 
 def files_of(path: Path) -> list[Path]:
-    """Every file, but of the many of one array two."""
+    """Every file; of the many files of one array, the first and the last."""
     files = (file for file in sorted(path.rglob("*")) if file.is_file() and file.name != ".lock")
     by_array: dict[object, list[Path]] = {}
     for file in files:
@@ -48,7 +48,7 @@ def files_of(path: Path) -> list[Path]:
 
 
 def read(path: Path, kind: str, file: Path) -> None:
-    """As a user reads what a file is a part of."""
+    """Read, as a user would, what this file is part of."""
     if kind != "analysis":
         open_store(path).load()
     elif file.suffix == ".json" and file.parent == path:  # the checksums of all tables
@@ -63,7 +63,7 @@ def read(path: Path, kind: str, file: Path) -> None:
 
 @contextmanager
 def damaged(file: Path, change: Callable[[bytes], bytes | None]) -> Iterator[None]:
-    """A file with other bytes, or none; as it was on leaving."""
+    """Give a file other bytes, or delete it; it is restored on leaving."""
     raw = file.read_bytes()
     changed = change(raw)
     file.unlink() if changed is None else file.write_bytes(changed)
@@ -75,7 +75,7 @@ def damaged(file: Path, change: Callable[[bytes], bytes | None]) -> Iterator[Non
 
 
 def unnoticed(path: Path, kind: str, file: Path) -> list[str]:
-    """Which of the two ways did not notice."""
+    """Which of the two, `verify` and reading, did not notice."""
     ways = [] if verify(path) else ["verify"]
     try:
         read(path, kind, file)
@@ -90,8 +90,8 @@ def test_a_flipped_bit_in_any_file(stores, kind):
     rng = np.random.default_rng(0)
 
     def flip(raw: bytes) -> bytes:
-        place = int(rng.integers(len(raw)))
-        return raw[:place] + bytes([raw[place] ^ (1 << int(rng.integers(8)))]) + raw[place + 1 :]
+        index = int(rng.integers(len(raw)))
+        return raw[:index] + bytes([raw[index] ^ (1 << int(rng.integers(8)))]) + raw[index + 1 :]
 
     path, missed = stores[kind], []
     assert verify(path) == []
@@ -113,9 +113,9 @@ CHANGES = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_other_bytes_in_any_file(stores, kind):
     path, missed = stores[kind], []
-    for file, (what, change) in zip(files_of(path), itertools.cycle(CHANGES.items()), strict=False):
+    for file, (change_name, change) in zip(files_of(path), itertools.cycle(CHANGES.items()), strict=False):
         with damaged(file, change):
-            missed += [(what, way, file.relative_to(path)) for way in unnoticed(path, kind, file)]
+            missed += [(change_name, way, file.relative_to(path)) for way in unnoticed(path, kind, file)]
     assert not missed
 
 
@@ -138,12 +138,12 @@ def test_a_file_where_another_belongs(stores, kind):
     path, missed, n_pairs = stores[kind], [], 0
     for array in sorted(p for p in path.iterdir() if (p / "c").is_dir()):
         files = sorted(file for file in (array / "c").rglob("*") if file.is_file())
-        for file, other in list(itertools.pairwise(files))[:3]:
-            ours, theirs = file.read_bytes(), other.read_bytes()
+        for file, next_file in list(itertools.pairwise(files))[:3]:
+            ours, theirs = file.read_bytes(), next_file.read_bytes()
             if ours == theirs:
                 continue
             n_pairs += 1
-            with damaged(file, lambda raw, new=theirs: new), damaged(other, lambda raw, new=ours: new):
+            with damaged(file, lambda raw, new=theirs: new), damaged(next_file, lambda raw, new=ours: new):
                 missed += [(way, file.relative_to(path)) for way in unnoticed(path, kind, file)]
     assert n_pairs > 5
     assert not missed

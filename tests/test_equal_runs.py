@@ -73,7 +73,7 @@ def tables(run: Path) -> dict[str, bytes]:
 
 
 def results(run: Path) -> dict[str, Any]:
-    """What `results.json` holds, without the keys of the steps, in which the folder is."""
+    """What `results.json` holds, without the keys of the steps, which contain the folder."""
     content = json.loads((run / "report" / "results.json").read_text(encoding="utf-8"))
     del content["provenance"]["Steps"]
     return content

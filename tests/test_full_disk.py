@@ -1,4 +1,4 @@
-"""A full disk is one line with the mend, and leaves no half of anything; a limit of files' size stands in for one."""
+"""On a full disk a command ends with one line and leaves nothing unfinished; a limit on the size of files stands in for one."""
 
 from __future__ import annotations
 
@@ -14,33 +14,25 @@ KIB = 2**10
 
 
 def run(limit: int, *arguments: str) -> str:
-    """What a command says that may write `limit` bytes into a file; it must end in 2, with the mend in one line."""
+    """The message of a command that may write `limit` bytes into a file; it must be one line, with exit code 2 and the mend."""
     done = subprocess.run(
         [sys.executable, "-m", *arguments],
-        capture_output=True, text=True, check=False,
+        capture_output=True,
+        text=True,
+        check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )  # fmt: skip
+    )
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    said = [line for line in done.stderr.splitlines() if "cannot write" in line]
-    assert len(said) == 1
-    assert said[0].endswith("MiB free there); make space or choose another path")
-    return said[0]
+    messages = [line for line in done.stderr.splitlines() if "cannot write" in line]
+    assert len(messages) == 1
+    assert messages[0].endswith("MiB free there); make space or choose another path")
+    return messages[0]
 
 
 def test_of_an_extraction(tmp_path):
-    run(
-        1024 * KIB,
-        "actstore",
-        "extract",
-        "--model",
-        "pico-neox",
-        "--tokens",
-        "4000",
-        "--quiet",
-        "--store",
-        str(tmp_path / "s"),
-    )
+    extract = ["actstore", "extract", "--model", "pico-neox", "--tokens", "4000", "--quiet", "--store", str(tmp_path / "s")]
+    run(1024 * KIB, *extract)
     assert not list(tmp_path.iterdir())
 
 
@@ -59,8 +51,8 @@ def test_of_a_selection(run_folder, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("limit", "what"), [(0, "steps.json"), (40 * KIB, "store-")], ids=["list", "store"])
-def test_of_a_study(tmp_path, limit, what):
+@pytest.mark.parametrize(("limit", "name"), [(0, "steps.json"), (40 * KIB, "store-")], ids=["list", "store"])
+def test_of_a_study(tmp_path, limit, name):
     (tmp_path / "s.toml").write_text('name = "s"\nmodels = ["pico-neox"]\ntokens = 1500\n')
-    assert what in run(limit, "reports", str(tmp_path / "s.toml"), "--runs", str(tmp_path / "runs"))
+    assert name in run(limit, "reports", str(tmp_path / "s.toml"), "--runs", str(tmp_path / "runs"))
     assert not list((tmp_path / "runs").glob("**/report"))

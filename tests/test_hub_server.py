@@ -34,8 +34,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
 def fetch(
     hub: HubServer, folder: Path, revision: str = "step0", repo: str = REPO, token: str | bool = False
 ) -> dict[str, bytes]:
-    place = Path(snapshot_download(repo, revision=revision, cache_dir=folder, endpoint=hub.url, token=token))
-    return {path.relative_to(place).as_posix(): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    snapshot = Path(snapshot_download(repo, revision=revision, cache_dir=folder, endpoint=hub.url, token=token))
+    return {path.relative_to(snapshot).as_posix(): path.read_bytes() for path in snapshot.rglob("*") if path.is_file()}
 
 
 def test_download_of_two_revisions(hub, tmp_path):
@@ -49,12 +49,12 @@ def test_download_of_two_revisions(hub, tmp_path):
 def test_refs_follow_what_is_added(hub):
     api = HfApi(endpoint=hub.url)
     replaced = hub.add(REPO, "step0", SECOND)
-    other = hub.add(REPO, "main", FIRST)
+    main_commit = hub.add(REPO, "main", FIRST)
     branches = {ref.name: ref.target_commit for ref in api.list_repo_refs(REPO).branches}
     assert set(branches) == {"step0", "step1", "main"}
-    assert (branches["step0"], branches["main"]) == (replaced, other)
+    assert (branches["step0"], branches["main"]) == (replaced, main_commit)
     assert api.model_info(REPO, revision="step0").sha == replaced
-    assert api.model_info(REPO).sha == other
+    assert api.model_info(REPO).sha == main_commit
 
 
 def test_tree_has_the_digests(hub):
@@ -75,10 +75,10 @@ def test_data_set(hub, tmp_path):
     (tmp_path / "source" / "data").mkdir(parents=True)
     (tmp_path / "source" / "data" / "train.parquet").write_bytes(WEIGHTS)
     hub.add("org/text", "main", tmp_path / "source", kind="datasets")
-    place = hf_hub_download(
+    path = hf_hub_download(
         "org/text", "data/train.parquet", repo_type="dataset", cache_dir=tmp_path / "cache", endpoint=hub.url
     )
-    assert Path(place).read_bytes() == WEIGHTS
+    assert Path(path).read_bytes() == WEIGHTS
     assert HfApi(endpoint=hub.url).dataset_info("org/text").id == "org/text"
 
 
@@ -122,9 +122,9 @@ def test_truncated_is_noticed(hub, tmp_path):
 
 def test_flipped_is_one_bit_of_the_same_length(hub, tmp_path):
     hub.fail(r"model\.safetensors$", "flipped")
-    came = fetch(hub, tmp_path)["model.safetensors"]
-    assert len(came) == len(WEIGHTS)
-    assert sum((a ^ b).bit_count() for a, b in zip(came, WEIGHTS, strict=True)) == 1
+    content = fetch(hub, tmp_path)["model.safetensors"]
+    assert len(content) == len(WEIGHTS)
+    assert sum((a ^ b).bit_count() for a, b in zip(content, WEIGHTS, strict=True)) == 1
 
 
 def test_missing_and_gated(hub, tmp_path):

@@ -1,4 +1,4 @@
-"""The notebooks run top to bottom on the fixture's store, draw, and find what they say."""
+"""The notebooks run from top to bottom on the fixture's store, draw, and compute what they say."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ RUNNER = """
 import json, runpy, sys
 import matplotlib.pyplot as plt
 script, report, *wanted = sys.argv[1:]
-found = runpy.run_path(script)
+names = runpy.run_path(script)
 axes = [ax for number in plt.get_fignums() for ax in plt.figure(number).axes if ax.get_label() != "<colorbar>"]
 plt.close("all")
 json.dump({
     "labels": [[ax.get_xlabel(), ax.get_ylabel()] for ax in axes],
     "torch": "torch" in sys.modules,
-    "values": {name: eval(name, found) for name in wanted},
+    "values": {name: eval(name, names) for name in wanted},
 }, open(report, "w"))
 """
 
@@ -47,16 +47,20 @@ def run_notebook(run_folder, tmp_path):
         settings = {"MPLBACKEND": "Agg", "MPLCONFIGDIR": tmp_path / "mpl", "PYTHONPATH": ROOT}
         report = tmp_path / "report.json"
         done = subprocess.run(
-            [sys.executable, "-c", RUNNER, str(script), str(report), *wanted], capture_output=True, text=True, check=False,
-            cwd=tmp_path, env=os.environ | {name: str(path) for name, path in (paths | settings).items()},
-        )  # fmt: skip
+            [sys.executable, "-c", RUNNER, str(script), str(report), *wanted],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env=os.environ | {name: str(path) for name, path in (paths | settings).items()},
+        )
         assert done.returncode == 0, done.stderr
-        found = json.loads(report.read_text())
-        assert found["labels"]
-        assert all(y for _, y in found["labels"])
-        assert any(x for x, _ in found["labels"])
-        assert found["torch"] == (number == 5)
-        return found
+        result = json.loads(report.read_text())
+        assert result["labels"]
+        assert all(y for _, y in result["labels"])
+        assert any(x for x, _ in result["labels"])
+        assert result["torch"] == (number == 5)
+        return result
 
     return run
 
@@ -91,22 +95,25 @@ def test_cells_alternate_and_a_title_comes_first(script):
 
 
 def test_tour(run_notebook, store):
-    found = run_notebook(1, "int(final.sizes['token'])", "float(words['surprisal'].sum())", "sentence.neuron.values.tolist()")
-    n_text, total, neurons = found["values"].values()
+    result = run_notebook(1, "int(final.sizes['token'])", "float(words['surprisal'].sum())", "sentence.neuron.values.tolist()")
+    n_text, total, neurons = result["values"].values()
     assert n_text == int((store["position"] > 0).sum())
     inside = (store["is_scored"] & (store["word"] >= 0)).values
     assert total == pytest.approx(float(store["surprisal"].isel(checkpoint=-1).values[inside].sum()), rel=1e-4)
     assert len(set(neurons)) == 2
-    assert len(found["labels"]) == 2
-    assert all(x for x, _ in found["labels"])
+    assert len(result["labels"]) == 2
+    assert all(x for x, _ in result["labels"])
 
 
 def test_wasserstein_neuron(run_notebook, run_folder):
-    found = run_notebook(
-        2, "[layer, neuron, share]", "apart[['preactivation_a', 'preactivation_b']].values.tolist()",
-        "{str(k): list(v) for k, v in cohort.neurons.items()}", "float(bins['density'].sum() * (edges[1] - edges[0]))",
-    )  # fmt: skip
-    (layer, neuron, share), ends, cohort, mass = found["values"].values()
+    result = run_notebook(
+        2,
+        "[layer, neuron, share]",
+        "apart[['preactivation_a', 'preactivation_b']].values.tolist()",
+        "{str(k): list(v) for k, v in cohort.neurons.items()}",
+        "float(bins['density'].sum() * (edges[1] - edges[0]))",
+    )
+    (layer, neuron, share), ends, cohort, mass = result["values"].values()
     assert cohort == {str(k): list(v) for k, v in Selection.load(run_folder / "analysis/selections/top.json").neurons.items()}
     assert neuron in cohort[str(layer)]
     assert layer > 0
@@ -114,27 +121,29 @@ def test_wasserstein_neuron(run_notebook, run_folder):
     assert len(ends) > 0
     assert (np.array(ends) < 0).all()
     assert mass == pytest.approx(1)
-    assert len(found["labels"]) == 4
+    assert len(result["labels"]) == 4
 
 
 def test_dynamics(run_notebook, store):
     steps = store["checkpoint"].values[store["duplicate_of"].values < 0].tolist()
-    found = run_notebook(
-        3, "sorted(set(map(int, trajectory['checkpoint'])))", "emerged['layer'].tolist()",
+    result = run_notebook(
+        3,
+        "sorted(set(map(int, trajectory['checkpoint'])))",
+        "emerged['layer'].tolist()",
         "overlap.overlap_frac.sel(checkpoint=4000, other_checkpoint=4000).values.tolist()",
         "turned.query('checkpoint == 4000')['mean'].abs().max()",
-    )  # fmt: skip
-    covered, layers, own, left_to_turn = found["values"].values()
+    )
+    covered, layers, own, left_to_turn = result["values"].values()
     assert covered == steps
     assert layers == [0, 1, 2, 3, -1]
     assert own == [1, 1, 1, 1]
     assert left_to_turn == pytest.approx(0, abs=1e-9)
-    assert len(found["labels"]) == 3
+    assert len(result["labels"]) == 3
 
 
 def test_own_statistic(run_notebook, run_folder, tmp_path, capsys):
-    found = run_notebook(4, "statistics.next_surprisal.max().item()", "statistics.far_negative_frac.max().item()")
-    strongest, furthest = found["values"].values()
+    result = run_notebook(4, "statistics.next_surprisal.max().item()", "statistics.far_negative_frac.max().item()")
+    strongest, furthest = result["values"].values()
     assert 0.2 < strongest <= 1
     assert 0 < furthest < 0.25  # Chebyshev's bound
     chosen, control = (Selection.load(tmp_path / f"runs/next_surprisal/{rule}.json") for rule in ("top", "random"))
@@ -149,18 +158,21 @@ def test_own_statistic(run_notebook, run_folder, tmp_path, capsys):
 
 
 def test_own_intervention(run_notebook, ablation):
-    found = run_notebook(
-        5, "{name: [part.tolist() for part in parts] for name, parts in surprisal.items()}", "len(texts)",
-        "means['word_class'].tolist()", "conditions",
-    )  # fmt: skip
-    surprisal, n_texts, classes, conditions = found["values"].values()
+    result = run_notebook(
+        5,
+        "{name: [part.tolist() for part in parts] for name, parts in surprisal.items()}",
+        "len(texts)",
+        "means['word_class'].tolist()",
+        "conditions",
+    )
+    surprisal, n_texts, classes, conditions = result["values"].values()
     assert n_texts == 3
     assert set(classes) == {"content", "scaffolding"}
     assert any("top" in condition for condition in conditions)
     # The first sentence is the first of the evaluation text: what was computed there must come out here.
     for name, condition in (("intact", "none"), ("negative-zero", "negative-zero of top 1%")):
         own = surprisal[name][0]
-        kept = ablation["ablated_surprisal"].sel(checkpoint=4000, condition=condition).values[1 : 1 + len(own)]
-        np.testing.assert_allclose(own, kept, atol=1e-4)
+        stored = ablation["ablated_surprisal"].sel(checkpoint=4000, condition=condition).values[1 : 1 + len(own)]
+        np.testing.assert_allclose(own, stored, atol=1e-4)
     assert not np.allclose(np.concatenate(surprisal["floor"]), np.concatenate(surprisal["intact"]), atol=1e-3)
     assert not np.allclose(np.concatenate(surprisal["floor"]), np.concatenate(surprisal["negative-zero"]), atol=1e-3)

@@ -40,10 +40,14 @@ def pair_store(margins, paradigm, phenomenon, benchmark=None, **extra):
     values = {f"{kind}log_probability_bad": np.full((1, *margins.shape), -20.0) for kind in ("", "critical_")}
     values |= {"log_probability_good": margins[None] - 20, "critical_log_probability_good": 2 * margins[None] - 20}
     pair = {
-        "paradigm": paradigm, "phenomenon": phenomenon, "benchmark": benchmark or ["made"] * n_pairs,
-        "sentence_good": [f"good {i}" for i in range(n_pairs)], "sentence_bad": [f"bad {i}" for i in range(n_pairs)],
-        "n_tokens_good": [1] * n_pairs, "n_tokens_bad": [1] * n_pairs,
-    }  # fmt: skip
+        "paradigm": paradigm,
+        "phenomenon": phenomenon,
+        "benchmark": benchmark or ["made"] * n_pairs,
+        "sentence_good": [f"good {i}" for i in range(n_pairs)],
+        "sentence_bad": [f"bad {i}" for i in range(n_pairs)],
+        "n_tokens_good": [1] * n_pairs,
+        "n_tokens_bad": [1] * n_pairs,
+    }
     return xr.Dataset(
         {name: ((*HEAD, "pair"), array) for name, array in values.items()}
         | {"is_edited": ((*HEAD, "layer", "neuron"), np.zeros((1, 4, 1, 2), bool)), "perplexity": (HEAD, np.full((1, 4), 9.0))}

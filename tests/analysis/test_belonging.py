@@ -16,14 +16,14 @@ from analysis.results import save_dataset
 ABOUT = dict(zip(IDENTITY, ("m", "s", "t"), strict=True))
 
 
-def data(steps=(0, 7), weights=("a", "b"), **about):
+def data(steps=(0, 7), weights=("a", "b"), **identity):
     coords = {"checkpoint": list(steps), "weights_fingerprint": ("checkpoint", np.array(weights, object))}
-    return xr.Dataset({"mean": ("checkpoint", np.zeros(len(steps)))}, coords, ABOUT | about)
+    return xr.Dataset({"mean": ("checkpoint", np.zeros(len(steps)))}, coords, ABOUT | identity)
 
 
 def selection(**change):
-    about = {"model": "m", "site": "s", "weights_fingerprint": "b", "checkpoint": 7} | change
-    return Selection({0: (1,)}, "top", "mean", 0.5, n_neurons_per_layer=2, **about)
+    identity = {"model": "m", "site": "s", "weights_fingerprint": "b", "checkpoint": 7} | change
+    return Selection({0: (1,)}, "top", "mean", 0.5, n_neurons_per_layer=2, **identity)
 
 
 STORE = origin_of(data(), "store.zarr")
@@ -42,7 +42,7 @@ def test_what_is_of_one_store_is_taken():
 
 
 @pytest.mark.parametrize(
-    ("other", "said"),
+    ("results", "message"),
     [
         (data(model="n"), r"R is of the model n, store\.zarr of m; name two of one model"),
         (data(site="r"), r"R is of the site r, store\.zarr of s; name two of one site"),
@@ -52,13 +52,13 @@ def test_what_is_of_one_store_is_taken():
         (data(weights=("a", "x")).isel(checkpoint=1), "checkpoint 7 of R has other weights"),
     ],
 )
-def test_each_difference_of_results_names_both(other, said):
-    with pytest.raises(StoreError, match=said):
-        check_belonging(STORE, origin_of(other, "R"))
+def test_each_difference_of_results_names_both(results, message):
+    with pytest.raises(StoreError, match=message):
+        check_belonging(STORE, origin_of(results, "R"))
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"model": "n"}, r"top\.json is of the model n, store\.zarr of m"),
         ({"site": "r"}, r"top\.json is of the site r, store\.zarr of s"),
@@ -67,14 +67,14 @@ def test_each_difference_of_results_names_both(other, said):
         ({"provenance": {"corpus_fingerprint": "u"}}, r"top\.json is of another text"),
     ],
 )
-def test_each_difference_of_a_selection_names_both(change, said):
-    with pytest.raises(StoreError, match=said):
+def test_each_difference_of_a_selection_names_both(change, message):
+    with pytest.raises(StoreError, match=message):
         check_belonging(STORE, origin_of_selection(selection(**change), Path("top.json")))
 
 
 def test_an_ablation_is_held_to_model_site_and_weights():
-    for change, said in (({"model": "n"}, "model n"), ({"site": "r"}, "site r"), ({"weights": ("a", "x")}, "other weights")):
-        with pytest.raises(StoreError, match=said):
+    for change, message in (({"model": "n"}, "model n"), ({"site": "r"}, "site r"), ({"weights": ("a", "x")}, "other weights")):
+        with pytest.raises(StoreError, match=message):
             check_belonging(STORE, origin_of(data(**change), "ablation", has_own_text=True))
 
 

@@ -84,7 +84,7 @@ def _words(n):
     upos = np.array(["DET", "NOUN"], dtype=object)[types % 2]
     coords = {
         "word": np.arange(n),
-        "word_form": np.array([f"w{one}" for one in types], dtype=object),
+        "word_form": np.array([f"w{word_type}" for word_type in types], dtype=object),
         "upos": upos,
         "deprel": upos,
         "document": np.arange(n) // 20,
@@ -117,9 +117,9 @@ def test_every_table_compares_a_control_with_its_own_cohort_and_flags_it(tmp_pat
         flags = tables[name].groupby("cohort")["is_matched"].unique().map(list).to_dict()
         assert flags == {name: [flag] for name, flag in zip(COHORTS, [-1, -1, -1, 1, 0, -1], strict=True) if name in flags}
     save_table(analysis.surprisal_table(store), tmp_path / "words.csv.gz")
-    found = analysis.surprisal_effects(load_table(tmp_path / "words.csv.gz"), n_replicates=50)["surprisal_contrasts"]
-    found = found.rename(columns={"condition": "cohort"}).replace("negative-zero/", "", regex=True)
-    assert compared(found) == {key: flag for key, flag in COMPARED.items() if key[1] != "intact"}
+    table = analysis.surprisal_effects(load_table(tmp_path / "words.csv.gz"), n_replicates=50)["surprisal_contrasts"]
+    table = table.rename(columns={"condition": "cohort"}).replace("negative-zero/", "", regex=True)
+    assert compared(table) == {key: flag for key, flag in COMPARED.items() if key[1] != "intact"}
 
 
 def test_the_perplexity_table_names_the_target_and_measures_it():
@@ -145,13 +145,13 @@ def test_the_perplexity_table_names_the_target_and_measures_it():
     ],
 )
 def test_a_match_is_within_the_tolerance_and_a_tenth_of_the_rise(control, top, is_matched):
-    found = analysis.perplexity_table(planted([1, top, 2, control, 1.5, 1])).set_index("cohort")
-    assert found.loc["matched", "is_matched"] == is_matched
+    table = analysis.perplexity_table(planted([1, top, 2, control, 1.5, 1])).set_index("cohort")
+    assert table.loc["matched", "is_matched"] == is_matched
 
 
 def test_a_control_without_its_cohort_is_not_matched():
-    found = analysis.perplexity_table(planted().isel(condition=[0, 1, 3, 4])).set_index("cohort")
-    assert found["is_matched"].to_dict() == {"none": -1, "top": -1, "matched": 1, "matched-all": 0}
+    table = analysis.perplexity_table(planted().isel(condition=[0, 1, 3, 4])).set_index("cohort")
+    assert table["is_matched"].to_dict() == {"none": -1, "top": -1, "matched": 1, "matched-all": 0}
     assert compared(analysis.paired_tests(planted().isel(condition=[0, 3, 4]))).keys() == {
         ("matched", "intact"),
         ("matched-all", "intact"),

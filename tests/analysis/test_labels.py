@@ -21,8 +21,8 @@ class Recorder(xr.backends.BackendArray):
     def __getitem__(self, key):
         from xarray.core import indexing
 
-        def read(place):
-            part = self.values[place]
+        def read(key):
+            part = self.values[key]
             self.reads.append(part.nbytes)
             return part
 
@@ -37,10 +37,10 @@ def test_a_lazy_array_is_read_in_blocks(monkeypatch):
     dims = ("checkpoint", "layer", "token", "neuron")
     lazy = xr.DataArray(xr.Variable(dims, indexing.LazilyIndexedArray(recorder)))
     monkeypatch.setattr(labels, "_BLOCK_BYTES", 64 * 50 * 4)
-    found = analysis.wasserstein_distance(lazy)
+    distance = analysis.wasserstein_distance(lazy)
     assert max(recorder.reads) <= 64 * 50 * 4
     assert sum(recorder.reads) == values.nbytes
-    np.testing.assert_array_equal(found.values, analysis.wasserstein_distance(xr.DataArray(values, dims=dims)).values)
+    np.testing.assert_array_equal(distance.values, analysis.wasserstein_distance(xr.DataArray(values, dims=dims)).values)
 
 
 def test_one_layer_is_in_memory_at_a_time(store, monkeypatch):
@@ -53,8 +53,8 @@ def test_one_layer_is_in_memory_at_a_time(store, monkeypatch):
 
     monkeypatch.setattr(xr.Dataset, "compute", compute)
     last = at_checkpoint(store)[["preactivation"]]
-    found = each_layer(lambda layer: float(layer["preactivation"].mean()), last, lambda layer: layer.isel(neuron=[0, 1]))
-    assert len(found) == 4
+    means = each_layer(lambda layer: float(layer["preactivation"].mean()), last, lambda layer: layer.isel(neuron=[0, 1]))
+    assert len(means) == 4
     assert all("layer" not in sizes and sizes["neuron"] == 2 for sizes in loaded)
 
 
@@ -85,14 +85,13 @@ def test_the_same_calls_on_a_cluster_of_two_processes(cluster, run_folder):
     eager = open_store(run_folder / "store.zarr").isel(checkpoint=[2, 3])
     lazy = eager.chunk({"checkpoint": 1, "layer": 1, "neuron": 256})
     for function in (analysis.wasserstein_distance, analysis.entanglement, analysis.shape_statistics):
-        found = function(lazy["preactivation"])
-        chunks = found.chunks
-        assert chunks
-        xr.testing.assert_allclose(found.compute(), function(eager["preactivation"]), rtol=1e-6)
+        result = function(lazy["preactivation"])
+        assert result.chunks
+        xr.testing.assert_allclose(result.compute(), function(eager["preactivation"]), rtol=1e-6)
     arrays = [(data["preactivation"], data["mlp_input"]) for data in (lazy, eager)]
     xr.testing.assert_allclose(*(analysis.mapping_difficulty(*pair, n_pairs=400) for pair in arrays))
-    one, other = (data["preactivation"] for data in (lazy, eager))
-    moved = [analysis.distribution_distance(a.isel(checkpoint=0), a.isel(checkpoint=1)) for a in (one, other)]
+    chunked, in_memory = (data["preactivation"] for data in (lazy, eager))
+    moved = [analysis.distribution_distance(a.isel(checkpoint=0), a.isel(checkpoint=1)) for a in (chunked, in_memory)]
     assert moved[0].chunks
     xr.testing.assert_allclose(moved[0].compute(), moved[1])
 
@@ -103,9 +102,9 @@ def test_pairs_and_atlas_on_a_cluster(cluster):
     lazy = eager.chunk({"layer": 1, "token": 300})
     pairs = analysis.find_pairs(eager, n_neighbours=2)
     xr.testing.assert_identical(analysis.find_pairs(lazy, n_neighbours=2), pairs)
-    chosen = selection({0: (1,), 1: (2, 3)})
+    cohort = selection({0: (1,), 1: (2, 3)})
     options = {"n_top": 20, "n_permutations": 9}
-    differences = [analysis.pair_differentiation(data, pairs, chosen, **options) for data in (lazy, eager)]
+    differences = [analysis.pair_differentiation(data, pairs, cohort, **options) for data in (lazy, eager)]
     xr.testing.assert_allclose(*differences)
-    tables = [analysis.neuron_atlas(data, chosen, pairs, n_permutations=10) for data in (lazy, eager)]
+    tables = [analysis.neuron_atlas(data, cohort, pairs, n_permutations=10) for data in (lazy, eager)]
     assert tables[0].equals(tables[1])

@@ -45,20 +45,20 @@ def test_every_table_with_intervals_tells_how_many_clusters_they_rest_on(results
 
 
 def test_every_statistic_of_every_neuron(results, store):
-    found = load_dataset(results, ENTANGLEMENT)
+    statistics = load_dataset(results, ENTANGLEMENT)
     neurons = load_table(results / "neurons.csv")
     assert len(neurons) == 4 * 512
     for name in ("wasserstein_distance", "wasserstein_distance_all_positions", "skewness", "mapping_difficulty", "std"):
-        last = found[name].sel(checkpoint=4000).values.ravel()
+        last = statistics[name].sel(checkpoint=4000).values.ravel()
         np.testing.assert_allclose(neurons[name], last, rtol=1e-8)
     assert set(load_table(results / "explained_by_shape.csv")["layer"]) == {0, 1, 2, 3}
     assert "mapping_difficulty" in set(load_table(results / "rank_correlations.csv")["statistic"])
 
 
 def test_pairs_and_their_signs(results):
-    pairs, found = load_dataset(results, PAIRS), load_dataset(results, DIFFERENTIATION)
+    pairs, statistics = load_dataset(results, PAIRS), load_dataset(results, DIFFERENTIATION)
     assert pairs.attrs["n_tokens"] == 800
-    assert found.attrs["n_top"] == 50
+    assert statistics.attrs["n_top"] == 50
     signs = load_table(results / "pair_signs.csv")
     total = signs.groupby(["layer", "cohort", "pool"])["pair_frac"].sum()
     np.testing.assert_allclose(total, 1)
@@ -69,9 +69,9 @@ def test_pairs_and_their_signs(results):
 
 
 def test_atlas_has_every_selected_neuron(results):
-    chosen = Selection.load(results / "selections" / "top.json")
+    cohort = Selection.load(results / "selections" / "top.json")
     table = load_table(results / "atlas.csv")
-    assert list(zip(table["layer"], table["neuron"], strict=True)) == [(k, n) for k, of in chosen.neurons.items() for n in of]
+    assert list(zip(table["layer"], table["neuron"], strict=True)) == [(k, n) for k, of in cohort.neurons.items() for n in of]
     assert table["mi_depth"].notna().all()
 
 
@@ -106,7 +106,7 @@ def test_select(results, tmp_path, options, count):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["select", "--statistic", "kurtosis"], "unknown statistic 'kurtosis': did you mean 'excess_kurtosis'"),
         (["select", "--rule", "tpo"], "unknown selection rule 'tpo': did you mean 'top'"),
@@ -122,14 +122,14 @@ def test_select(results, tmp_path, options, count):
         (["dynamics", "--store", "{store}", "--selection", "none.json"], "cannot read the selection none.json"),
     ],
 )
-def test_problems_are_one_line_with_exit_code_2(results, run_folder, capsys, arguments, said):
-    places = {"{store}": run_folder / "store.zarr", "{ablation}": run_folder / "ablation.zarr"}
-    places["{results}"] = run_folder / "analysis" / "entanglement.zarr"
-    arguments = [str(places.get(argument, argument)) for argument in arguments]
+def test_problems_are_one_line_with_exit_code_2(results, run_folder, capsys, arguments, message):
+    paths = {"{store}": run_folder / "store.zarr", "{ablation}": run_folder / "ablation.zarr"}
+    paths["{results}"] = run_folder / "analysis" / "entanglement.zarr"
+    arguments = [str(paths.get(argument, argument)) for argument in arguments]
     assert main([*arguments, "--results", str(results)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert said in error
+    assert message in error
 
 
 @pytest.fixture(scope="module")
@@ -150,9 +150,9 @@ def refused(arguments, folder, capsys):
     before = contents()
     assert main(arguments) == 2
     assert contents() == before
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    return said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    return message
 
 
 @pytest.mark.parametrize("command", ["pairs", "atlas", "dynamics"])
@@ -165,7 +165,7 @@ def test_a_store_of_another_model_or_text_is_refused(results, run_folder, strang
 
 @pytest.mark.parametrize("command", ["pairs", "atlas", "dynamics"])
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"model": "pico-llama"}, "is of the model pico-llama, "),
         ({"site": "layers.{layer}.up"}, "is of the site layers.{layer}.up, "),
@@ -174,10 +174,12 @@ def test_a_store_of_another_model_or_text_is_refused(results, run_folder, strang
         ({"provenance": {"corpus_fingerprint": "0" * 32}}, "is of another text than"),
     ],
 )
-def test_a_selection_of_something_else_is_refused(results, run_folder, tmp_path, command, change, said, capsys):
-    chosen = replace(Selection.load(results / "selections" / "top.json"), **change).save(tmp_path / "s.json")
+def test_a_selection_of_something_else_is_refused(results, run_folder, tmp_path, command, change, message, capsys):
+    cohort = replace(Selection.load(results / "selections" / "top.json"), **change).save(tmp_path / "s.json")
     store = str(run_folder / "store.zarr")
-    assert said in refused([command, "--store", store, "--results", str(results), "--selection", str(chosen)], results, capsys)
+    assert message in refused(
+        [command, "--store", store, "--results", str(results), "--selection", str(cohort)], results, capsys
+    )
 
 
 def test_pairs_of_another_store_are_refused(results, run_folder, tmp_path, capsys):
@@ -225,9 +227,9 @@ def test_ablation_tables_and_a_line_of_verdict(run_folder, tmp_path, capsys):
     store = str(run_folder / "ablation.zarr")
     options = ["--score", "critical", "--correction", "bh", "--margin", "0.5"]
     assert main(["tables", "--store", store, "--out", str(tmp_path), *options]) == 0
-    said = capsys.readouterr().out
-    assert "negative-zero of top 1% against random 1%: cost of grammar less cost of the rest" in said
-    assert "(bh): no effect beyond" in said
+    message = capsys.readouterr().out
+    assert "negative-zero of top 1% against random 1%: cost of grammar less cost of the rest" in message
+    assert "(bh): no effect beyond" in message
     for name in ("accuracy_by_paradigm", "paired_tests", "dissociation", "edited_by_layer"):
         assert (tmp_path / f"{name}.csv").is_file()
     assert main(["tables", "--store", store, "--out", str(tmp_path), "--score", "totl"]) == 2
@@ -237,26 +239,26 @@ def test_ablation_tables_and_a_line_of_verdict(run_folder, tmp_path, capsys):
 def test_surprisal_models_from_a_store_and_from_its_table(run_folder, tmp_path, capsys):
     store = str(run_folder / "ablation.zarr")
     assert main(["surprisal", "--store", store, "--out", str(tmp_path / "a"), "--replicates", "100"]) == 0
-    said = capsys.readouterr().out
-    assert "0 words left out" in said
-    assert "negative-zero by upos" in said
+    message = capsys.readouterr().out
+    assert "0 words left out" in message
+    assert "negative-zero by upos" in message
     table = str(tmp_path / "a" / "surprisal_words.csv.gz")
     assert main(["surprisal", "--table", table, "--out", str(tmp_path / "b"), "--replicates", "100"]) == 0
     for name in ("means", "contrasts", "tests", "effects", "variances", "fits", "residuals", "spread"):
-        one, other = (pd.read_csv(tmp_path / folder / f"surprisal_{name}.csv") for folder in "ab")
-        pd.testing.assert_frame_equal(one, other, check_exact=False, rtol=1e-5, atol=1e-7)
+        from_store, from_table = (pd.read_csv(tmp_path / folder / f"surprisal_{name}.csv") for folder in "ab")
+        pd.testing.assert_frame_equal(from_store, from_table, check_exact=False, rtol=1e-5, atol=1e-7)
     capsys.readouterr()
     formula = ["--formula", "delta ~ condition + n_pieces", "--random", "word_type", "document", "--slopes", "n_pieces"]
     assert main(["surprisal", "--table", table, "--out", str(tmp_path / "c"), *formula]) == 0
     assert "Mixed linear model" in capsys.readouterr().out
     assert set(pd.read_csv(tmp_path / "c" / "model_variances.csv")["effect"].fillna("")) == {"Intercept", "n_pieces", ""}
-    for wrong, what in (
+    for wrong, message in (
         (["--intervention", "negativ-zero"], "did you mean 'negative-zero'"),
         (["--formula", "delta ~ condtion"], "did you mean 'condition'"),
         (["--checkpoint", "7"], "unknown checkpoint '7'"),
     ):
         assert main(["surprisal", "--table", table, "--out", str(tmp_path / "c"), *wrong]) == 2
-        assert what in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     fits = str(tmp_path / "a" / "surprisal_fits.csv")
     assert main(["surprisal", "--table", fits, "--out", str(tmp_path / "c")]) == 2
     assert "is no table of words: it lacks" in capsys.readouterr().err
@@ -287,5 +289,5 @@ def test_results_are_not_written_into_a_store(run_folder, capsys):
 @pytest.mark.parametrize("options", [["--slopes", "condition"], ["--formula", "delta ~ x", "--random", "word", "word"]])
 def test_options_of_a_formula_that_do_not_fit(tmp_path, capsys, options):
     assert main(["surprisal", "--table", "none.csv", "--out", str(tmp_path / "o"), *options]) == 2
-    said = "--slopes belongs to --formula" if options[0] == "--slopes" else "--random names a column twice: word word"
-    assert said in capsys.readouterr().err
+    message = "--slopes belongs to --formula" if options[0] == "--slopes" else "--random names a column twice: word word"
+    assert message in capsys.readouterr().err

@@ -12,27 +12,27 @@ from analysis.results import ENTANGLEMENT, PAIRS, load_dataset, load_table, save
 
 
 def test_entanglement_leaves_the_sink_position_out(store):
-    found = neuron_statistics(store.isel(layer=[0], checkpoint=[3]))
+    statistics = neuron_statistics(store.isel(layer=[0], checkpoint=[3]))
     text = store["preactivation"].isel(layer=0, checkpoint=3, token=store["position"].values > 0)
-    np.testing.assert_allclose(found["wasserstein_distance"].values[0, 0], wasserstein_distance(text).values)
-    assert found.attrs["n_tokens"] == int((store["position"] > 0).sum())
-    assert found["wasserstein_distance"].attrs["units"] == "standard deviation"
+    np.testing.assert_allclose(statistics["wasserstein_distance"].values[0, 0], wasserstein_distance(text).values)
+    assert statistics.attrs["n_tokens"] == int((store["position"] > 0).sum())
+    assert statistics["wasserstein_distance"].attrs["units"] == "standard deviation"
 
 
 def test_what_is_saved_is_what_was_computed(run_folder, store):
-    found = load_dataset(run_folder / "analysis", ENTANGLEMENT)
-    assert found["wasserstein_distance"].dims == ("checkpoint", "layer", "neuron")
+    statistics = load_dataset(run_folder / "analysis", ENTANGLEMENT)
+    assert statistics["wasserstein_distance"].dims == ("checkpoint", "layer", "neuron")
     again = neuron_statistics(store.isel(checkpoint=[-1]))
-    np.testing.assert_array_equal(found["negative_frac"].values[-1:], again["negative_frac"].values)
-    assert found["duplicate_of"].values.tolist() == [-1, 0, -1, -1]
+    np.testing.assert_array_equal(statistics["negative_frac"].values[-1:], again["negative_frac"].values)
+    assert statistics["duplicate_of"].values.tolist() == [-1, 0, -1, -1]
 
 
 def test_tables_carry_the_selection(run_folder):
     neurons = load_table(run_folder / "analysis" / "neurons.csv")
-    chosen = neurons[neurons["selected"]]
-    assert chosen.groupby("layer").size().tolist() == [5, 5, 5, 5]
+    top = neurons[neurons["selected"]]
+    assert top.groupby("layer").size().tolist() == [5, 5, 5, 5]
     rest = neurons[~neurons["selected"]]
-    assert (chosen.groupby("layer")["wasserstein_distance"].min() >= rest.groupby("layer")["wasserstein_distance"].max()).all()
+    assert (top.groupby("layer")["wasserstein_distance"].min() >= rest.groupby("layer")["wasserstein_distance"].max()).all()
 
 
 def test_histogram_is_a_density_with_zero_where_raw_zero_falls(store):

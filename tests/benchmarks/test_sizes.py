@@ -38,18 +38,18 @@ def test_it_runs_to_its_end(name):
     assert LAST_LINES[name] in done.stdout.splitlines()[-1]
     if name in AGREEMENTS:
         pattern, bound = AGREEMENTS[name]
-        found = re.search(pattern, done.stdout)
-        assert found
-        assert float(found[1]) < bound
+        difference = re.search(pattern, done.stdout)
+        assert difference
+        assert float(difference[1]) < bound
 
 
 def test_quick_leaves_what_is_named():
-    def parser() -> argparse.ArgumentParser:
-        made = argparse.ArgumentParser()
-        made.add_argument("--tokens", type=int, default=100)
-        made.add_argument("--rounds", type=int, default=3)
-        return made
+    def new_parser() -> argparse.ArgumentParser:
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--tokens", type=int, default=100)
+        parser.add_argument("--rounds", type=int, default=3)
+        return parser
 
-    assert parsed(parser(), [], tokens=1, rounds=1).tokens == 100
-    options = parsed(parser(), ["--quick", "--tokens", "7"], tokens=1, rounds=1)
+    assert parsed(new_parser(), [], tokens=1, rounds=1).tokens == 100
+    options = parsed(new_parser(), ["--quick", "--tokens", "7"], tokens=1, rounds=1)
     assert (options.tokens, options.rounds) == (7, 1)

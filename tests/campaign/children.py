@@ -25,20 +25,27 @@ from typing import Any, NoReturn
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAMS = {
-    "actstore": "actstore.cli.main", "analysis": "analysis.__main__", "reports": "reports.__main__", "build": "reports.build",
-}  # fmt: skip
-_WARM = (
-    "torch", "transformers.models.gpt_neox.modeling_gpt_neox", "transformers.models.auto.modeling_auto",
-    "transformers.models.auto.tokenization_auto", "matplotlib.pyplot", "formulaic", "statsmodels.api", "zarr", "xarray",
-    "pandas", "scipy.stats", "actstore.ablation.run", "actstore.store.writer", "actstore.extraction.plan", *PROGRAMS.values(),
-)  # fmt: skip
-_OWN = ("actstore", "analysis: ", "reports: ", "python -m ")
+    "actstore": "actstore.cli.main",
+    "analysis": "analysis.__main__",
+    "reports": "reports.__main__",
+    "build": "reports.build",
+}
+_LIBRARIES = ("torch", "matplotlib.pyplot", "formulaic", "statsmodels.api", "zarr", "xarray", "pandas", "scipy.stats")
+_TRANSFORMERS = (
+    "transformers.models.gpt_neox.modeling_gpt_neox",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.auto.tokenization_auto",
+)
+_OURS = ("actstore.ablation.run", "actstore.store.writer", "actstore.extraction.plan", *PROGRAMS.values())
+_WARM = (*_LIBRARIES, *_TRANSFORMERS, *_OURS)
+"""What the parent imports, so that its children need not."""
+_PREFIXES = ("actstore", "analysis: ", "reports: ", "python -m ")
 """Beginnings of the programs' own lines."""
 _PROGRESS = re.compile(r"\d+%\|")
 SHARD_TOKENS = 64
 USUAL_SHARD_TOKENS = 8192
 TIMEOUT = 120.0
-_TOLD = {signal.SIGINT, signal.SIGTERM}
+_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 def small_shards(n_tokens: int = SHARD_TOKENS) -> None:
@@ -50,9 +57,13 @@ def small_shards(n_tokens: int = SHARD_TOKENS) -> None:
 
 
 _ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false",
-    "HF_HUB_OFFLINE": "1", "MPLBACKEND": "Agg",
-}  # fmt: skip
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_OFFLINE": "1",
+    "MPLBACKEND": "Agg",
+}
 
 
 def settle_environment() -> None:
@@ -86,14 +97,14 @@ class Ended:
     @property
     def is_clean(self) -> bool:
         """Success, or a refusal in one line."""
-        return self.code == 0 or (self.code == 2 and self.is_told)
+        return self.code == 0 or (self.code == 2 and self.is_explained)
 
     @property
-    def is_told(self) -> bool:
-        """Whether why it ended is told in one line of its own; notices, progress or its usage may stand before it."""
+    def is_explained(self) -> bool:
+        """Whether its own last line says why it ended; notices, progress or its usage may stand before that line."""
         lines = [line for line in self.error.splitlines() if line.strip() and not _PROGRESS.search(line)]
-        own = [line.startswith((*_OWN, "usage: ", " ")) for line in lines]
-        return bool(lines) and all(own) and lines[-1].startswith(_OWN) and "Traceback" not in self.error
+        own = [line.startswith((*_PREFIXES, "usage: ", " ")) for line in lines]
+        return bool(lines) and all(own) and lines[-1].startswith(_PREFIXES) and "Traceback" not in self.error
 
     @property
     def story(self) -> str:
@@ -101,8 +112,8 @@ class Ended:
         if self.timed_out:
             return f"no end after {self.seconds:.0f} s"
         lines = self.error.strip().splitlines() or [""]
-        shown = lines[-1] if "Traceback" in self.error else " / ".join(lines)
-        return f"exit {self.code}{' with a traceback' if 'Traceback' in self.error else ''}: {shown[:300]}"
+        message = lines[-1] if "Traceback" in self.error else " / ".join(lines)
+        return f"exit {self.code}{' with a traceback' if 'Traceback' in self.error else ''}: {message[:300]}"
 
 
 class Child:
@@ -112,7 +123,7 @@ class Child:
         self.pid, self._log, self._began = pid, log, time.monotonic()
 
     def signal(self, number: int, *, group: bool = False) -> bool:
-        """Send a signal; whether it was still running."""
+        """Send a signal; True if it was still running."""
         if self._reaped() is not None:
             return False
         (os.killpg if group else os.kill)(self.pid, number)
@@ -160,24 +171,24 @@ def start(action: Callable[[], int | None], folder: Path, memory: int | None = N
         log.with_suffix(end).touch()
     sys.stdout.flush()
     sys.stderr.flush()
-    signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD)  # what comes before the child is settled waits
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # what comes before the child is settled waits
     pid = os.fork()
     if not pid:
         _leave_with(settled)
     os.setpgid(pid, pid)  # here, too: the child may not have come to it
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _TOLD)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     return Child(pid, log)
 
 
 def _settle(folder: Path, log: Path, memory: int | None) -> None:
     """Make a forked child like a process that a shell started."""
     os.setpgid(0, 0)
-    for number in _TOLD:
+    for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     os.chdir(folder)
     for target, name in ((0, os.devnull), (1, log.with_suffix(".out")), (2, log.with_suffix(".err"))):
         os.dup2(os.open(name, os.O_RDWR | os.O_CREAT, 0o666), target)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _TOLD)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     if memory is not None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         bound = pages * resource.getpagesize() + memory
@@ -264,10 +275,10 @@ def value_of(action: Callable[[], Any], folder: Path, timeout: float = TIMEOUT) 
     """What an action returns that is run in a child; a RuntimeError if it fails."""
     with tempfile.NamedTemporaryFile(dir=os.environ["CAMPAIGN_LOGS"]) as file:
 
-        def kept() -> None:
+        def save() -> None:
             Path(file.name).write_bytes(pickle.dumps(action()))
 
-        ended = start(kept, folder).wait(timeout)
+        ended = start(save, folder).wait(timeout)
         if ended.code:
             raise RuntimeError(f"{ended.story}\n{ended.error}")
         return pickle.loads(Path(file.name).read_bytes())

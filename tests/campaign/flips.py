@@ -68,15 +68,15 @@ def _broken_off(name: str, n_seals: int) -> int:
 
 @dataclass(frozen=True)
 class Damage:
-    """What is done to one file, or to two."""
+    """A change of one file, or of two."""
 
-    what: str
+    label: str
     changed: dict[Path, bytes | None]
     """File → its bytes from now on, None for none."""
 
     @contextmanager
     def done(self) -> Iterator[None]:
-        """The files so; as they were on leaving."""
+        """Damage the files, and restore them on leaving."""
         before = {path: path.read_bytes() for path in self.changed}
         try:
             self.do()
@@ -127,15 +127,15 @@ def damage(rng: np.random.Generator, folder: Path) -> Damage:
         files = kinds[str(rng.choice(list(kinds)))]
         path = files[rng.integers(len(files))]
         raw = path.read_bytes()
-        others = [file for file in files if file.read_bytes() != raw]
+        unequal = [file for file in files if file.read_bytes() != raw]
         name = path.relative_to(folder)
-        if others and rng.random() < 0.25:
-            other = others[rng.integers(len(others))]
-            return Damage(f"{name} and {other.relative_to(folder)} exchanged", {path: other.read_bytes(), other: raw})
-        what = str(rng.choice(list(_CHANGES), p=_ODDS))
-        changed = _CHANGES[what](rng, raw) if raw else None
+        if unequal and rng.random() < 0.25:
+            partner = unequal[rng.integers(len(unequal))]
+            return Damage(f"{name} and {partner.relative_to(folder)} exchanged", {path: partner.read_bytes(), partner: raw})
+        kind = str(rng.choice(list(_CHANGES), p=_ODDS))
+        changed = _CHANGES[kind](rng, raw) if raw else None
         if changed != raw:
-            return Damage(f"{name}: {what}", {path: changed})
+            return Damage(f"{name}: {kind}", {path: changed})
 
 
 def trial(rng: np.random.Generator, folder: Path, prepared: Path) -> Count:
@@ -151,18 +151,18 @@ def trial(rng: np.random.Generator, folder: Path, prepared: Path) -> Count:
 
 
 def _unnoticed(rng: np.random.Generator, path: Path) -> list[str]:
-    """What was not noticed, of some damages one after another."""
+    """Of some damages, made one after another, those that were not noticed."""
     readers = _Readers(path)
     failures = [f"{path.name} undamaged: {problem}" for problem in readers.problems(())]
     for _ in range(_BATCH):
         harm = damage(rng, path)
         with harm.done():
-            failures += [f"{path.name}/{harm.what}: {problem}" for problem in readers.problems(tuple(harm.changed))]
+            failures += [f"{path.name}/{harm.label}: {problem}" for problem in readers.problems(tuple(harm.changed))]
     return failures
 
 
 class _Readers:
-    """The ways in which what is in a store or a folder of results is read, with what each gives when all is sound."""
+    """The ways to read a store or a folder of results, and what each returns when nothing is damaged."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -185,13 +185,15 @@ class _Readers:
         return ways
 
     def problems(self, damaged: tuple[Path, ...]) -> list[str]:
-        """What goes wrong with these files damaged: not noticed, or noticed by a traceback."""
+        """What goes wrong while these files are damaged: it is not noticed, or it ends in a traceback."""
         problems = (
             [] if _is_noticed(self._path) == bool(damaged) else ["verify does not notice" if damaged else "verify finds harm"]
         )
         names = [path.relative_to(self._path).as_posix() for path in damaged]
         for way, sound in self._sound.items():
-            touched = [name for name in names if name.startswith(way)] or ("checksums.json" in names and way.endswith(".csv"))
+            is_damaged = [name for name in names if name.startswith(way)] or (
+                "checksums.json" in names and way.endswith(".csv")
+            )
             try:
                 read = self._ways()[way]() if way in self._ways() else None
             except ActstoreError:
@@ -200,7 +202,7 @@ class _Readers:
                 problems.append(f"reading {way} ends in {type(error).__name__}: {error}")
                 continue
             is_lost = names == ["checksums.json"] and not damaged[0].exists()  # then nothing is checked, and nothing is wrong
-            if read is not None and (read != sound or (touched and not is_lost)):
+            if read is not None and (read != sound or (is_damaged and not is_lost)):
                 problems.append(f"reading {way} does not notice" + (", and gives other values" if read != sound else ""))
         return problems
 
@@ -227,11 +229,11 @@ def _resumed(rng: np.random.Generator, name: str, folder: Path, prepared: Path) 
     harm = damage(rng, partial)
     harm.do()
     ended = run.begin(folder).wait()
-    what = f"unfinished {run.outcome} of {name}/{harm.what}"
+    label = f"unfinished {run.outcome} of {name}/{harm.label}"
     if not ended.is_clean:
-        return Count(1, [f"{what}: {ended.story}"])
+        return Count(1, [f"{label}: {ended.story}"])
     changed = unlike(run, folder, prepared) if ended.code == 0 else []
-    return Count(1, [f"{what}: other bytes: {', '.join(changed[:3])}"] if changed else [])
+    return Count(1, [f"{label}: other bytes: {', '.join(changed[:3])}"] if changed else [])
 
 
 def _from_cache(rng: np.random.Generator, folder: Path, prepared: Path) -> Count:
@@ -239,11 +241,11 @@ def _from_cache(rng: np.random.Generator, folder: Path, prepared: Path) -> Count
     harm = damage(rng, folder / "cache")
     harm.do()
     ended = hub_cache.extract_offline(folder).wait()
-    what = f"cache of the hub/{harm.what}"
+    label = f"cache of the hub/{harm.label}"
     if not ended.is_clean:
-        return Count(1, [f"{what}: {ended.story}"])
+        return Count(1, [f"{label}: {ended.story}"])
     changed = hub_cache.unlike(folder, prepared / "hub") if ended.code == 0 else []
-    return Count(1, [f"{what}: other bytes: {', '.join(changed[:3])}"] if changed else [])
+    return Count(1, [f"{label}: other bytes: {', '.join(changed[:3])}"] if changed else [])
 
 
 PART = Part("flips", prepare, trial)

@@ -22,14 +22,22 @@ from tests.campaign.runs import DESIGN, STUDY
 FIFO: Final = b"<a pipe that nobody writes to>"
 FOLDER: Final = b"<a folder>"
 _RAW = {
-    "@deep": "[" * 20_000 + "]" * 20_000, "@digits": "9" * 5_000, "@nan": "NaN", "@infinite": "1e999", "@half": '"\\ud800"',
+    "@deep": "[" * 20_000 + "]" * 20_000,
+    "@digits": "9" * 5_000,
+    "@nan": "NaN",
+    "@infinite": "1e999",
+    "@half": '"\\ud800"',
     "@deep table": '{"a":' * 20_000 + "1" + "}" * 20_000,
-}  # fmt: skip
+}
 """Text of JSON that `json.dumps` does not write: a string that stands for it → the text."""
 _TOML_RAW = {
-    "@deep": "[" * 2_000 + "]" * 2_000, "@digits": "9" * 5_000, "@nan": "nan", "@infinite": "inf", "@half": '"\\u0000"',
+    "@deep": "[" * 2_000 + "]" * 2_000,
+    "@digits": "9" * 5_000,
+    "@nan": "nan",
+    "@infinite": "inf",
+    "@half": '"\\u0000"',
     "@deep table": "{a=" * 2_000 + "1" + "}" * 2_000,
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -43,8 +51,8 @@ class Example:
     @property
     def summary(self) -> str:
         """The command, and the beginning of the files."""
-        shown = "; ".join(f"{name}: {content[:120]!r}" for name, content in self.files.items() if len(content) < 100_000)
-        return f"{' '.join((self.program, *self.arguments))[:300]} with {shown[:300]}"
+        files = "; ".join(f"{name}: {content[:120]!r}" for name, content in self.files.items() if len(content) < 100_000)
+        return f"{' '.join((self.program, *self.arguments))[:300]} with {files[:300]}"
 
 
 _WORDS = st.sampled_from(
@@ -52,21 +60,23 @@ _WORDS = st.sampled_from(
 )
 _TEXT = st.lists(_WORDS, max_size=12).map(" ".join) | st.text(max_size=60)
 _BYTES = _TEXT.map(lambda text: text.encode("utf-8", "surrogatepass")) | st.binary(max_size=200)
-_SCALAR = st.sampled_from([None, True, False, -1, 0, 1, 2, 10**6, 10**10, 2**31, 2**63, 2**64, -(2**63), 0.5, 2.0, -0.5, 1e308,
-                           "", "x", "0", "-1", "~", "../outside", "main", "all", "cpu", "y" * 5_000, *_RAW])  # fmt: skip
+_NUMBERS = (-1, 0, 1, 2, 10**6, 10**10, 2**31, 2**63, 2**64, -(2**63), 0.5, 2.0, -0.5, 1e308)
+_STRINGS = ("", "x", "0", "-1", "~", "../outside", "main", "all", "cpu", "y" * 5_000)
+_SCALAR = st.sampled_from([None, True, False, *_NUMBERS, *_STRINGS, *_RAW])
 _VALUE = st.recursive(
-    _SCALAR | st.text(max_size=10), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    _SCALAR | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
-)  # fmt: skip
+)
 
 
-def _places(document: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where there is a value, at most a thousand places."""
-    places = [path] if path else []
+def _paths(document: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The keys that lead to each value, of at most a thousand values."""
+    paths = [path] if path else []
     items = document.items() if isinstance(document, dict) else enumerate(document[:20]) if isinstance(document, list) else ()
     for key, value in items:
-        places += _places(value, (*path, key))
-    return places[:1_000]
+        paths += _paths(value, (*path, key))
+    return paths[:1_000]
 
 
 @st.composite
@@ -74,13 +84,13 @@ def mutated(draw: st.DrawFn, document: Any, n: int = 3) -> Any:
     """A document with up to `n` values changed, left out or added."""
     document = json.loads(json.dumps(document))
     for _ in range(draw(st.integers(1, n))):
-        places = _places(document)
-        if not places:
+        paths = _paths(document)
+        if not paths:
             break
-        *above, key = draw(st.sampled_from(places))
+        *parent_path, key = draw(st.sampled_from(paths))
         parent = document
-        for step in above:
-            parent = parent[step]
+        for parent_key in parent_path:
+            parent = parent[parent_key]
         match draw(st.integers(0, 5)):
             case 0:
                 del parent[key]
@@ -92,7 +102,7 @@ def mutated(draw: st.DrawFn, document: Any, n: int = 3) -> Any:
 
 
 def as_json(document: Any) -> bytes:
-    """Its text, with what no writer of JSON writes."""
+    """Its text, with values that no writer of JSON writes."""
     text = json.dumps(document)
     for name, raw in _RAW.items():
         text = text.replace(f'"{name}"', raw)
@@ -100,7 +110,7 @@ def as_json(document: Any) -> bytes:
 
 
 def as_toml(document: Any) -> bytes:
-    """Its text, with what no writer of TOML writes."""
+    """Its text, with values that no writer of TOML writes."""
     text = tomli_w.dumps(_without_none(document))
     for name, raw in _TOML_RAW.items():
         text = text.replace(f'"{name}"', raw)
@@ -114,20 +124,10 @@ def _without_none(value: Any) -> Any:
 
 
 def _corpus(name: str, content: bytes, *options: str) -> Example:
-    arguments = (
-        "extract",
-        "--quiet",
-        "--model",
-        "pico-neox",
-        "--layers",
-        "0",
-        "--corpus",
-        name,
-        "--store",
-        "out.zarr",
-        *options,
+    files = ("--corpus", name, "--store", "out.zarr")
+    return Example(
+        {name: content}, "actstore", ("extract", "--quiet", "--model", "pico-neox", "--layers", "0", *files, *options)
     )
-    return Example({name: content}, "actstore", arguments)
 
 
 _AMOUNT = st.sampled_from([("--tokens", "40"), ("--tokens", "all"), ("--tokens", "1"), ("--tokens", "300", "--window", "2")])
@@ -161,8 +161,10 @@ def conllu(prepared: Path) -> st.SearchStrategy[Example]:
     """CoNLL-U: sentences with wrong columns, heads in circles, and ranges of any kind."""
     row = st.builds(
         lambda i, form, head: "\t".join([str(i), form, form, "NOUN", "_", "_", str(head), "dep", "_", "_"]),
-        st.integers(0, 4), _WORDS, st.integers(-1, 6),
-    )  # fmt: skip
+        st.integers(0, 4),
+        _WORDS,
+        st.integers(-1, 6),
+    )
     wrong = st.lists(_COLUMN, min_size=8, max_size=11).map("\t".join)
     comment = st.sampled_from(["# newdoc id = x", "# newdoc", "# text = y", ""])
     content = st.lists(row | row | row | wrong | comment, max_size=12).map("\n".join).map(str.encode)
@@ -194,6 +196,11 @@ def _zip(members: list[tuple[str, bytes]]) -> bytes:
     return raw.getvalue()
 
 
+def _broken(raw: bytes, index: int, bits: int) -> bytes:
+    """With some bits of a byte flipped, or cut short where there is no such byte."""
+    return raw[:index] + bytes([raw[index] ^ bits]) + raw[index + 1 :] if index < len(raw) else raw[: index // 2]
+
+
 def archives(prepared: Path) -> st.SearchStrategy[Example]:
     """Compressed texts: cut short, changed, large beyond measure, with names that lead elsewhere."""
     member = st.tuples(
@@ -202,8 +209,7 @@ def archives(prepared: Path) -> st.SearchStrategy[Example]:
     zipped = st.lists(member, max_size=4).map(_zip)
     zipped |= st.sampled_from([2**20, 2**26, 2**29]).map(lambda size: _zip([("a.txt", b"a b\n" * (size // 4))]))
     gzipped = _BYTES.map(gzip.compress) | st.sampled_from([2**20, 2**26, 2**29]).map(_bomb) | _BYTES
-    broken = st.builds(lambda raw, at, bit: raw[:at] + bytes([raw[at] ^ bit]) + raw[at + 1 :] if at < len(raw) else raw[: at // 2],
-                       zipped | gzipped, st.integers(0, 200), st.integers(1, 255))  # fmt: skip
+    broken = st.builds(_broken, zipped | gzipped, st.integers(0, 200), st.integers(1, 255))
     return st.one_of(
         st.builds(lambda c, amount: _corpus("c.zip", c, *amount), zipped | broken, _AMOUNT),
         st.builds(
@@ -223,7 +229,7 @@ _SELECTED = ("--model", "pico-neox", "--selection", "in/results/selections/top.j
 
 
 class _Runs:
-    """What a pickle that runs code looks like."""
+    """An object whose pickle runs code."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (open, ("../outside/ran", "w"))
@@ -249,7 +255,7 @@ def pair_files(prepared: Path) -> st.SearchStrategy[Example]:
 
 
 def _with_checksum(value: Any) -> Any:
-    """As it would have been written: what is wrong is not noticed by its checksum."""
+    """With a valid checksum, so that the checksum is not why it is refused."""
     if not isinstance(value, dict):
         return value
     fields = {key: field for key, field in value.items() if key != "checksum"}
@@ -267,18 +273,26 @@ def selections(prepared: Path) -> st.SearchStrategy[Example]:
     )
 
 
-_KEYS = {"fraction": [0.01, 0.0, -1, 2, "x"], "rule": ["top", "bottom", "random", "matched", "perplexity-matched", "file", "x"], "seeds": [1, 0, -3, 10**12],
-         "scope": ["layer", "all", "x", []], "layer_groups": [0, 2, -1, 10**9], "tolerance": [0.005, -1, "@nan"], "checkpoint": ["same", "last", "64", "x"],
-         "match": [["mean"], [], ["x"]], "interventions": [["negative-zero"], ["scale:0"], ["scale:@nan"], ["scale:1e999"], [], ["x"]],
-         "statistic": ["wasserstein_distance", "mean", "x", ""]}  # fmt: skip
+_KEYS = {
+    "fraction": [0.01, 0.0, -1, 2, "x"],
+    "rule": ["top", "bottom", "random", "matched", "perplexity-matched", "file", "x"],
+    "seeds": [1, 0, -3, 10**12],
+    "scope": ["layer", "all", "x", []],
+    "layer_groups": [0, 2, -1, 10**9],
+    "tolerance": [0.005, -1, "@nan"],
+    "checkpoint": ["same", "last", "64", "x"],
+    "match": [["mean"], [], ["x"]],
+    "interventions": [["negative-zero"], ["scale:0"], ["scale:@nan"], ["scale:1e999"], [], ["x"]],
+    "statistic": ["wasserstein_distance", "mean", "x", ""],
+}
 _COHORT = st.fixed_dictionaries({}, optional={key: st.sampled_from(values) | _SCALAR for key, values in _KEYS.items()})
 
 
 def designs(prepared: Path) -> st.SearchStrategy[Example]:
     """Designs with wrong keys and values."""
     valid = tomllib.loads(DESIGN)
-    other = _COHORT.map(lambda cohort: {**valid, "cohorts": [cohort]})
-    content = (mutated(valid) | other).map(as_toml) | _BYTES
+    with_cohort = _COHORT.map(lambda cohort: {**valid, "cohorts": [cohort]})
+    content = (mutated(valid) | with_cohort).map(as_toml) | _BYTES
     return content.map(lambda c: _ablate({"d.toml": c}, "d.toml"))
 
 
@@ -294,14 +308,15 @@ def studies(prepared: Path) -> st.SearchStrategy[Example]:
     return st.builds(lambda c, more: Example({"s.toml": c}, "reports", ("s.toml", "--runs", "runs", *more)), content, dry)
 
 
-_TERM = st.sampled_from(["condition", "upos", "log_frequency", "position", "n_pieces", "word_class", "nothing", "1", "0", "-1", "delta", "document",
-                         "C(upos)", "scale(position)", "center(position)", "poly(position, 2)", "bs(position, df=4)", "log(position)", "np.log(position)",
-                         "(1 | document)", "(1|document)", "I(position**2)", "position^2", "`a b`", "", "__import__('os').system('touch ../outside/ran')",
-                         "open('../outside/ran', 'w')", "().__class__", "{position}", "{exit(3)}", "9" * 400])  # fmt: skip
+_PLAIN_TERMS = ("condition", "upos", "log_frequency", "position", "n_pieces", "word_class", "delta", "document", "1", "0", "-1")
+_CALLS = ("C(upos)", "scale(position)", "center(position)", "poly(position, 2)", "bs(position, df=4)", "log(position)")
+_ODD_TERMS = ("nothing", "(1 | document)", "(1|document)", "I(position**2)", "position^2", "`a b`", "", "{position}", "9" * 400)
+_CODE = ("__import__('os').system('touch ../outside/ran')", "open('../outside/ran', 'w')", "().__class__", "{exit(3)}")
+_TERM = st.sampled_from([*_PLAIN_TERMS, *_CALLS, "np.log(position)", *_ODD_TERMS, *_CODE])
 
 
 def formulas(prepared: Path) -> st.SearchStrategy[Example]:
-    """Formulas of R and Wilkinson, with what is not to be run."""
+    """Formulas in Wilkinson's and R's notation, some with code that must not be run."""
     joined = st.builds(
         lambda terms, sign: sign.join(terms),
         st.lists(_TERM, max_size=4),
@@ -319,36 +334,111 @@ def formulas(prepared: Path) -> st.SearchStrategy[Example]:
     def example(formula: str, random: tuple[str, ...], slopes: tuple[str, ...]) -> Example:
         more = ("--slopes", *slopes) if slopes else ()
         table = "in/words/surprisal_words.csv.gz"
-        return Example({}, "analysis", ("surprisal", "--table", table, "--out", "out", "--replicates", "2", f"--formula={formula}",
-                                        "--random", *random, *more))  # fmt: skip
+        command = ("surprisal", "--table", table, "--out", "out", "--replicates", "2")
+        return Example({}, "analysis", (*command, f"--formula={formula}", "--random", *random, *more))
 
     return st.builds(example, formula, random, slopes)
 
 
-_OPTION = st.sampled_from(["", "-1", "0", "1", "2", "3/2", "1/1", "0/0", "99999999999999999999", "9" * 5_000, "nan", "inf", "1e400", "0.5", "all", "none",
-                           "main", "log", "0:4000:1000", "5:1:0", "0:5:00", "0,0", "64", "::", "::x", "~", "~nobody", "/", "/dev/null", "/proc/self/mem", ".", "..",
-                           "in", "in/store.zarr", "in/ablation.zarr", "in/results", "in/results/neurons.csv", "x" * 300, "a\x00b"[:1], "\udce4", "日", "pico-neox",
-                           "float64", "meta", "cuda", "mps", "{}", "%s", "x.{layer}", "{layer!r}", "{x}", "http://127.0.0.1:1", "top", "matched", "wasserstein_distance"])  # fmt: skip
+_AMOUNTS = ("", "-1", "0", "1", "2", "9" * 20, "9" * 5_000, "nan", "inf", "1e400", "0.5", "all", "none")
+_SHARES = ("3/2", "1/1", "0/0")
+_STEPS = ("main", "log", "0:4000:1000", "5:1:0", "0:5:00", "0,0", "64", "::", "::x")
+_FILES = (
+    "~",
+    "~nobody",
+    "/",
+    "/dev/null",
+    "/proc/self/mem",
+    ".",
+    "..",
+    "in",
+    "in/store.zarr",
+    "in/ablation.zarr",
+    "in/results",
+)
+_NAMES = ("in/results/neurons.csv", "x" * 300, "a", "\udce4", "日", "pico-neox", "top", "matched", "wasserstein_distance")
+_SETTINGS = ("float64", "meta", "cuda", "mps", "{}", "%s", "x.{layer}", "{layer!r}", "{x}", "http://127.0.0.1:1")
+_OPTION = st.sampled_from([*_AMOUNTS, *_SHARES, *_STEPS, *_FILES, *_NAMES, *_SETTINGS])
 _COMMANDS: dict[tuple[str, ...], dict[str, str]] = {
-    ("actstore", "extract"): {"--model": "pico-neox", "--checkpoints": "64", "--corpus": "builtin", "--tokens": "60", "--window": "32", "--seed": "0", "--layers": "0",
-                              "--dtype": "float16", "--compute-dtype": "float32", "--device": "cpu", "--documents": "line", "--spacy": "none", "--site": "",
-                              "--store": "out.zarr", "--worker": "1/1", "--quiet": ""},
-    ("actstore", "plan"): {"--model": "pico-neox", "--checkpoints": "all", "--corpus": "builtin", "--tokens": "60", "--store": "out.zarr"},
+    ("actstore", "extract"): {
+        "--model": "pico-neox",
+        "--checkpoints": "64",
+        "--corpus": "builtin",
+        "--tokens": "60",
+        "--window": "32",
+        "--seed": "0",
+        "--layers": "0",
+        "--dtype": "float16",
+        "--compute-dtype": "float32",
+        "--device": "cpu",
+        "--documents": "line",
+        "--spacy": "none",
+        "--site": "",
+        "--store": "out.zarr",
+        "--worker": "1/1",
+        "--quiet": "",
+    },
+    ("actstore", "plan"): {
+        "--model": "pico-neox",
+        "--checkpoints": "all",
+        "--corpus": "builtin",
+        "--tokens": "60",
+        "--store": "out.zarr",
+    },
     ("actstore", "ablate", "in/design.toml"): {"--store": "out.zarr", "--worker": "1/40", "--quiet": ""},
-    ("actstore", "ablate"): {"--model": "pico-neox", "--selection": "in/results/selections/top.json", "--intervention": "negative-zero", "--tokens": "60",
-                             "--pairs": "none", "--pairs-per-paradigm": "1", "--probes": "none", "--seed": "0", "--store": "out.zarr", "--checkpoints": "main",
-                             "--statistics": "in/results/entanglement.zarr", "--device": "cpu", "--compute-dtype": "float32", "--quiet": ""},
-    ("actstore", "info"): {"": "in/store.zarr"}, ("actstore", "verify"): {"": "in/store.zarr"}, ("actstore", "models"): {"": "pico"},
+    ("actstore", "ablate"): {
+        "--model": "pico-neox",
+        "--selection": "in/results/selections/top.json",
+        "--intervention": "negative-zero",
+        "--tokens": "60",
+        "--pairs": "none",
+        "--pairs-per-paradigm": "1",
+        "--probes": "none",
+        "--seed": "0",
+        "--store": "out.zarr",
+        "--checkpoints": "main",
+        "--statistics": "in/results/entanglement.zarr",
+        "--device": "cpu",
+        "--compute-dtype": "float32",
+        "--quiet": "",
+    },
+    ("actstore", "info"): {"": "in/store.zarr"},
+    ("actstore", "verify"): {"": "in/store.zarr"},
+    ("actstore", "models"): {"": "pico"},
     ("analysis", "entanglement"): {"--store": "in/store.zarr", "--out": "out", "--fraction": "0.01", "--random-seeds": "1"},
-    ("analysis", "select"): {"--results": "in/results", "--rule": "top", "--fraction": "0.02", "--statistic": "mean", "--scope": "layer", "--seed": "-1",
-                             "--checkpoint": "64", "--match": "std", "--out": "s.json"},
-    ("analysis", "tables"): {"--store": "in/ablation.zarr", "--out": "out", "--score": "total", "--correction": "holm", "--margin": "0.05"},
-    ("analysis", "surprisal"): {"--store": "in/ablation.zarr", "--out": "out", "--replicates": "2", "--seed": "0", "--intervention": "negative-zero",
-                                "--checkpoint": "64", "--formula": "delta ~ 1", "--random": "document"},
+    ("analysis", "select"): {
+        "--results": "in/results",
+        "--rule": "top",
+        "--fraction": "0.02",
+        "--statistic": "mean",
+        "--scope": "layer",
+        "--seed": "-1",
+        "--checkpoint": "64",
+        "--match": "std",
+        "--out": "s.json",
+    },
+    ("analysis", "tables"): {
+        "--store": "in/ablation.zarr",
+        "--out": "out",
+        "--score": "total",
+        "--correction": "holm",
+        "--margin": "0.05",
+    },
+    ("analysis", "surprisal"): {
+        "--store": "in/ablation.zarr",
+        "--out": "out",
+        "--replicates": "2",
+        "--seed": "0",
+        "--intervention": "negative-zero",
+        "--checkpoint": "64",
+        "--formula": "delta ~ 1",
+        "--random": "document",
+    },
     ("reports", "in/study.toml"): {"--runs": "runs", "--dry-run": ""},
-}  # fmt: skip
-_NEEDED = {"--model", "--store", "--out", "--results", "--selection", "--tokens", "--layers", "--pairs", "--probes", "--dry-run", "--random-seeds", "--replicates",
-           "--formula", "--checkpoints", "--worker"}  # fmt: skip
+}
+_FILE_OPTIONS = {"--model", "--store", "--out", "--results", "--selection"}
+_SIZE_OPTIONS = {"--tokens", "--layers", "--pairs", "--probes", "--random-seeds", "--replicates", "--checkpoints", "--worker"}
+_NEEDED = {*_FILE_OPTIONS, *_SIZE_OPTIONS, "--dry-run", "--formula"}
 
 
 @st.composite
@@ -393,7 +483,17 @@ def models(draw: st.DrawFn, prepared: Path) -> Example:
 
 
 FORMATS: dict[str, Callable[[Path], st.SearchStrategy[Example]]] = {
-    "text": texts, "json lines": json_lines, "CoNLL-U": conllu, "Brown": brown, "archives": archives, "pairs": pair_files,
-    "selections": selections, "designs": designs, "studies": studies, "formulas": formulas, "options": options, "models": models,
-}  # fmt: skip
+    "text": texts,
+    "json lines": json_lines,
+    "CoNLL-U": conllu,
+    "Brown": brown,
+    "archives": archives,
+    "pairs": pair_files,
+    "selections": selections,
+    "designs": designs,
+    "studies": studies,
+    "formulas": formulas,
+    "options": options,
+    "models": models,
+}
 """Format → its grammar, which may look at what was prepared."""

@@ -73,7 +73,7 @@ def _examples(name: str, seed: int, prepared: Path) -> list[grammars.Example]:
 
 
 def _harmed(example: grammars.Example, room: Path, prepared: Path) -> list[str]:
-    """What does not hold of one input."""
+    """What goes wrong with one input."""
     work, outside = room / "work", room / "outside"
     work.mkdir(parents=True)
     outside.mkdir()

@@ -40,17 +40,19 @@ def trial(rng: np.random.Generator, folder: Path, prepared: Path) -> Count:
         if not was_running:
             break
         count.tried += 1
-        what = f"{run.name}{' (new interpreter)' if is_fresh else ''}, {signal.Signals(number).name}"
-        count.failures += [f"{what}: {problem}" for problem in _told(run, number, ended, folder, prepared, before)]
-        count.failures += [f"{what}: {problem}" for problem in _not_whole(run, folder, prepared)]
+        label = f"{run.name}{' (new interpreter)' if is_fresh else ''}, {signal.Signals(number).name}"
+        count.failures += [f"{label}: {problem}" for problem in _not_answered(run, number, ended, folder, prepared, before)]
+        count.failures += [f"{label}: {problem}" for problem in _not_whole(run, folder, prepared)]
     count.failures += [f"{run.name}, in the end: {problem}" for problem in _finished(run, folder, prepared)]
     count.tried = max(1, count.tried)
     return count
 
 
-def _told(run: Run, number: int, ended: Ended, folder: Path, prepared: Path, before: Mapping[str, bytes]) -> Iterator[str]:
-    """What does not hold of how a signal is answered."""
-    if number == signal.SIGKILL or ended.code == 0 or (ended.code == 128 + number and ended.is_told):
+def _not_answered(
+    run: Run, number: int, ended: Ended, folder: Path, prepared: Path, before: Mapping[str, bytes]
+) -> Iterator[str]:
+    """What is wrong with the answer to a signal."""
+    if number == signal.SIGKILL or ended.code == 0 or (ended.code == 128 + number and ended.is_explained):
         return
     is_silent = ended.code == -number and "Traceback" not in ended.error
     if is_silent and (contents(folder) == before or not unlike(run, folder, prepared)):
@@ -59,11 +61,11 @@ def _told(run: Run, number: int, ended: Ended, folder: Path, prepared: Path, bef
 
 
 def _not_whole(run: Run, folder: Path, prepared: Path) -> Iterator[str]:
-    """What has its final name after a kill, and is not as it will be."""
+    """Files that have their final names after a kill, but not their final bytes."""
     changed = unlike(run, folder, prepared)
     if not run.writes_store:
-        there = [name for name in changed if (folder / run.outcome / name).exists()]
-        changed = [name for name in there if name != "checksums.json" and ".partial" not in name]  # that one grows
+        existing = [name for name in changed if (folder / run.outcome / name).exists()]
+        changed = [name for name in existing if name != "checksums.json" and ".partial" not in name]  # that one grows
     if run.name == "study":  # its stores have their names only when whole; what else is there is known by its step
         changed = [name for name in changed if "/store.zarr/" in name]
     if changed and (folder / run.outcome).exists():
@@ -71,7 +73,7 @@ def _not_whole(run: Run, folder: Path, prepared: Path) -> Iterator[str]:
 
 
 def _finished(run: Run, folder: Path, prepared: Path) -> list[str]:
-    """What does not hold when the command is run to its end; a step that outlives its study may still hold the lock."""
+    """What is wrong after the command is run to its end; a step that outlives its study may still hold the lock."""
     for _ in range(20):
         ended = run.begin(folder).wait()
         if not (ended.code == 2 and "another process" in ended.error):

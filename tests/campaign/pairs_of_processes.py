@@ -34,12 +34,12 @@ def trial(rng: np.random.Generator, folder: Path, prepared: Path) -> Count:
 
 
 def _two_writers(run: Run, ends: list[Ended], folder: Path, prepared: Path) -> list[str]:
-    """What does not hold of two that were started at once."""
+    """What is wrong after two were started at once."""
     problems = []
     for ended in ends:
         if ended.code == 0:
             continue
-        if ended.code != 2 or _REFUSAL not in ended.error or not ended.is_told:
+        if ended.code != 2 or _REFUSAL not in ended.error or not ended.is_explained:
             problems.append(f"neither done nor refused because of the other, in one line: {ended.story}")
     if all(ended.code for ended in ends):
         problems.append("neither is done")
@@ -49,7 +49,7 @@ def _two_writers(run: Run, ends: list[Ended], folder: Path, prepared: Path) -> l
 
 
 def _read_while_written(run: Run, folder: Path, prepared: Path) -> list[str]:
-    """What does not hold of a process that reads, again and again, while another one writes."""
+    """What is wrong in a process that reads again and again while another one writes."""
     run.set_up(folder, prepared / "base")
     reader = start(lambda: _keep_reading(run, folder / "stop", prepared), folder)
     writer = run.begin(folder).wait()
@@ -66,11 +66,11 @@ def _keep_reading(run: Run, stop: Path, prepared: Path) -> None:
     """Read until told to stop; print what was neither right nor refused."""
     from actstore.errors import ActstoreError
 
-    right = _read(prepared / "references" / run.name / run.outcome)
+    expected = _read(prepared / "references" / run.name / run.outcome)
     while True:
         is_last = stop.exists()
         try:
-            if _read(Path(run.outcome)) != right:
+            if _read(Path(run.outcome)) != expected:
                 print("other values")
         except ActstoreError:
             if is_last:

@@ -1,4 +1,4 @@
-"""Power loss: a run's writes are recorded, and the disk is rebuilt as it may be after power is lost at a moment of it.
+"""Power loss: a run's writes are recorded, and the disk is rebuilt as it may be after a power loss at some moment.
 
 Held: nothing that is read is wrong, no sealed block is lost or computed again, and the same
 command ends in the bytes of an undisturbed run.
@@ -46,11 +46,11 @@ def _record(run: Run, folder: Path, to: Path) -> int:
     """Run a command, and its steps, with a recorder in its process; a seal counts as promised when it was added."""
     recorder, add = Recorder(folder), Ledger.add
 
-    def noted(ledger, seal):
+    def add_and_note(ledger, seal):
         add(ledger, seal)
         recorder.note(f"{seal.checkpoint}-{seal.start}")
 
-    Ledger.add = noted
+    Ledger.add = add_and_note
     recorder.install()
     subprocess.run = _step_here  # type: ignore[assignment]
     code = main_of(run.program)(run.arguments)
@@ -74,14 +74,14 @@ def trial(rng: np.random.Generator, folder: Path, prepared: Path) -> Count:
     moment = int(rng.integers(n_before, len(events) + 1))
     promised = set(after_power_loss(events[:moment], rng, folder))
     (folder / "in").symlink_to(prepared / "base")
-    at = f"{run.name}, power lost after event {moment} of {len(events)}"
+    label = f"{run.name}, power lost after event {moment} of {len(events)}"
     problems = value_of(lambda: _wrong_on_disk(run, folder, prepared), folder)
     problems += _resumed(run, folder, prepared, promised)
-    return Count(1, [f"{at}: {problem}" for problem in problems])
+    return Count(1, [f"{label}: {problem}" for problem in problems])
 
 
 def _wrong_on_disk(run: Run, folder: Path, prepared: Path) -> list[str]:
-    """What can be read of the outcome and is not what was written."""
+    """What can be read from the outcome but was not written."""
     ours, theirs = folder / run.outcome, prepared / "references" / run.name / run.outcome
     problems = []
     for name in _readable(ours):
@@ -112,7 +112,7 @@ def _read(path: Path) -> object:
 
 
 def _resumed(run: Run, folder: Path, prepared: Path, promised: set[str]) -> list[str]:
-    """What does not hold when the same command is run again."""
+    """What is wrong after the same command is run again."""
     sealed = {path.stem for path in (folder / f"{run.outcome}.partial" / "ledger").glob("*.json")}
     is_finished = (folder / run.outcome).exists()
     lost = promised - sealed if run.writes_store and not is_finished else set()
@@ -121,9 +121,9 @@ def _resumed(run: Run, folder: Path, prepared: Path, promised: set[str]) -> list
     ended = start(lambda: _run_noting_seals(run, log), folder).wait()
     if ended.code:
         return [*problems, ended.story]
-    again = set(json.loads(log.read_text())) & promised & sealed
-    if again and not is_finished:
-        problems.append(f"{len(again)} sealed blocks are computed again")
+    repeated = set(json.loads(log.read_text())) & promised & sealed
+    if repeated and not is_finished:
+        problems.append(f"{len(repeated)} sealed blocks are computed again")
     log.unlink()
     shutil.rmtree(folder / "logs", ignore_errors=True)
     changed = unlike(run, folder, prepared)
@@ -131,14 +131,14 @@ def _resumed(run: Run, folder: Path, prepared: Path, promised: set[str]) -> list
 
 
 def _run_noting_seals(run: Run, log: Path) -> int:
-    """Run it again, and keep which blocks are sealed anew."""
+    """Run it again, and record which blocks it seals."""
     add, added = Ledger.add, []
 
-    def noted(ledger, seal):
+    def add_and_note(ledger, seal):
         add(ledger, seal)
         added.append(f"{seal.checkpoint}-{seal.start}")
 
-    Ledger.add = noted
+    Ledger.add = add_and_note
     fork_steps()
     code = main_of(run.program)(run.arguments)
     log.write_text(json.dumps(added))

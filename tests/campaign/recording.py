@@ -1,4 +1,4 @@
-"""What a process does to a folder, in order: writes, syncs, names, and what a disk may hold of it after power is lost.
+"""A recording of what a process does to a folder (writes, syncs, names), and what a disk may hold after a power loss.
 
 Owns the model of a disk without promises beyond those of POSIX: bytes last once their file is
 synced, a name once its folder is. A recording is made in the process itself: every call that makes
@@ -80,8 +80,8 @@ class Recorder:
         self._scan()
 
     def _synced(self, file: int) -> None:
-        place = Path(os.readlink(f"/proc/self/fd/{file}"))
-        if place == self._root or self._root in place.parents:
+        path = Path(os.readlink(f"/proc/self/fd/{file}"))
+        if path == self._root or self._root in path.parents:
             number = self._number(os.fstat(file))
             self.events.append(Event("sync", number, self._last.get(number)))
 
@@ -137,8 +137,8 @@ def _folders(root: Path) -> Iterator[tuple[Path, list[tuple[str, os.stat_result,
 
 
 @dataclass
-class _Kept:
-    """Of one file or folder: what is sure to be on disk, and what was done since."""
+class _DiskState:
+    """One file or folder: what is sure to be on disk, and what was written since."""
 
     synced: Any = None
     since: list[Any] = field(default_factory=list)
@@ -156,41 +156,41 @@ def after_power_loss(events: list[Event], rng: np.random.Generator, folder: Path
     folder : Path
         Empty, or the root as it was before the recording.
     """
-    kept: dict[int, _Kept] = {}
+    states: dict[int, _DiskState] = {}
     for event in events:
-        state = kept.setdefault(event.number, _Kept())
+        state = states.setdefault(event.number, _DiskState())
         if event.kind == "sync":
             state.synced, state.since = event.value, []
         elif event.kind in ("content", "names"):
             state.since.append(event.value)
     root = next(event.number for event in events if event.kind == "names")
-    _rebuild(kept, root, rng, folder)
+    _rebuild(states, root, rng, folder)
     return [event.note for event in events if event.kind == "note"]
 
 
-def _rebuild(kept: dict[int, _Kept], number: int, rng: np.random.Generator, folder: Path) -> None:
+def _rebuild(states: dict[int, _DiskState], number: int, rng: np.random.Generator, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
-    for name, (child, is_folder) in _some_names(kept.get(number, _Kept({})), rng).items():
+    for name, (child, is_folder) in _some_names(states.get(number, _DiskState({})), rng).items():
         if is_folder:
-            _rebuild(kept, child, rng, folder / name)
+            _rebuild(states, child, rng, folder / name)
         else:
-            (folder / name).write_bytes(_some_bytes(kept.get(child, _Kept(b"")), rng))
+            (folder / name).write_bytes(_some_bytes(states.get(child, _DiskState(b"")), rng))
 
 
-def _some_names(state: _Kept, rng: np.random.Generator) -> dict[str, tuple[int, bool]]:
+def _some_names(state: _DiskState, rng: np.random.Generator) -> dict[str, tuple[int, bool]]:
     """Each name as it was synced, or as it was at any time since."""
     versions = [state.synced or {}, *state.since]
     names = sorted({name for version in versions for name in version})
     policy = rng.choice(["old", "new", "any"])
-    chosen = {}
+    listing = {}
     for name in names:
-        place = {"old": 0, "new": len(versions) - 1, "any": int(rng.integers(len(versions)))}[policy]
-        if name in versions[place]:
-            chosen[name] = versions[place][name]
-    return chosen
+        index = {"old": 0, "new": len(versions) - 1, "any": int(rng.integers(len(versions)))}[policy]
+        if name in versions[index]:
+            listing[name] = versions[index][name]
+    return listing
 
 
-def _some_bytes(state: _Kept, rng: np.random.Generator) -> bytes:
+def _some_bytes(state: _DiskState, rng: np.random.Generator) -> bytes:
     """A file's bytes as synced, or of what was written since: all, a beginning, a beginning and zeros, or nothing."""
     if not state.since:
         return bytes(state.synced)

@@ -60,6 +60,8 @@ name = "a"
 rule = "top"
 """
 _EXTRACT = ("extract", "--quiet", "--model", "pico-neox", "--checkpoints", "64,4000", "--tokens", "260", "--layers", "0,2")
+_ENTANGLEMENT = ("entanglement", "--random-seeds", "2", "--store")
+_FEW_PAIRS = ("--pair-tokens", "96", "--neighbours", "2", "--top", "8")
 
 
 @dataclass(frozen=True)
@@ -104,23 +106,25 @@ RUNS = {
     for run in (
         Run("extract", "actstore", (*_EXTRACT, "--store", "out.zarr"), "out.zarr"),
         Run("ablate", "actstore", ("ablate", "in/design.toml", "--quiet", "--store", "out.zarr"), "out.zarr"),
-        Run("entanglement", "analysis", ("entanglement", "--store", "in/store.zarr", "--out", "out", "--random-seeds", "2"), "out"),
-        Run(
-            "pairs", "analysis",
-            ("pairs", "--store", "in/store.zarr", "--results", "out", "--pair-tokens", "96", "--neighbours", "2", "--top", "8"),
-            "out", "results",
-        ),
+        Run("entanglement", "analysis", (*_ENTANGLEMENT, "in/store.zarr", "--out", "out"), "out"),
+        Run("pairs", "analysis", ("pairs", "--store", "in/store.zarr", "--results", "out", *_FEW_PAIRS), "out", "results"),
         Run("tables", "analysis", ("tables", "--store", "in/ablation.zarr", "--out", "out"), "out"),
         Run("study", "reports", ("study.toml", "--runs", "runs"), "runs/s"),
     )
-}  # fmt: skip
-_VARYING = tuple(map(re.compile, (
-    r"^steps(-copy)?\.json$", r"^report/", r"lock", r"^ablations/a/(design\.toml|store\.zarr/(ledger/)?zarr\.json)$",
-)))  # fmt: skip
+}
+_VARYING = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"^steps(-copy)?\.json$",
+        r"^report/",
+        r"lock",
+        r"^ablations/a/(design\.toml|store\.zarr/(ledger/)?zarr\.json)$",
+    )
+)
 """Names of files that hold times, or the absolute path of the run."""
 _BASE = (
     ("actstore", (*_EXTRACT, "--store", "store.zarr")),
-    ("analysis", ("entanglement", "--store", "store.zarr", "--out", "results", "--random-seeds", "2")),
+    ("analysis", (*_ENTANGLEMENT, "store.zarr", "--out", "results")),
     ("actstore", ("ablate", "in/design.toml", "--quiet", "--store", "ablation.zarr")),
 )
 

@@ -19,7 +19,7 @@ from tests.campaign.children import start
 
 @dataclass
 class Count:
-    """What came of some trials: how many harms were tried, and every failure in words."""
+    """The outcome of some trials: how many harms were tried, and every failure in words."""
 
     tried: int = 0
     failures: list[str] = field(default_factory=list)
@@ -93,14 +93,14 @@ def _work(
         while queue if queue is not None else tried < goal:
             if queue is not None:
                 number = queue.pop(0)
-            count = _one(part, seed, number, room, prepared)
+            count = _run_trial(part, seed, number, room, prepared)
             tried += count.tried
             file.write(json.dumps({"tried": count.tried, "failures": count.failures}) + "\n")
             file.flush()
             number += workers
 
 
-def _one(part: Part, seed: int, number: int, room: Path, prepared: Path) -> Count:
+def _run_trial(part: Part, seed: int, number: int, room: Path, prepared: Path) -> Count:
     folder = room / str(number)
     folder.mkdir()
     logs = room / "logs"
