@@ -111,7 +111,9 @@ def _bare(job: Job, model: torch.nn.Module, limit: int | None = None) -> None:
     for block in job.blocks[:limit]:
         for windows in pieces(job.table.window_bounds, block, capacity):
             for batch in scoring.batches(windows[:, 1] - windows[:, 0], capacity):
-                ids, mask = scoring.pad([job.table.token_id[a:b] for a, b in windows[batch]], torch.device(job.config.run.device))
+                ids, mask = scoring.pad(
+                    [job.table.token_id[a:b] for a, b in windows[batch]], torch.device(job.config.run.device)
+                )
                 model(input_ids=ids, attention_mask=mask, use_cache=False).logits[0, 0, 0].item()
             if limit:
                 return

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 
 from actstore.ablation.design import PERPLEXITY_MATCHED, CohortSpec, Design
+from actstore.ablation.readout import Readout
 from reports.basis import few_clusters
 from reports.claims import text_limits, text_of
 from reports.matching import is_evidence
@@ -43,7 +45,7 @@ def _model(run: Run, results: Results) -> str:
     return (
         f"{results.model_name(run)} ({attributes['family']}, {attributes['nonlinearity']}; {sizes['layer']} layers of "
         f"{sizes['neuron']} neurons) read {_tokens_taken(run)} of {Path(attributes['corpus']).name}, from {_documents(run)}, "
-        f"in windows of {attributes.get('window', results.study.window)}, at {_checkpoints(run)}. "
+        f"in windows of {results.study.extraction_text.window}, at {_checkpoints(run)}. "
         f"{_preactivations(attributes)}, computed in {attributes['compute_dtype']}."
     )
 
@@ -145,12 +147,13 @@ def _readouts(design: Design, run: Run) -> list[str]:
         f"perplexity and surprisal on {text_of(run)} ({Path(attributes['corpus']).name}, seed {attributes['seed']}; "
         f"{_tokens_taken(run)}, {_documents(run)})"
     ]
-    if "pair" in sizes:
-        sources = listed([Path(source).name for source in design.readouts.pairs])
-        readouts.append(f"{sizes['pair']:,} minimal pairs of {sources}")
-    if "item" in sizes:
-        readouts.append(f"{sizes['item']:,} probe items")
-    return readouts
+    return readouts + [f"{_n_items(readout, sizes):,} {readout.summary}" for readout in design.readouts]
+
+
+def _n_items(readout: Readout, sizes: Mapping[str, int]) -> int:
+    """How many items a readout has: the size of the dim that its coordinates are over."""
+    dims = [spec.dims[0] for spec in readout.fields.values() if len(spec.dims) == 1]
+    return sizes.get(dims[0], 1) if dims else 1
 
 
 def limits(results: Results, missing: list[str]) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from actstore.errors import ActstoreError
+from actstore.registry import Registry
 from reports.panel import Panel
 from reports.results import Results
 from reports.style import saved
@@ -46,15 +46,14 @@ class _Entry:
     draw: DrawPanel
 
 
-_ENTRIES: dict[str, _Entry] = {}
+PANELS: Registry[_Entry] = Registry("figure", "reports.panels")
 
 
 def panel(section: str, *, needs: str = "") -> Callable[[_F], _F]:
     """Register a function as a panel of the report.
 
     The function takes the `Results` of a study and gives its `Panel`, or None if the study lacks the tables for it. Its name,
-    with hyphens, names the files of its figure. A panel of a user's own module is on the page if that module is imported before
-    the report is built.
+    with hyphens, names the files of its figure. A panel of a user's own lies in a plugin that the study names.
 
     Parameters
     ----------
@@ -86,13 +85,7 @@ def panel(section: str, *, needs: str = "") -> Callable[[_F], _F]:
 
     def register(draw: _F) -> _F:
         name = draw.__name__.replace("_", "-")
-        earlier = _ENTRIES.get(name)
-        if earlier is not None and earlier.draw.__module__ != draw.__module__:
-            raise ActstoreError(
-                f"two panels have the name {name!r}, one of {earlier.draw.__module__}, one of {draw.__module__}; "
-                "rename one of these functions"
-            )
-        _ENTRIES[name] = _Entry(name, section, needs, draw)
+        PANELS.add(name, _Entry(name, section, needs, draw), draw.__module__)
         return draw
 
     return register
@@ -130,13 +123,14 @@ def drawn_sections(results: Results) -> tuple[list[Section], list[str]]:
 def _in_order() -> Iterator[tuple[_Entry, bool]]:
     """Every registered panel in the order of the page, and whether it is ours."""
     modules = load_panels()
-    titles = list(dict.fromkeys((*SECTIONS, *(entry.section for entry in _ENTRIES.values()))))
+    entries = list(PANELS.entries.values())
+    titles = list(dict.fromkeys((*SECTIONS, *(entry.section for entry in entries))))
 
     def rank(entry: _Entry) -> tuple[int, int]:
         module = entry.draw.__module__
         return titles.index(entry.section), modules.index(module) if module in modules else len(modules)
 
-    for entry in sorted(_ENTRIES.values(), key=rank):
+    for entry in sorted(entries, key=rank):
         yield entry, entry.draw.__module__ in modules
 
 

@@ -1,7 +1,7 @@
 """Which rows of a table are of which cohort, layers and benchmark.
 
-Owns every question that is asked of the columns that name a condition (`intervention`, `rule`, `fraction`, `cohort_layers`,
-`chosen_at`, `controls`), of the cohorts of neurons (`cohort`: top or rest) and of rows over all layers or all paradigms.
+Owns every question that is asked of the columns that name a condition (`intervention`, `rule`, `fraction`, `first_layer`, `last_layer`,
+`chosen_at`, `target_scope`, …), of the cohorts of neurons (`cohort`: top or rest) and of rows over all layers or all paradigms.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from actstore.selection.label import cohort_label
 from actstore.store.schema import BASELINE
-from analysis.training.dynamics import ALL_LAYERS
+from analysis.conditions import controls_of as is_control_of
+from analysis.training.cohorts import ALL_LAYERS
 
 
 def ablated(table: pd.DataFrame) -> pd.DataFrame:
@@ -54,7 +56,7 @@ def at_first_fraction(table: pd.DataFrame) -> pd.DataFrame:
 
 def controls_of(table: pd.DataFrame, cohort: pd.Series) -> pd.DataFrame:
     """Rows of the controls of the cohort in a row."""
-    return _where(table, table["controls"] == cohort["cohort"])
+    return _where(table, is_control_of(table, cohort))
 
 
 def cohorts_with_controls(table: pd.DataFrame, rule: str, fractions: Sequence[float]) -> list[str]:
@@ -75,24 +77,24 @@ def comparable(table: pd.DataFrame) -> pd.DataFrame:
 
 def has_conditions(table: pd.DataFrame) -> bool:
     """Whether the rows of a table are conditions of an ablation, some of which edit something."""
-    return {"rule", "cohort_layers"} <= set(table) and len(ablated(table)) > 0
+    return {"rule", "first_layer"} <= set(table) and len(ablated(table)) > 0
 
 
 def is_on_all_layers(table: pd.DataFrame) -> pd.Series:
     """Which rows of edited conditions are of neurons from all layers."""
-    return table["cohort_layers"] == "all"
+    is_whole: pd.Series = (table["first_layer"] == 0) & (table["last_layer"] == table["last_layer"].max())
+    return is_whole
 
 
 def of_layer_groups(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of cohorts whose neurons are from some layers only."""
+    """Rows of an ablation that edits groups of layers; none of one that edits all layers at once."""
     rows = ablated(table)
-    return _where(rows, rows["cohort_layers"].astype(str).str.contains("-"))
+    return rows if len(set(layer_ranges(rows))) > 1 else rows.iloc[:0]
 
 
-def layer_range(layers: str) -> tuple[int, int]:
-    """First and last layer of a value of `cohort_layers`, as `2-5`."""
-    first, _, last = str(layers).partition("-")
-    return int(first), int(last or first)
+def layer_ranges(table: pd.DataFrame) -> list[tuple[int, int]]:
+    """First and last layer of the neurons of every row."""
+    return list(zip(table["first_layer"].astype(int), table["last_layer"].astype(int), strict=True))
 
 
 def when_chosen(row: pd.Series) -> str:
@@ -106,10 +108,10 @@ def rules_of(table: pd.DataFrame, name: str = "cohort") -> dict[str, str]:
     return dict(zip(table[name], table["rule"], strict=True))
 
 
-def name_without_fraction(row: pd.Series) -> str:
-    """A cohort's name without its fraction, which cohorts of one kind share."""
-    fraction = f"{row['fraction']:g}"
-    return "-".join(part for part in str(row["cohort"]).split("-") if part != fraction)
+def kind_of_cohort(row: pd.Series) -> str:
+    """What a cohort has in common with those that differ in size alone, in words."""
+    names = ("statistic", "scope", "target_scope", "chosen_at")
+    return cohort_label(row["rule"], None, **{name: row[name] for name in names})
 
 
 def wasserstein_neurons(table: pd.DataFrame) -> pd.DataFrame:

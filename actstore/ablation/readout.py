@@ -106,6 +106,11 @@ class Readout(ABC):
         """Attributes of a store that has it."""
         return {}
 
+    @property
+    def summary(self) -> str:
+        """What its items are, in words, as the report's methods say after their number."""
+        return f"items of the readout {self.name}"
+
     @abstractmethod
     def prepare(self, subject: Subject) -> Reading | None:
         """What reads a model; None if the options ask for nothing.

@@ -14,7 +14,7 @@ _DEFAULT = "wasserstein_distance"
 
 def cohort_label(
     rule: str,
-    fraction: float,
+    fraction: float | None,
     *,
     statistic: str = _DEFAULT,
     scope: str = "layer",
@@ -28,7 +28,8 @@ def cohort_label(
     ----------
     rule, statistic, scope, target_scope, chosen_at : str
         As stored, in `actstore.store.schema`.
-    fraction : float
+    fraction : float, optional
+        None leaves it out: what cohorts of several sizes have in common.
     layers : (int, int), optional
         The first and the last; None for all.
 
@@ -39,7 +40,8 @@ def cohort_label(
     >>> cohort_label("random", 0.05, layers=(0, 1), chosen_at="last")
     'random 5%, layers 0 to 1, chosen at the last checkpoint'
     """
-    parts = [_WORDS.get(rule, f"{rule} {{share}}").format(share=f"{100 * fraction:g}%")]
+    share = "" if fraction is None else f"{100 * fraction:g}%"
+    parts = [_WORDS.get(rule, f"{rule} {{share}}").format(share=share).strip()]
     if statistic != _DEFAULT:
         parts.append(f"by {statistic}")
     if scope == "all":

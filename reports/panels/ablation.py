@@ -23,8 +23,8 @@ from reports.rows import (
     controls_of,
     first_top,
     is_on_all_layers,
+    kind_of_cohort,
     main_intervention,
-    name_without_fraction,
     of_main_intervention,
     over_all_paradigms,
     rules_of,
@@ -44,7 +44,7 @@ def sweep(results: Results) -> Panel | None:
         return None
     table = of_main_intervention(_on_all_layers(run))
     unmatched = caveat(table)
-    table = marked(table.assign(kind=[name_without_fraction(row) for _, row in table.iterrows()]), "kind")
+    table = marked(table.assign(kind=[kind_of_cohort(row) for _, row in table.iterrows()]), "kind")
     largest = table["fraction"].max()
     ratios = [f"{row['kind']} {interval(row, 'perplexity_ratio')}" for _, row in table[table["fraction"] == largest].iterrows()]
     return Panel(

@@ -18,7 +18,7 @@ from reports.registry import panel
 from reports.results import Results, Run
 from reports.rows import (
     ablated,
-    layer_range,
+    layer_ranges,
     main_intervention,
     of_intact,
     of_layer_groups,
@@ -78,7 +78,7 @@ def layers(results: Results) -> Panel | None:
 def _of_groups(run: Run, measure: _Measure) -> pd.DataFrame:
     """Groups of layers at the last checkpoint; `group` names their layers, `kind` their rule."""
     rows = of_main_intervention(over_all_paradigms(of_layer_groups(run.last(measure.table))))
-    return marked(rows.assign(kind=rows["rule"], group=[_group(layers) for layers in rows["cohort_layers"]]), "kind")
+    return marked(rows.assign(kind=rows["rule"], group=[_group(layers) for layers in layer_ranges(rows)]), "kind")
 
 
 def _kinds_of_groups(table: pd.DataFrame) -> dict[str, list[str]]:
@@ -86,12 +86,11 @@ def _kinds_of_groups(table: pd.DataFrame) -> dict[str, list[str]]:
 
     A kind of which there is one group only is left out.
     """
-    ranges = {layers: layer_range(layers) for layers in table["cohort_layers"]}
-    widths = {layers: last - first for layers, (first, last) in ranges.items()}
-    narrowest = min(widths.values())
+    ranges = sorted(set(layer_ranges(table)), key=lambda layers: layers[::-1])
+    narrowest = min(last - first for first, last in ranges)
     kinds = {
-        _SINGLE: [layers for layers, (first, _) in ranges.items() if first > 0 or widths[layers] == narrowest],
-        _CUMULATIVE: [layers for layers, (first, _) in ranges.items() if first == 0],
+        _SINGLE: [_group((first, last)) for first, last in ranges if first > 0 or last - first == narrowest],
+        _CUMULATIVE: [_group((first, last)) for first, last in ranges if first == 0],
     }
     return {kind: groups for kind, groups in kinds.items() if len(groups) > 1}
 
@@ -104,7 +103,7 @@ def _layers_figure(tables: dict[str, pd.DataFrame], kinds: dict[str, list[str]],
         for row, (kind, groups) in enumerate(kinds.items()):
             for ax, measure in zip(axes[row], measures, strict=True):
                 table = tables[measure.table]
-                part = table[table["cohort_layers"].isin(groups)].sort_values("cohort_layers", key=_by_last_layer)
+                part = table[table["group"].isin(groups)].sort_values(["last_layer", "first_layer"], kind="stable")
                 interval_plot(
                     part, "group", "kind", measure.value, ax, colors=colors, label=measure.label, reference=measure.reference
                 )
@@ -117,20 +116,15 @@ def _layers_figure(tables: dict[str, pd.DataFrame], kinds: dict[str, list[str]],
     return drawn(draw, (9.5, height), nrows=len(kinds), ncols=len(measures), squeeze=False)
 
 
-def _by_last_layer(layers: pd.Series) -> pd.Series:
-    """Keys that sort groups of layers by their last layer, then by their first."""
-    return layers.map(lambda group: layer_range(group)[::-1])
-
-
-def _group(layers: str) -> str:
-    first, last = layer_range(layers)
+def _group(layers: tuple[int, int]) -> str:
+    first, last = layers
     return f"layer {first}" if first == last else f"layers {first}–{last}"
 
 
 def _largest_effect(table: pd.DataFrame, groups: list[str], measure: _Measure) -> str:
     """The group of layers whose ablation alone changes a measure most, and all groups that change it."""
     rows = tops(table)
-    rows = rows[rows["cohort_layers"].isin(groups)]
+    rows = rows[rows["group"].isin(groups)]
     value, reference = measure.value, measure.reference
     if rows.empty:
         return f"no {measure.label} of one group"

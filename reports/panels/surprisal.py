@@ -230,14 +230,14 @@ def _of_main(run: Run, name: str, by: str) -> pd.DataFrame:
 
 
 def _with_short_names(table: pd.DataFrame) -> pd.DataFrame:
-    """Conditions without the intervention, which all of them share, and in fewer words."""
+    """Conditions without the intervention, which all of them share."""
+    shared = tuple(f"{name} of " for name in set(table["intervention"]))
     names = [name for name in ("condition", "against") if name in table]
-    return table.assign(**{name: [_short_name(value) for value in table[name]] for name in names})
+    return table.assign(**{name: [_without(str(label), shared) for label in table[name]] for name in names})
 
 
-def _short_name(condition: str) -> str:
-    cohort, _, step = str(condition).rpartition("/")[2].partition("-at")
-    return f"{cohort}, chosen at {'the end' if step == 'last' else f'step {step}'}" if step else cohort
+def _without(label: str, prefixes: tuple[str, ...]) -> str:
+    return next((label.removeprefix(prefix) for prefix in prefixes if label.startswith(prefix)), label)
 
 
 def _colors(table: pd.DataFrame) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -70,6 +71,11 @@ class MinimalPairs(Readout):
             "pairs": ", ".join(self.sources),
             "pair_score": "total log-probability; its mean and that of the critical region can be had",
         }
+
+    @property
+    def summary(self) -> str:
+        """Minimal pairs, and where they are from."""
+        return f"minimal pairs of {', '.join(Path(source).name for source in self.sources)}"
 
     def check(self) -> None:
         """Refuse a source that is not there."""

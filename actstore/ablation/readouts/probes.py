@@ -36,6 +36,11 @@ class Probes(Readout):
     names: tuple[str, ...] = setting("the probes", default=tuple(PROBES), choices=tuple(PROBES), is_some=True)
     seed: int = setting("seed of the items", default=0, check=bounds.between(0, bounds.LARGEST_SEED))
 
+    @property
+    def summary(self) -> str:
+        """Items of the probes."""
+        return "probe items"
+
     def prepare(self, subject: Subject) -> Reading:
         """Every item of every probe."""
         items = [item for name in self.names for item in PROBES[name](seed=self.seed)]

@@ -44,6 +44,11 @@ class Tasks(Readout):
     limit: int = setting("at most N items of a task; 0 for all", default=0, check=bounds.between(0, bounds.MOST_ITEMS))
     seed: int = setting("seed of few-shot examples", default=0, check=bounds.between(0, bounds.LARGEST_SEED))
 
+    @property
+    def summary(self) -> str:
+        """Scores of the tasks' items."""
+        return f"scores of items of {', '.join(self.names)}"
+
     def check(self) -> None:
         """Refuse tasks that the harness does not know; their data are not fetched."""
         if self.folder and existing(self.folder) is None:
