@@ -110,7 +110,7 @@ def rules_of(table: pd.DataFrame, name: str = "cohort") -> dict[str, str]:
 
 def kind_of_cohort(row: pd.Series) -> str:
     """What a cohort has in common with those that differ in size alone, in words."""
-    names = ("statistic", "scope", "target_scope", "chosen_at")
+    names = ("statistic", "scope", "chosen_at")
     return cohort_label(row["rule"], None, **{name: row[name] for name in names})
 
 

@@ -36,6 +36,12 @@ def tiny_model(family: str, shape: dict[str, object] | None = None):
     return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval().requires_grad_(False)
 
 
+def isolate(monkeypatch, registry):
+    """What a test registers is gone after it."""
+    monkeypatch.setattr(registry, "_entries", dict(registry.entries))
+    monkeypatch.setattr(registry, "_modules", dict(registry._modules))
+
+
 @contextmanager
 def capture(sites):
     """The last forward pass's input and output of every site."""

@@ -25,8 +25,8 @@ NEEDS_TORCH = {match[1] for match in _TABLE if match[2]}
 ENTRIES = ("__init__", "__main__")
 """Files of a package that gather what is in it."""
 BASICS = {
-    "actstore": ("actstore", ("lazy", "signals", "errors", "bounds", "files", "settings")),
-    "analysis": ("analysis.results", ("results", "labels", "belonging", "csv_text")),
+    "actstore": ("actstore", ("lazy", "signals", "errors", "bounds", "files", "settings", "config", "registry", "plugins")),
+    "analysis": ("analysis.results", ("results", "labels", "belonging", "csv_text", "config")),
 }
 """Package → the room that these of its files belong to."""
 

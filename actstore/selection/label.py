@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-_WORDS = {
-    "top": "top {share}",
-    "bottom": "bottom {share}",
-    "random": "random {share}",
-    "matched": "matched to top {share}",
-    "perplexity-matched": "perplexity-matched to top {share}",
-}
 _DEFAULT = "wasserstein_distance"
 
 
@@ -41,13 +34,13 @@ def cohort_label(
     'random 5%, layers 0 to 1, chosen at the last checkpoint'
     """
     share = "" if fraction is None else f"{100 * fraction:g}%"
-    parts = [_WORDS.get(rule, f"{rule} {{share}}").format(share=share).strip()]
+    parts = [f"{rule} {share}".strip()]
     if statistic != _DEFAULT:
         parts.append(f"by {statistic}")
     if scope == "all":
-        parts.append("ranked over all layers")
+        parts.append("all layers")
     if target_scope not in ("", scope):
-        parts.append("for the top of each layer" if target_scope == "layer" else "for the top over all layers")
+        parts.append("for the top of each layer" if target_scope == "layer" else "for the top of all layers")
     if layers is not None:
         first, last = layers
         parts.append(f"layer {first}" if first == last else f"layers {first} to {last}")

@@ -27,14 +27,24 @@ BASELINE = "none"
 
 @dataclass(frozen=True)
 class Field:
-    """One stored array: its dims, dtype and description."""
+    """One stored array.
+
+    Attributes
+    ----------
+    dims : tuple of str
+    dtype : str
+        Of numpy, or `str`.
+    long_name, units : str
+        What it is, and in what.
+    readout : str
+        The readout of an ablation that fills it; empty for none.
+    """
 
     dims: tuple[str, ...]
     dtype: str
     long_name: str
     units: str = "1"
     readout: str = ""
-    """The readout of an ablation that fills it."""
 
     @property
     def attrs(self) -> dict[str, Any]:

@@ -18,6 +18,8 @@ STUDY = """
 name = "small"
 models = ["pico-neox", "pico-opt"]
 checkpoints = "0,64,4000"
+
+[extraction_text]
 tokens = 1500
 
 [pairs]
@@ -27,8 +29,10 @@ top = 20
 [text]
 tokens = 1500
 
-[readouts]
-pairs_per_paradigm = 2
+[readouts.minimal_pairs]
+per_paradigm = 2
+
+[readouts.probes]
 
 [[ablations]]
 name = "all-in-one"
@@ -58,8 +62,6 @@ name = "relu"
 model = "pico-opt"
 
 [ablations.readouts]
-pairs = []
-probes = []
 
 [[ablations.cohorts]]
 rule = "top"

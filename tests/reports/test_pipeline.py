@@ -8,15 +8,20 @@ from tomllib import loads as load_toml
 
 import pytest
 
-from actstore.ablation.design import CohortSpec, Design, Readouts, load_design
+from actstore.ablation.design import CohortSpec, Design, load_design
+from actstore.ablation.readouts.minimal_pairs import MinimalPairs
+from actstore.ablation.readouts.probes import Probes
+from actstore.ablation.readouts.tasks import Tasks
 from actstore.builtin import MODELS_FOLDER
 from actstore.cli.main import main as actstore_main
+from actstore.config import TextConfig
 from actstore.errors import ActstoreError, StoreError
 from actstore.files import alone
 from actstore.selection.selection import Selection
 from actstore.store.opening import open_store
-from reports import pipeline
-from reports.pipeline import Step, keys_of, run, steps_of
+from reports import pipeline, steps
+from reports.pipeline import keys_of, run
+from reports.steps import Step, steps_of
 from reports.study import AblationStudy, Study, load_study
 
 STUDY = Study("s", ("pico-neox",))
@@ -102,7 +107,7 @@ def test_modules_of_the_user_s_do_not_take_the_place_of_ours(tmp_path, monkeypat
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("raise SystemExit('the wrong module')")
     out = tmp_path / "runs" / "help.txt"
-    step = Step("help", (*pipeline._PYTHON, "analysis", "--help"), ("analysis.labels",), (out,))
+    step = Step("help", (*steps._PYTHON, "analysis", "--help"), ("analysis.labels",), (out,))
     out.parent.mkdir()
     monkeypatch.setattr(pipeline, "steps_of", lambda *_: [step])
     assert run(STUDY, Path("s.toml"), tmp_path / "runs") == ["help"]
@@ -189,9 +194,9 @@ def test_keys_follow_the_study(tmp_path):
     study = replace(STUDY, ablations=(AblationStudy("one", Design("pico-neox", cohorts=(CohortSpec(),))),))
     plain = keys(study)
     assert keys(study) == plain
-    more_text = keys(replace(study, tokens=99))
+    more_text = keys(replace(study, extraction_text=TextConfig(tokens=99)))
     assert all(more_text[name] != plain[name] for name in plain)
-    design = replace(study.ablations[0].design, readouts=Readouts(pairs=()))
+    design = replace(study.ablations[0].design, readouts=(Probes(),))
     other_pairs = keys(replace(study, ablations=(AblationStudy("one", design),)))
     assert {name for name in plain if other_pairs[name] != plain[name]} == {"ablate one", "tables of one", "report"}
 
@@ -214,7 +219,9 @@ def test_a_users_selections_and_tasks_enter_the_key_of_an_ablation(tmp_path):
     file, folder = chosen.save(tmp_path / "mine.json"), tmp_path / "tasks"
     folder.mkdir()
     design = Design(
-        "pico-neox", readouts=Readouts(task_folder=str(folder)), cohorts=(CohortSpec("file", selection=(str(file),)),)
+        "pico-neox",
+        readouts=(MinimalPairs(), Probes(), Tasks(("mine",), folder=str(folder))),
+        cohorts=(CohortSpec("file", selection=(str(file),)),),
     )
     study = replace(STUDY, ablations=(AblationStudy("a", design),))
 
@@ -235,7 +242,7 @@ def test_two_models_of_one_base_name_share_nothing(tmp_path):
         shutil.copytree(MODELS_FOLDER / source, tmp_path / owner / "m")
     models = tuple(str(tmp_path / owner / "m") for owner in "xy")
     design = Design(models[1], cohorts=(CohortSpec(),))
-    study = replace(STUDY, models=models, tokens=300, ablations=(AblationStudy("a", design),))
+    study = replace(STUDY, models=models, extraction_text=TextConfig(tokens=300), ablations=(AblationStudy("a", design),))
     steps = steps_of(study, tmp_path / "s.toml", tmp_path / "runs")
     assert len({step.name for step in steps}) == len(steps)
     assert len(set(keys_of(steps).values())) == len(steps)
@@ -266,7 +273,7 @@ def test_a_finished_study_is_not_run_again(study_file, study_folder):
 def test_a_users_corpus_enters_the_key(tmp_path):
     corpus = tmp_path / "c.txt"
     corpus.write_text("one")
-    study = replace(STUDY, corpus=str(corpus))
+    study = replace(STUDY, extraction_text=TextConfig(str(corpus)))
     before = keys_of(steps_of(study, tmp_path / "s.toml", tmp_path))
     corpus.write_text("two")
     assert keys_of(steps_of(study, tmp_path / "s.toml", tmp_path))["extract pico-neox"] != before["extract pico-neox"]

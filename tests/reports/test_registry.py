@@ -12,10 +12,10 @@ from textwrap import dedent
 import pytest
 
 from actstore.errors import ActstoreError
-from reports import registry
 from reports.build import build
-from reports.registry import SECTIONS, drawn_sections, load_panels, panel
+from reports.registry import PANELS, SECTIONS, drawn_sections, load_panels, panel
 from reports.study import load_study
+from tests.helpers import isolate
 
 ORDER = {
     "Neurons far from Gaussian": ["wasserstein-distance", "one-neuron", "mapping-difficulty", "negative-share", "shape"],
@@ -69,7 +69,7 @@ OWN_MODULE = """
 def own_module(tmp_path, monkeypatch):
     """Import source text as a user's module; what it registers is gone after the test."""
     load_panels()
-    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
+    isolate(monkeypatch, PANELS)
     monkeypatch.syspath_prepend(tmp_path)
     names = []
 
@@ -141,7 +141,7 @@ def test_a_panel_of_a_user_that_fails_is_left_out_and_named(own_module, results)
 
 def test_an_error_of_our_own_panels_is_raised(results, monkeypatch):
     load_panels()
-    monkeypatch.setattr(registry, "_ENTRIES", {})
+    monkeypatch.setattr(PANELS, "_entries", {})
 
     def broken(results):
         raise KeyError("a mistake of ours")

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from actstore.ablation.readouts.minimal_pairs import MinimalPairs
 from actstore.errors import ActstoreError
 from actstore.selection.selection import Selection
 from reports.__main__ import main
-from reports.pipeline import steps_of
+from reports.steps import steps_of
 from reports.study import load_study
 from tests.helpers import NO_TORCH
 
@@ -30,12 +31,12 @@ GOOD = 'name = "s"\nmodels = ["m"]\n'
 
 
 OUT_OF_BOUNDS = [
-    ("window = 0", "line 3: window must be 2 or more, as it holds BOS and a token, got 0"),
-    ("window = 1", "line 3: window must be 2 or more, as it holds BOS and a token, got 1"),
-    ("tokens = -1", "line 3: tokens must be 0 to 100,000,000, got -1"),
+    ("[extraction_text]\nwindow = 0", "line 4: window must be 2 or more, as it holds BOS and a token, got 0"),
+    ("[extraction_text]\nwindow = 1", "line 4: window must be 2 or more, as it holds BOS and a token, got 1"),
+    ("[extraction_text]\ntokens = -1", "line 4: tokens must be 1 to 100,000,000, or all, got -1"),
     ("[selection]\nrandom_seeds = 1000000000", "line 4: random_seeds must be 0 to 1,000, got 1000000000"),
     ("[text]\nwindow = 1", "line 4: window must be 2 or more, as it holds BOS and a token, got 1"),
-    ("[readouts]\npairs_per_paradigm = -1", "line 4: pairs_per_paradigm must be 0 to 1,000,000, got -1"),
+    ("[readouts.minimal_pairs]\nper_paradigm = -1", "line 4: per_paradigm must be 0 to 1,000,000, got -1"),
     (
         '[[ablations]]\nname = "a"\n[[ablations.cohorts]]\nrule = "random"\nseeds = 999999999999',
         "line 7: seeds must be 1 to 1,000, got 999999999999",
@@ -68,12 +69,13 @@ def test_ablations_take_from_the_study_what_they_leave_out(tmp_path):
     text = """
 name = "s"
 models = ["a", "b"]
+[run]
 device = "cuda"
 [text]
 tokens = 7
 window = 64
-[readouts]
-pairs = ["blimp"]
+[readouts.minimal_pairs]
+sources = ["blimp"]
 [[ablations]]
 name = "one"
 model = "b"
@@ -84,8 +86,8 @@ seeds = 3
 """
     (ablation,) = load_study(write(tmp_path, text)).ablations
     design = ablation.design
-    assert (design.model, design.device, design.text.tokens, design.text.window) == ("b", "cuda", 9, 64)
-    assert design.readouts.pairs == ("blimp",)
+    assert (design.model, design.run.device, design.text.tokens, design.text.window) == ("b", "cuda", 9, 64)
+    assert design.readouts == (MinimalPairs(("blimp",)),)
     assert ablation.n_conditions() == 4
 
 
@@ -94,16 +96,16 @@ def test_files_beside_the_study_are_found(tmp_path):
     study = load_study(
         write(
             tmp_path,
-            'name = "s"\nmodels = ["m"]\ncorpus = "c.txt"\n[[ablations]]\nname = "a"\ntext.corpus = "c.txt"\n[[ablations.cohorts]]\n',
+            'name = "s"\nmodels = ["m"]\n[extraction_text]\ncorpus = "c.txt"\n[[ablations]]\nname = "a"\ntext.corpus = "c.txt"\n[[ablations.cohorts]]\n',
         )
     )
-    assert study.corpus == study.ablations[0].design.text.corpus == str((tmp_path / "c.txt").resolve())
+    assert study.extraction_text.corpus == study.ablations[0].design.text.corpus == str((tmp_path / "c.txt").resolve())
 
 
 def test_the_site_is_that_of_every_ablation(tmp_path):
-    text = 'name = "s"\nmodels = ["m"]\nsite = "l.{layer}.up"\n[[ablations]]\nname = "a"\n[[ablations.cohorts]]\n'
+    text = 'name = "s"\nmodels = ["m"]\n[run]\nsite = "l.{layer}.up"\n[[ablations]]\nname = "a"\n[[ablations.cohorts]]\n'
     study = load_study(write(tmp_path, text))
-    assert study.site == study.ablations[0].design.site == "l.{layer}.up"
+    assert study.run.site == study.ablations[0].design.run.site == "l.{layer}.up"
     extraction, ablation = (
         next(step for step in steps_of(study, tmp_path / "s.toml", tmp_path) if step.name == name)
         for name in ("extract m", "ablate a")
@@ -142,16 +144,22 @@ ABLATION = '[[ablations]]\nname = "a"\n[[ablations.cohorts]]\n'
         ('models = ["{folder}"]', "holds neither a config.json nor step*/ folders"),
         ('models = ["pico-neox"]\ncheckpoints = "5000"', "5000"),
         ('models = ["./models/mine"]', "no such file or folder"),
-        ('models = ["pico-neox"]\ncorpus = "bultin"', "unknown corpus 'bultin': did you mean 'builtin'"),
-        ('models = ["pico-neox"]\ncorpus = "none.txt"', "corpus none.txt: no such file"),
+        ('models = ["pico-neox"]\n[extraction_text]\ncorpus = "bultin"', "unknown corpus 'bultin': did you mean 'builtin'"),
+        ('models = ["pico-neox"]\n[extraction_text]\ncorpus = "none.txt"', "corpus none.txt: no such file"),
         ('models = ["pico-neox"]\n[text]\ncorpus = "none.conllu"\n' + ABLATION, "'a': corpus none.conllu: no such file"),
         (
-            'models = ["pico-neox"]\n[readouts]\npairs = ["blimp", "none.jsonl"]\n' + ABLATION,
+            'models = ["pico-neox"]\n[readouts.minimal_pairs]\nsources = ["blimp", "none.jsonl"]\n' + ABLATION,
             "'a': minimal pairs none.jsonl: no such file",
         ),
-        ('models = ["pico-neox"]\n[readouts]\ntask_folder = "none"\n' + ABLATION, "'a': there is no task folder none"),
-        ('models = ["pico-neox"]\n[readouts]\ntasks = ["lambda_opneai"]\n' + ABLATION, "'a': unknown task 'lambda_opneai'"),
-        ('models = ["pico-neox"]\nspacy = "no_pipeline"', "download no_pipeline)"),
+        (
+            'models = ["pico-neox"]\n[readouts.tasks]\nnames = ["piqa"]\nfolder = "none"\n' + ABLATION,
+            "'a': there is no task folder none",
+        ),
+        (
+            'models = ["pico-neox"]\n[readouts.tasks]\nnames = ["lambda_opneai"]\n' + ABLATION,
+            "'a': unknown task 'lambda_opneai'",
+        ),
+        ('models = ["pico-neox"]\n[extraction_text]\nspacy = "no_pipeline"', "download no_pipeline)"),
         ('models = ["pico-neox"]\n[text]\nspacy = "no_pipeline"\n' + ABLATION, "download no_pipeline)"),
         (
             'models = ["pico-neox"]\n' + ABLATION + 'rule = "file"\nselection = "none.json"\n',
@@ -174,8 +182,9 @@ def test_what_shipped_studies_name_is_there_without_torch_or_a_download(file, tm
 import socket
 socket.socket.connect = None
 from actstore.ablation import preflight
+from actstore.ablation.readouts.tasks import Tasks
 preflight.check_tagger = lambda pipeline: None  # spaCy's pipelines and the harness bring torch
-preflight.check_tasks = lambda names, folder: None
+Tasks.check = lambda self: None
 from reports.__main__ import main
 assert main([{str(file)!r}, "--runs", {str(tmp_path)!r}, "--dry-run"]) == 0
 assert "torch" not in sys.modules and "transformers" not in sys.modules
@@ -190,7 +199,7 @@ assert "torch" not in sys.modules and "transformers" not in sys.modules
         ('models = ["m"]', "lacks name"),
         ('name = "s"\nmodel = "m"', "line 2: unknown key 'model': did you mean 'models'"),
         (GOOD + "[selection]\nfracton = 0.1", r"line 4: unknown key of \[selection\] 'fracton': did you mean 'fraction'"),
-        (GOOD + 'tokens = "many"', "line 3: tokens must be int"),
+        (GOOD + '[extraction_text]\ntokens = "many"', "line 4: tokens must be 1 to 100,000,000, or all, got 'many'"),
         (GOOD + "selection = 3", r"\[selection\] must be a table"),
         ("name = x\n", "not valid TOML.*line 1"),
         ('name = "a b"\nmodels = ["m"]', "line 1: name must be at most 100 letters"),
@@ -202,22 +211,18 @@ assert "torch" not in sys.modules and "transformers" not in sys.modules
             "line 5: unknown key of .*'a'.* 'chekpoints': did you mean 'checkpoints'",
         ),
         (GOOD + '[[ablations]]\nname = "a"\nmodel = "x"', "line 5: .*'x', which is not among the study's models"),
-        (GOOD + '[[ablations]]\nname = "a"\nstatistics = "x"', "line 5: the study computes the statistics"),
+        (GOOD + '[[ablations]]\nname = "a"\nstatistics = "x"', "line 5: statistics is set for the whole study"),
         ('name = "s"\nmodels = ["A/m", "A/m"]', "line 2: models names 'A/m' twice"),
         ('name = "s"\nmodels = ["A/m", "B/m", "A--m"]', "line 2: the models A/m and A--m would share the folder A--m"),
-        (
-            GOOD + 'site = "l.{layer}.a"\n[[ablations]]\nname = "a"\nsite = "l.{layer}.b"',
-            r"'a' is at the site l\.\{layer\}\.b, the study at l\.\{layer\}\.a",
-        ),
-        (GOOD + '[[ablations]]\nname = "a"\nsite = "l.{layer}.b"', "the study at the one of the family"),
+        (GOOD + '[[ablations]]\nname = "a"\nrun.site = "l.{layer}.b"', "run is set for the whole study; leave it out of"),
         (GOOD + '[[ablations]]\nname = "a"\nsurprisal = 1', "line 5: surprisal must be true or false"),
         (GOOD + ABLATION + ABLATION, "two ablations have one name"),
         (GOOD + '[[ablations]]\nname = "a"', r"\[\[ablations\]\] 'a' edits nothing: add \[\[ablations.cohorts\]\]"),
-        (GOOD + 'device = "gpu"', "line 3: device must be cpu, cuda, cuda:1, mps or xpu, got 'gpu'"),
-        (GOOD + 'site = "model.layers.0.mlp"', r"line 3: site must have \{layer\} where"),
+        (GOOD + '[run]\ndevice = "gpu"', "line 4: device must be cpu, cuda, cuda:1, mps or xpu, got 'gpu'"),
+        (GOOD + '[run]\nsite = "model.layers.0.mlp"', r"line 4: site must have \{layer\} where"),
         (
             GOOD + '[[ablations]]\nname = "a"\n[[ablations.cohorts]]\nrule = "tpo"',
-            "'a': unknown rule of a cohort 'tpo': did you mean 'top'",
+            "line 6: unknown rule 'tpo': did you mean 'top'",
         ),
         (
             GOOD + '[[ablations]]\nname = "a"\n[[ablations.cohorts]]\ninterventions = "negatve-zero"',

@@ -49,7 +49,7 @@ def test_every_layer_and_cohort_has_its_own_colour():
     assert [layer_color(k, 4) for k in range(4)] == list(CYCLE[:4])
     assert len({layer_color(k, 40) for k in range(40)}) == 40
     colors = cohort_colors(
-        {"top-0.01": "top", "random": "random", "pm": "perplexity-matched", "pm-all": "perplexity-matched", "top-0.02": "top"}
+        {"top 1%": "top", "random": "random", "pm": "perplexity-matched", "pm-all": "perplexity-matched", "top 2%": "top"}
     )
-    assert colors["top-0.01"] == COLORS["top"]
+    assert colors["top 1%"] == COLORS["top"]
     assert len(set(colors.values())) == 5

@@ -28,7 +28,7 @@ def test_a_design_unfolds_in_order():
         "none",
         *(f"{name} of top-{rest}" for name in ("negative-zero", "positive-zero") for rest in ("0.01", "0.01-all", "0.02", "0.02-all")),
         *(f"{name} of random 1%, draw {seed}" for name in ("negative-zero", "positive-zero") for seed in (0, 1)),
-        "negative-zero of perplexity-matched to top 1%", "positive-zero of perplexity-matched to top 1%",
+        "negative-zero of perplexity-matched 1%", "positive-zero of perplexity-matched 1%",
     ]  # fmt: skip
 
 
@@ -57,18 +57,18 @@ def test_a_control_is_for_the_top_cohort_of_its_own_scope():
     specs = (CohortSpec(scope=BOTH), CohortSpec("random", scope=BOTH, seeds=1), CohortSpec(MATCHED, scope=BOTH))
     assert targets(*specs) == {
         "top 1%": None,
-        "top 1%, ranked over all layers": None,
+        "top 1%, all layers": None,
         "random 1%, draw 0": "top 1%",
-        "random 1%, ranked over all layers, draw 0": "top 1%, ranked over all layers",
-        "perplexity-matched to top 1%": "top 1%",
-        "perplexity-matched to top 1%, ranked over all layers": "top 1%, ranked over all layers",
+        "random 1%, all layers, draw 0": "top 1%, all layers",
+        "perplexity-matched 1%": "top 1%",
+        "perplexity-matched 1%, all layers": "top 1%, all layers",
     }
 
 
-@pytest.mark.parametrize(("scope", "target"), [("layer", "top 1%"), ("all", "top 1%, ranked over all layers")])
+@pytest.mark.parametrize(("scope", "target"), [("layer", "top 1%"), ("all", "top 1%, all layers")])
 def test_a_perplexity_matched_control_is_for_the_only_top_whatever_its_own_scope(scope, target):
     found = targets(CohortSpec(scope=(scope,)), CohortSpec(MATCHED, scope=BOTH), CohortSpec("bottom", scope=BOTH))
-    assert found["perplexity-matched to top 1%"] == found["perplexity-matched to top 1%, ranked over all layers"] == target
+    assert found["perplexity-matched 1%"] == found["perplexity-matched 1%, all layers"] == target
     suffixes = {"layer": "", "all": "-all"}
     assert {name: found[f"bottom 1%{suffix}"] for name, suffix in suffixes.items()} == {
         name: target if name == scope else None for name in suffixes
@@ -79,8 +79,8 @@ def test_cohort_scope_decides_and_the_label_tells():
     found = targets(
         CohortSpec(scope=BOTH), CohortSpec(MATCHED, scope=BOTH), CohortSpec(MATCHED, scope=("all",), cohort_scope="layer")
     )
-    assert found["perplexity-matched to top 1%, ranked over all layers"] == "top 1%, ranked over all layers"
-    assert found["perplexity-matched to top 1%, ranked over all layers, for the top of each layer"] == "top 1%"
+    assert found["perplexity-matched 1%, all layers"] == "top 1%, all layers"
+    assert found["perplexity-matched 1%, all layers, for the top of each layer"] == "top 1%"
 
 
 def test_controls_are_for_the_same_fraction_layers_statistic_and_checkpoint():
@@ -107,7 +107,7 @@ def test_controls_are_for_the_same_fraction_layers_statistic_and_checkpoint():
     [
         (
             (CohortSpec(MATCHED),),
-            "perplexity-matched to top 1% has no cohort to control for: add one of rule 'top' with the same",
+            "perplexity-matched 1% has no cohort to control for: add one of rule 'top' with the same",
         ),
         ((CohortSpec(fraction=(0.02,)), CohortSpec(MATCHED)), "no cohort to control for"),
         ((CohortSpec(), CohortSpec(MATCHED, cohort_scope="all")), "add one of rule 'top' and scope 'all' with the same"),

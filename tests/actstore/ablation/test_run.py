@@ -147,7 +147,7 @@ def test_a_matched_control_reaches_the_perplexity_of_its_target(statistics, tmp_
     )
     found = open_store(tmp_path / "a").isel(checkpoint=0)
     _, top, top_of_all, by_layer, of_all, of_all_for_layer = (found.isel(condition=j) for j in range(6))
-    names = ["top 20%", "top 20%, ranked over all layers"]
+    names = ["top 20%", "top 20%, all layers"]
     assert found["controls"].values.tolist() == ["", "", "", *names, names[0]]
     assert found["is_matched"].values.tolist() == [-1, -1, -1, 1, 0, 1]
     for control, target in ((by_layer, top), (of_all, top_of_all), (of_all_for_layer, top)):
@@ -158,7 +158,7 @@ def test_a_matched_control_reaches_the_perplexity_of_its_target(statistics, tmp_
     counts = by_layer["is_edited"].sum("neuron").values
     assert len(set(counts.tolist())) == 1, "as many of each layer"
     assert counts[0] > 0.2 * 512
-    assert len(set(of_all_for_layer["is_edited"].sum("neuron").values.tolist())) > 1, "ranked over all layers"
+    assert len(set(of_all_for_layer["is_edited"].sum("neuron").values.tolist())) > 1, "all layers together"
     # The top of all layers together empties one layer: all the others together do less, and the store says so.
     assert float(of_all["perplexity"]) < 0.5 * float(of_all["target_perplexity"])
     assert int(of_all["is_edited"].sum()) == 2048 - round(0.2 * 2048)
@@ -295,7 +295,7 @@ def test_selections_that_do_not_fit(tmp_path, change, said):
         ),
         (
             {"cohorts": (CohortSpec(fraction=(0.998,), scope=("all",)), CohortSpec("perplexity-matched", fraction=(0.998,)))},
-            'top 99.8%, ranked over all layers leaves no neurons .* in one layer; take a smaller fraction or scope = "all"',
+            'top 99.8%, all layers leaves no neurons .* in one layer; take a smaller fraction or scope = "all"',
         ),
         ({"cohorts": (CohortSpec("perplexity-matched"),)}, "has no cohort to control for"),
         ({"cohorts": (CohortSpec("file"),)}, "needs selection"),

@@ -37,11 +37,14 @@ def test_dots_and_whiskers_are_at_their_values(ax):
 
 
 def test_a_long_name_is_cut_but_for_its_mark(ax):
-    names = {"DET": "perplexity-matched-0.01-all-layers0to1-atlast (not matched)", "NOUN": "x" * 50}
+    names = {
+        "DET": "perplexity-matched 1%, all layers, layers 0 to 1, chosen at the last checkpoint (not matched)",
+        "NOUN": "x" * 50,
+    }
     table = TABLE.replace({"upos": names})
     interval_plot(table, "upos", "cohort", "d", ax, colors={"top": "red"}, label="", reference=0)
     cut, marked = (text.get_text() for text in ax.get_yticklabels())
-    assert marked == "perplexity-matched-0.01-all-layers0to1-a… (not matched)"
+    assert marked == "perplexity-matched 1%, all layers, layer… (not matched)"
     assert cut == "x" * 40 + "…"
 
 

@@ -17,9 +17,13 @@ from reports.tables import page_tables
 
 LABELS = {
     "checkpoint": 5,
+    "statistic": "wasserstein_distance",
     "fraction": 0.01,
-    "cohort_layers": "all",
+    "scope": "layer",
+    "first_layer": 0,
+    "last_layer": 3,
     "chosen_at": "same",
+    "target_scope": "",
     "controls": "",
     "is_matched": -1,
     "n_neurons": 4,
@@ -32,14 +36,16 @@ LABELS = {
 def conditions(**value):
     """One row a condition: intact, and (intervention, cohort, rule) with an estimate and its bounds."""
     (name, rows), *_ = value.items()
-    intact = {"intervention": "none", "cohort": "none", "rule": "none", "fraction": 0.0, "cohort_layers": "", "chosen_at": ""}
-    table = [{**LABELS, **intact}]
+    texts = dict.fromkeys(("statistic", "scope", "chosen_at"), "") | dict.fromkeys(("intervention", "cohort", "rule"), "none")
+    table = [{**LABELS, **texts, "fraction": 0.0, "first_layer": -1, "last_layer": -1}]
     for (intervention, cohort), (estimate, lower, upper) in rows.items():
-        rule = cohort.partition("-0")[0]
+        rule, scope = cohort.partition(" ")[0], "all" if cohort.endswith("all layers") else "layer"
         table.append(
             {
                 **LABELS,
-                "controls": "" if rule == "top" else "top-0.01",
+                "scope": scope,
+                "target_scope": "" if rule == "top" else "layer",
+                "controls": "" if rule == "top" else "top 1%",
                 "intervention": intervention,
                 "cohort": cohort,
                 "rule": rule,
@@ -62,25 +68,24 @@ def results_of(ablations=None, nonlinearity="gelu", **tables):
     return Results(Study("s", ("m",)), {"m": Run("m", tables, about, {"layer": 2})}, runs, None)
 
 
-TOP, RANDOM = ("negative-zero", "top-0.01"), ("negative-zero", "random-0.01")
+TOP, RANDOM = ("negative-zero", "top 1%"), ("negative-zero", "random 1%")
 
 
 def test_perplexity_names_the_effect_and_the_controls():
     results = results_of({"a": {"perplexity": perplexity({TOP: (1.2, 1.1, 1.3), RANDOM: (1.0, 0.99, 1.01)})}})
     assert ablation.perplexity(results).finding == (
-        "Negative-zero of top-0.01 raises perplexity: 1.2000 [1.1000, 1.3000]; "
-        "its controls: random-0.01 1.0000 [0.9900, 1.0100]."
+        "Negative-zero of top 1% raises perplexity: 1.2000 [1.1000, 1.3000]; its controls: random 1% 1.0000 [0.9900, 1.0100]."
     )
     results = results_of({"a": {"perplexity": perplexity({TOP: (1.001, 0.99, 1.01)})}})
     assert ablation.perplexity(results).finding.startswith("There is no evidence that perplexity changes")
 
 
-MATCHED, UNMATCHED = "perplexity-matched-0.01", "perplexity-matched-0.01-all"
+MATCHED, UNMATCHED = "perplexity-matched 1%", "perplexity-matched 1%, all layers"
 
 
 def flagged(table, column="cohort"):
     """With the second of two perplexity-matched controls not matched."""
-    flags = table[column].str.rpartition("/")[2].map({MATCHED: 1, UNMATCHED: 0}).fillna(-1)
+    flags = table[column].str.removeprefix("negative-zero of ").map({MATCHED: 1, UNMATCHED: 0}).fillna(-1)
     return table.assign(is_matched=flags.astype(int))
 
 
@@ -109,7 +114,7 @@ def test_one_document_gives_no_verdict():
     table[["perplexity_ratio_lower", "perplexity_ratio_upper"]] = float("nan")
     panel = ablation.perplexity(results_of({"a": {"perplexity": table}}))
     assert panel.finding.startswith(
-        "There is no telling whether perplexity changes under negative-zero of top-0.01, from a single document: "
+        "There is no telling whether perplexity changes under negative-zero of top 1%, from a single document: "
         "1.2000 (no interval)"
     )
     assert panel.note.endswith("Intervals: 95%, Student's t over 1 document. No interval where there is a single document.")
@@ -149,20 +154,20 @@ def test_an_unmatched_control_is_marked_in_the_figure_the_sentence_and_the_capti
 
 
 def test_a_cohort_is_told_with_its_own_controls_alone():
-    rows = {**CONTROLLED, ("negative-zero", "top-0.01-all"): (2.0, 1.9, 2.1)}
+    rows = {**CONTROLLED, ("negative-zero", "top 1%, all layers"): (2.0, 1.9, 2.1)}
     table = perplexity(rows).assign(is_matched=-1)
-    table.loc[table["cohort"] == UNMATCHED, "controls"] = "top-0.01-all"
+    table.loc[table["cohort"] == UNMATCHED, "target_scope"] = "all"
     panel = ablation.perplexity(results_of({"a": {"perplexity": table}}))
-    assert panel.finding.startswith("Negative-zero of top-0.01 raises perplexity: 1.2000")
+    assert panel.finding.startswith("Negative-zero of top 1% raises perplexity: 1.2000")
     assert panel.finding.endswith(f"its controls: {MATCHED} 1.2000 [1.1000, 1.3000].")
-    assert "top-0.01-all" in names_of(panel)
+    assert "top 1%, all layers" in names_of(panel)
 
 
 def test_limits_and_methods_tell_what_a_control_is_matched_to():
     table = flagged(perplexity(CONTROLLED))
     results = results_of({"a": {"perplexity": table}})
     assert (
-        f"In “a” the control {UNMATCHED} under negative-zero is not matched to top-0.01 on perplexity at checkpoint 5 "
+        f"In “a” the control {UNMATCHED} under negative-zero is not matched to top 1% on perplexity at checkpoint 5 "
         "(9.0000, not 9.5000): the nearest is shown and no verdict rests on it."
     ) in limits(results, [])
     assert "Controls are matched on perplexity over all their layers together, not layer by layer." in limits(results, [])
@@ -179,7 +184,7 @@ def test_limits_and_methods_tell_what_a_control_is_matched_to():
     )[-2]
     assert (
         "as many of the bottom neurons (of each layer or of all layers together) as raise perplexity like the cohort that they "
-        "control for, top-0.01 (within 0.5% of its perplexity and a tenth of its rise; matched once, with all these neurons "
+        "control for, top 1% (within 0.5% of its perplexity and a tenth of its rise; matched once, with all these neurons "
         "ablated together, not layer by layer)"
     ) in text
     assert "(c, seed 0; 1,009 of the 2,000 tokens asked, 2 documents)" in text
@@ -194,7 +199,7 @@ def test_a_relu_model_that_changes_is_an_alarm():
 
 
 def test_interventions_are_apart_only_where_their_intervals_are():
-    rows = {TOP: (1.0, 0.9, 1.1), ("positive-zero", "top-0.01"): (1.5, 1.4, 1.6)}
+    rows = {TOP: (1.0, 0.9, 1.1), ("positive-zero", "top 1%"): (1.5, 1.4, 1.6)}
     assert (
         "apart from negative-zero by their intervals: positive-zero"
         in ablation.mirror(results_of({"a": {"perplexity": perplexity(rows)}})).finding
@@ -204,7 +209,7 @@ def test_interventions_are_apart_only_where_their_intervals_are():
     assert (
         "without intervals there is no telling them apart" in ablation.mirror(results_of({"a": {"perplexity": table}})).finding
     )
-    rows[("positive-zero", "top-0.01")] = (1.05, 0.95, 1.2)
+    rows[("positive-zero", "top 1%")] = (1.05, 0.95, 1.2)
     assert "no interval is apart" in ablation.mirror(results_of({"a": {"perplexity": perplexity(rows)}})).finding
     assert ablation.sign_and_magnitude(results_of({"a": {"perplexity": perplexity(rows)}})) is None
 
@@ -213,7 +218,10 @@ def test_the_sweep_needs_several_shares():
     table = perplexity({TOP: (1.1, 1.0, 1.2)})
     assert ablation.sweep(results_of({"a": {"perplexity": table}})) is None
     many = pd.concat(
-        [table.assign(fraction=share, cohort=table["cohort"].str.replace("0.01", f"{share:g}")) for share in (0.01, 0.02, 0.05)]
+        [
+            table.assign(fraction=share, cohort=table["cohort"].str.replace("1%", f"{100 * share:g}%"))
+            for share in (0.01, 0.02, 0.05)
+        ]
     )
     panel = ablation.sweep(results_of({"a": {"perplexity": many}}))
     assert panel.finding == "At 5% of each layer the ratio is top 1.100 [1.000, 1.200]."
@@ -224,14 +232,14 @@ def bounded(name, estimate, lower, upper):
     return {name: estimate, f"{name}_lower": lower, f"{name}_upper": upper}
 
 
-def dissociation_table(is_double, p, compared=("intact", "random-0.01")):
+def dissociation_table(is_double, p, compared=("intact", "random 1%")):
     row = {
         **LABELS,
         **bounded("grammar_cost", 0.2, 0.1, 0.3),
         **bounded("other_cost", 0.0, -0.1, 0.1),
         **bounded("interaction", 0.2, 0.1, 0.3),
         "intervention": "negative-zero",
-        "cohort": "top-0.01",
+        "cohort": "top 1%",
         "rule": "top",
         "p_adjusted": p,
         "is_double": is_double,
@@ -245,7 +253,7 @@ def dissociation_table(is_double, p, compared=("intact", "random-0.01")):
 
 @pytest.mark.parametrize(
     ("is_double", "start"),
-    [(True, "A double dissociation against intact and random-0.01"), (False, "There is no evidence of a double")],
+    [(True, "A double dissociation against intact and random 1%"), (False, "There is no evidence of a double")],
 )
 def test_the_dissociation_is_claimed_only_where_there_is_one(is_double, start):
     tables = {
@@ -254,7 +262,7 @@ def test_the_dissociation_is_claimed_only_where_there_is_one(is_double, start):
     }
     panel = grammar.dissociation(results_of({"a": tables}))
     assert panel.finding.startswith(start)
-    assert "random-0.01 +0.200 [+0.100, +0.300], p = 0.001" in panel.finding
+    assert "random 1% +0.200 [+0.100, +0.300], p = 0.001" in panel.finding
 
 
 @pytest.mark.parametrize("is_double", [True, False])
@@ -273,11 +281,11 @@ def test_no_dissociation_rests_on_an_unmatched_control(is_double):
 def test_the_cost_of_an_unmatched_control_is_marked():
     """Against the intact model the cohort itself is the control."""
     table = pd.concat(
-        [dissociation_table(False, 0.5, ("intact",)).assign(cohort=name) for name in ("top-0.01", MATCHED, UNMATCHED)]
+        [dissociation_table(False, 0.5, ("intact",)).assign(cohort=name) for name in ("top 1%", MATCHED, UNMATCHED)]
     )
-    table = flagged(table.assign(rule=table["cohort"].str.partition("-0")[0]))
+    table = flagged(table.assign(rule=table["cohort"].str.partition(" ")[0]))
     panel = grammar.dissociation(results_of({"a": {"perplexity": perplexity(CONTROLLED), "dissociation": table}}))
-    assert {"top-0.01", MATCHED, f"{UNMATCHED} (not matched)"} <= names_of(panel)
+    assert {"top 1%", MATCHED, f"{UNMATCHED} (not matched)"} <= names_of(panel)
     assert panel.note.endswith(CAVEAT)
 
 
@@ -329,7 +337,7 @@ def test_unmatched_controls_are_marked_by_phenomenon_and_in_the_tables_of_the_pa
     }
     printed = {table.key: table for table in page_tables(results_of({"a": tables | surprisal_of}, neurons=neurons))}
     for key in ("perplexity", "phenomena", "dissociation", "paired-tests", "probes", "surprisal-contrasts"):
-        texts = {cell.text.rpartition("/")[2] for row in printed[key].rows for cell in row}
+        texts = {cell.text.removeprefix("negative-zero of ") for row in printed[key].rows for cell in row}
         assert f"{UNMATCHED} (not matched)" in texts, key
         assert UNMATCHED not in texts, key
 
@@ -337,28 +345,34 @@ def test_unmatched_controls_are_marked_by_phenomenon_and_in_the_tables_of_the_pa
 @pytest.mark.parametrize("is_layers", [True, False])
 def test_curves_and_layer_groups_mark_unmatched_controls(is_layers):
     table = perplexity({TOP: (1.2, 1.1, 1.3), ("negative-zero", MATCHED): (1.2, 1.1, 1.3)})
-    name = "cohort_layers" if is_layers else "checkpoint"
-    parts = [table.assign(**{name: value}) for value in (("0-1", "2-3") if is_layers else (5, 6))]
     if is_layers:
-        parts = [part.assign(cohort=part["cohort"] + f"-layers{index}") for index, part in enumerate(parts)]
+        parts = [
+            table.assign(first_layer=first, last_layer=first + 1, cohort=table["cohort"] + f", layers {first} to {first + 1}")
+            for first in (0, 2)
+        ]
+    else:
+        parts = [table.assign(checkpoint=step) for step in (5, 6)]
     parts[0].loc[parts[0]["rule"] == "perplexity-matched", "is_matched"] = 1
     parts[1].loc[parts[1]["rule"] == "perplexity-matched", "is_matched"] = 0
     results = results_of({"a": {"perplexity": pd.concat(parts, ignore_index=True)}})
     panel = layers_and_steps.layers(results) if is_layers else layers_and_steps.ablation_over_training(results)
     kind = "perplexity-matched" + ("" if is_layers else ", chosen at the same step")
     assert {kind, f"{kind} (not matched)"} <= names_of(panel)
-    assert f"Not matched within tolerance: {MATCHED}{'-layers1' if is_layers else ''};" in panel.note
+    assert f"Not matched within tolerance: {MATCHED}{', layers 2 to 3' if is_layers else ''};" in panel.note
 
 
 def test_the_sweep_marks_the_shares_that_are_not_matched():
     table = flagged(perplexity(CONTROLLED))
     many = [
-        table.assign(fraction=share, cohort=table["cohort"].str.replace("0.01", f"{share:g}")) for share in (0.01, 0.02, 0.05)
+        table.assign(fraction=share, cohort=table["cohort"].str.replace("1%", f"{100 * share:g}%"))
+        for share in (0.01, 0.02, 0.05)
     ]
     panel = ablation.sweep(results_of({"a": {"perplexity": pd.concat(many, ignore_index=True)}}))
-    assert {"perplexity-matched", "perplexity-matched-all (not matched)"} <= names_of(panel)
-    assert "perplexity-matched-all (not matched) 1.100" in panel.finding
-    assert "Not matched within tolerance: perplexity-matched-0.01-all, perplexity-matched-0.02-all and" in panel.note
+    assert {"perplexity-matched", "perplexity-matched, all layers (not matched)"} <= names_of(panel)
+    assert "perplexity-matched, all layers (not matched) 1.100" in panel.finding
+    assert (
+        "Not matched within tolerance: perplexity-matched 1%, all layers, perplexity-matched 2%, all layers and" in panel.note
+    )
 
 
 @pytest.mark.parametrize(
@@ -481,7 +495,7 @@ def test_smooth_and_relu_compare_models():
     assert pairs.smooth_and_relu(results_of(pair_signs=smooth.tables["pair_signs"])) is None
 
 
-def surprisal_tables(scaffolding, p, against="random-0.01"):
+def surprisal_tables(scaffolding, p, against="random 1%"):
     fit = {
         "checkpoint": 5,
         "intervention": "negative-zero",
@@ -497,8 +511,8 @@ def surprisal_tables(scaffolding, p, against="random-0.01"):
     row = {
         "checkpoint": 5,
         "intervention": "negative-zero",
-        "condition": "negative-zero/top-0.01",
-        "against": f"negative-zero/{against}",
+        "condition": "negative-zero of top 1%",
+        "against": f"negative-zero of {against}",
         "is_matched": -1,
         "n_draws": 5,
         "n_clusters": 12,
@@ -520,7 +534,7 @@ def test_scaffolding_words_suffer_only_where_the_corrected_test_says_so():
     results = results_of({"a": surprisal_tables((0.2, 0.1, 0.3), 0.01)})
     assert surprisal.surprisal_contrasts(results).finding.startswith(
         "Scaffolding words suffer more than under 1 of 1 controls; "
-        "against random-0.01: scaffolding +0.200 [+0.100, +0.300] (p = 0.010)"
+        "against random 1%: scaffolding +0.200 [+0.100, +0.300] (p = 0.010)"
     )
     insignificant = results_of({"a": surprisal_tables((0.2, 0.1, 0.3), 0.2)})
     finding = surprisal.surprisal_contrasts(insignificant).finding
@@ -563,7 +577,10 @@ def test_means_and_curves_of_surprisal_mark_unmatched_controls():
     tables = surprisal_tables((0.2, 0.1, 0.3), 0.01)
     means = tables["surprisal_means"]
     means = pd.concat(
-        [means, *(means.assign(condition=f"negative-zero/{name}", rule="perplexity-matched") for name in (MATCHED, UNMATCHED))]
+        [
+            means,
+            *(means.assign(condition=f"negative-zero of {name}", rule="perplexity-matched") for name in (MATCHED, UNMATCHED)),
+        ]
     )
     means = flagged(means, "condition")
     steps = pd.concat([means.assign(checkpoint=step, level="scaffolding") for step in (5, 6)], ignore_index=True)
@@ -579,7 +596,7 @@ def test_means_and_curves_of_surprisal_mark_unmatched_controls():
     )
     for panel, axes in ((surprisal.surprisal_upos(results), 0), (surprisal.surprisal_over_training(results), 1)):
         assert panel.note.endswith(CAVEAT)
-        assert {"top-0.01", MATCHED, f"{UNMATCHED} (not matched)"} <= names_of(panel, axes)
+        assert {"top 1%", MATCHED, f"{UNMATCHED} (not matched)"} <= names_of(panel, axes)
 
 
 def neuron_tables():
