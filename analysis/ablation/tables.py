@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from actstore.store.schema import CHECKPOINT, CONDITION, LAYER, NEURON, OPTION
 from analysis.ablation.dissociation import dissociation
 from analysis.ablation.minimal_pairs import MARGIN, pair_accuracy, paired_tests
+from analysis.ablation.readouts import readout_table
 from analysis.conditions import bounds, counted, measured_cohorts
 from analysis.kernels.clusters import Clusters
 from analysis.surprisal.words import word_table
@@ -191,6 +192,7 @@ def ablation_tables(
         "perplexity": perplexity_table(store),
         "surprisal_by_upos": surprisal_by_upos(store),
         "edited_by_layer": edited_by_layer(store),
+        "readouts": readout_table(store),
     }
     if "log_probability_good" in store:
         tables["accuracy_by_phenomenon"] = pair_accuracy(store, "phenomenon", score, margin=margin)
