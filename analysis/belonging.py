@@ -19,40 +19,40 @@ from actstore.store.ledger import Contents
 from actstore.store.schema import CHECKPOINT
 
 IDENTITY = ("model", "site", "corpus_fingerprint")
-"""Attributes that stores have and results keep."""
+"""Attributes of a store that its results have too."""
 
 
 class Origin(NamedTuple):
-    """What a store, results or a selection are of."""
+    """The model, text and weights behind a store, results or a selection."""
 
     name: str
-    """How a message calls it."""
+    """Its name in messages."""
     model: str
     site: str
     text: str
-    """Fingerprint of its tokens; empty where it may differ."""
+    """Fingerprint of the tokens; empty where the text may differ."""
     weights: Mapping[int, str]
-    """Training step to the fingerprint of its weights."""
+    """Training step → fingerprint of the weights."""
     is_whole: bool = True
-    """Whether its checkpoints must be those of what it belongs to."""
+    """Whether the store that it belongs to must have all its checkpoints."""
 
 
 def origin_of(data: xr.Dataset, name: str, *, has_own_text: bool = False) -> Origin:
-    """What a store, or results of one, are of.
+    """Origin of a store, or of results computed from a store.
 
     Parameters
     ----------
     data : Dataset
         With the attributes `IDENTITY`, and `checkpoint` and `weights_fingerprint` as coordinates.
     name : str
-        How a message calls it.
+        Its name in messages.
     has_own_text : bool
-        Whether its text and checkpoints may be others, as an ablation's are.
+        Whether its text and checkpoints may differ, as an ablation's may.
 
     Raises
     ------
     StoreError
-        If it does not say what it is of.
+        If an attribute or coordinate is missing.
     """
     missing = next((key for key in IDENTITY if key not in data.attrs), None)
     missing = missing or next((key for key in (CHECKPOINT, "weights_fingerprint") if key not in data.coords), None)
@@ -64,12 +64,12 @@ def origin_of(data: xr.Dataset, name: str, *, has_own_text: bool = False) -> Ori
 
 
 def origin_of_results(folder: Path, name: str) -> Origin | None:
-    """What `NAME.zarr` of a results folder is of, without reading its values; None if it is not there.
+    """Origin of `NAME.zarr` of a results folder, without reading its values; None if there is no such file.
 
     Raises
     ------
     StoreError
-        If it cannot be read, or does not say what it is of.
+        If it cannot be read, or an attribute or coordinate is missing.
     """
     path = folder / f"{name}.zarr"
     if not path.exists():
@@ -79,48 +79,53 @@ def origin_of_results(folder: Path, name: str) -> Origin | None:
         return origin_of(data, str(path))
     except StoreError:
         raise
-    except Exception as error:  # a decoder fails in its own way
+    except Exception as error:  # decoders raise errors of many kinds
         raise StoreError(f"cannot read {path} ({error}); compute it again") from None
 
 
 def origin_of_selection(selection: Selection, path: Path) -> Origin:
-    """What a selection was chosen on; its text where its provenance says so."""
+    """Origin of the statistics that a selection was chosen on; its text is empty where the provenance names none."""
     text = str(selection.provenance.get("corpus_fingerprint", ""))
     weights = {selection.checkpoint: selection.weights_fingerprint}
     return Origin(str(path), selection.model, selection.site, text, weights, is_whole=False)
 
 
 def check_belonging(store: Origin, *parts: Origin | None) -> None:
-    """Refuse what is not of the same model, site, text and weights.
+    """Refuse parts that are not of the store's model, site, text and weights.
 
     Parameters
     ----------
     store : Origin
-        What the parts are held to.
     *parts : Origin, optional
-        What is not there is left out.
+        Compared with the store; None is left out.
 
     Raises
     ------
     StoreError
-        If one of them differs; the message names both.
+        If a part differs from the store; the message names both.
     """
-    for part in filter(None, parts):
-        for what, theirs, ours in (("model", part.model, store.model), ("site", part.site, store.site)):
-            if theirs != ours:
-                raise StoreError(f"{part.name} is of the {what} {theirs}, {store.name} of {ours}; name two of one {what}")
-        if part.text and store.text and part.text != store.text:
-            raise StoreError(
-                f"{part.name} is of another text than {store.name} (fingerprints {part.text} and {store.text}); "
-                "compute it again on this text, or name two of one text"
-            )
-        shared = part.weights.keys() & store.weights.keys()
-        changed = next((step for step in sorted(shared) if part.weights[step] != store.weights[step]), None)
-        if changed is not None:
-            raise StoreError(
-                f"checkpoint {changed} of {part.name} has other weights than that of {store.name} "
-                f"({part.weights[changed]} and {store.weights[changed]}); compute it again, or name two of one model"
-            )
-        absent = sorted(part.weights.keys() - store.weights.keys())
-        if part.is_whole and absent:
-            raise StoreError(f"{part.name} has the checkpoint {absent[0]}, {store.name} does not; compute it again")
+    for part in parts:
+        if part is not None:
+            _check_part(store, part)
+
+
+def _check_part(store: Origin, part: Origin) -> None:
+    for key in ("model", "site"):
+        value, expected = getattr(part, key), getattr(store, key)
+        if value != expected:
+            raise StoreError(f"{part.name} is of the {key} {value}, {store.name} of {expected}; name two of one {key}")
+    if part.text and store.text and part.text != store.text:
+        raise StoreError(
+            f"{part.name} is of another text than {store.name} (fingerprints {part.text} and {store.text}); "
+            "compute it again on this text, or name two of one text"
+        )
+    shared = part.weights.keys() & store.weights.keys()
+    changed = next((step for step in sorted(shared) if part.weights[step] != store.weights[step]), None)
+    if changed is not None:
+        raise StoreError(
+            f"checkpoint {changed} of {part.name} has other weights than that of {store.name} "
+            f"({part.weights[changed]} and {store.weights[changed]}); compute it again, or name two of one model"
+        )
+    absent = sorted(part.weights.keys() - store.weights.keys())
+    if part.is_whole and absent:
+        raise StoreError(f"{part.name} has the checkpoint {absent[0]}, {store.name} does not; compute it again")

@@ -1,4 +1,4 @@
-"""The commands of the analysis and their arguments; what a command computes is in `analysis.commands`."""
+"""The commands of the analysis and their arguments; `analysis.commands` has what they compute."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _STEP = whole("checkpoint", -1, bounds.LARGEST_STEP)
 
 
 def _run(name: str, options: argparse.Namespace) -> None:
-    """Carry a command out, alone in the results folder that it writes to."""
+    """Run a command; no other command may write to its results folder meanwhile."""
     command: Callable[[argparse.Namespace], None] = import_module(f"analysis.commands.{name}").run
     with _folder(options), one_thread_a_product():  # tables are the same at any number of threads
         command(options)
 
 
 def _folder(options: argparse.Namespace) -> AbstractContextManager[None]:
-    if hasattr(options, "results"):  # a folder that must be there: the command says what is not
+    if hasattr(options, "results"):  # the command says what is missing if there is no such folder
         return writing(options.results) if options.results.is_dir() else nullcontext()
     return writing(options.out)
 
@@ -48,16 +48,18 @@ def _add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=place, required=True, help="results folder to write")
 
 
-def _add_count(parser: argparse.ArgumentParser, option: str, bound: tuple[int, int], default: int, what: str) -> None:
+def _add_count(parser: argparse.ArgumentParser, option: str, bound: tuple[int, int], default: int, summary: str) -> None:
     name = option.removeprefix("--").replace("-", "_")
-    parser.add_argument(option, type=whole(name, *bound), default=default, help=f"{what} ({default})")
+    parser.add_argument(option, type=whole(name, *bound), default=default, help=f"{summary} ({default})")
 
 
 def _add_selected(parser: argparse.ArgumentParser) -> None:
     _add_store(parser, "extract")
-    parser.add_argument("--results", type=place, required=True, help="results folder of `entanglement`, to be added to")
-    parser.add_argument("--selection", type=place, help="the neurons (RESULTS/selections/top.json)")
-    parser.add_argument("--seed", type=_SEED, default=0, help="seed of all that is drawn (0)")
+    parser.add_argument(
+        "--results", type=place, required=True, help="results folder of `entanglement`, to which results are added"
+    )
+    parser.add_argument("--selection", type=place, help="selection file of the neurons (RESULTS/selections/top.json)")
+    parser.add_argument("--seed", type=_SEED, default=0, help="seed of all random draws (0)")
 
 
 def _add_entanglement(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +88,7 @@ def _add_dynamics(parser: argparse.ArgumentParser) -> None:
         "--early",
         type=whole("early", 0, bounds.LARGEST_STEP),
         metavar="STEP",
-        help="where the early cohort is chosen (the middle checkpoint)",
+        help="training step at which the early cohort is chosen (the middle checkpoint)",
     )
 
 
@@ -94,22 +96,28 @@ def _add_select(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", type=place, required=True, help="results folder of `entanglement`")
     parser.add_argument("--rule", default="top", help=f"{', '.join(RULES)} (top)")
     parser.add_argument("--fraction", type=fraction("fraction"), default=0.01, help="share to choose (0.01)")
-    parser.add_argument("--statistic", default="wasserstein_distance", help="what to rank by (wasserstein_distance)")
+    parser.add_argument("--statistic", default="wasserstein_distance", help="the statistic to rank by (wasserstein_distance)")
     parser.add_argument("--scope", default="layer", help="rank within each layer, or all: over all layers (layer)")
-    parser.add_argument("--match", nargs="+", help="for matched: alike in these (std mean negative_frac)")
-    parser.add_argument("--seed", type=_SEED, default=-1, help="seed of a random choice")
+    parser.add_argument("--match", nargs="+", help="of the rule matched: the statistics to match (std mean negative_frac)")
+    parser.add_argument("--seed", type=_SEED, default=-1, help="seed of the rule random")
     parser.add_argument("--checkpoint", type=_STEP, help="training step to rank (the last)")
     parser.add_argument("--out", type=place, help="file to write (RESULTS/selections/RULE.json)")
 
 
 def _add_tables(parser: argparse.ArgumentParser) -> None:
     _add_store(parser, "ablate")
-    parser.add_argument("--score", default="total", help="of minimal pairs: total (default), mean a token, or critical region")
-    parser.add_argument("--correction", default="holm", help="for many tests: holm (default) or bh")
+    parser.add_argument(
+        "--score",
+        default="total",
+        help="score of minimal pairs: total (default), mean (per token), or critical (the words that differ)",
+    )
+    parser.add_argument("--correction", default="holm", help="correction for multiple tests: holm (default) or bh")
     parser.add_argument(
         "--margin", type=fraction("margin"), default=MARGIN, help=f"change of accuracy that counts as none ({MARGIN})"
     )
-    parser.add_argument("--extraction", type=place, help="the store that neurons were chosen on, to compare its text")
+    parser.add_argument(
+        "--extraction", type=place, help="the store on which neurons were chosen: how much of the text was seen there"
+    )
     _add_out(parser)
 
 
@@ -147,7 +155,7 @@ PAIRS = _command(
 )
 ATLAS = _command(
     "atlas",
-    "what the negative region of every selected neuron tells apart",
+    "which distinctions the negative region of every selected neuron makes",
     _add_atlas,
     "--store runs/store.zarr --results runs/analysis",
 )

@@ -1,6 +1,6 @@
 """The cohorts of an ablation store, what each is compared with, and intervals over their draws and items.
 
-Conditions that differ only in the seed are one cohort, of so many draws. Owns what the columns of an interval are called.
+Conditions that differ only in the seed are draws of one cohort. Owns the names of the columns of an interval.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from analysis.kernels.clusters import Clusters, Estimate
 SHARED = ("statistic", "fraction", "first_layer", "last_layer", "chosen_at")
 """Columns that a control has in common with the top cohort that it controls for; `target_scope` is that cohort's scope."""
 COHORT = ("cohort", "rule", "statistic", "fraction", "scope", "first_layer", "last_layer", "chosen_at", "target_scope")
-"""Columns of a cohort: its label for display, and what tells it from others."""
+"""Columns of a cohort: its label for display, and what distinguishes it from the others."""
 _LABELS = ["intervention", *COHORT]
 
 
 class MeasuredCohort(NamedTuple):
-    """One cohort under one intervention at one checkpoint, with all its draws; the intact model is one too."""
+    """A cohort under an intervention at a checkpoint, with all its draws; the intact model is a cohort too."""
 
     labels: dict[str, object]
     condition_indices: NDArray[np.intp]
-    """On `condition`, one a draw."""
+    """On `condition`, one for each draw."""
     checkpoint_index: int
     baseline_index: int
-    """On `condition`, of the intact model."""
+    """The intact model, on `condition`."""
     target_perplexity: float
     """Measured perplexity of the cohort that a perplexity-matched control is for; NaN of all others."""
     tolerance: float
@@ -45,12 +45,12 @@ class MeasuredCohort(NamedTuple):
         return self.labels["intervention"] == BASELINE
 
     def of(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Its part (draw, …) of values (checkpoint, condition, …)."""
+        """The part (draw, …) that the cohort has of values (checkpoint, condition, …)."""
         part: NDArray[Any] = values[self.checkpoint_index, self.condition_indices]
         return part
 
     def intact(self, values: NDArray[Any]) -> NDArray[Any]:
-        """The intact model's part (…) of values (checkpoint, condition, …)."""
+        """The part (…) that the intact model has of values (checkpoint, condition, …)."""
         part: NDArray[Any] = values[self.checkpoint_index, self.baseline_index]
         return part
 
@@ -58,9 +58,14 @@ class MeasuredCohort(NamedTuple):
 def measured_cohorts(store: xr.Dataset) -> Iterator[MeasuredCohort]:
     """Every cohort under every intervention at every checkpoint, in the store's order.
 
-    The label `controls` names the top cohort that it controls for, for display. `is_matched` is computed from the measured perplexities: 1 where that of a perplexity-matched
-    control is within the allowed difference of its target's, 0 where it is not or its target is not there,
-    -1 of all others.
+    Two labels are computed here. `controls` is the label, for display, of the top cohort that the cohort controls for.
+    `is_matched` compares measured perplexities: of a perplexity-matched control it is 1 if the perplexity is within the
+    allowed difference of its target's, and 0 if it is not or if the store lacks the target; of all others it is -1.
+
+    Raises
+    ------
+    StoreError
+        If the store has no intact model.
     """
     frame = pd.DataFrame({name: store[name].values for name in (*_LABELS, "tolerance")})
     targets = [_target_index(frame, index) for index in range(len(frame))]
@@ -88,7 +93,7 @@ def measured_cohorts(store: xr.Dataset) -> Iterator[MeasuredCohort]:
 
 
 def controls_of(rows: pd.DataFrame, target: pd.Series | dict[str, Any]) -> pd.Series:
-    """Which rows are controls for a top cohort, under its intervention.
+    """Whether each row is a control for a top cohort, under its intervention.
 
     Parameters
     ----------
@@ -103,9 +108,9 @@ def controls_of(rows: pd.DataFrame, target: pd.Series | dict[str, Any]) -> pd.Se
     return is_control
 
 
-def _target_index(frame: pd.DataFrame, control: int) -> int | None:
-    """The condition of the top cohort that a condition controls for; None if there is none."""
-    row = frame.iloc[control]
+def _target_index(frame: pd.DataFrame, control_index: int) -> int | None:
+    """Index of the condition of the top cohort that a condition controls for; None if there is none."""
+    row = frame.iloc[control_index]
     is_target = (frame["rule"] == "top") & (frame["scope"] == row["target_scope"])
     for name in ("intervention", *SHARED):
         is_target &= frame[name] == row[name]
@@ -120,23 +125,23 @@ def _is_matched(perplexity: float, target: float, intact: float, tolerance: floa
 
 
 def contrasts(store: xr.Dataset) -> Iterator[tuple[MeasuredCohort, MeasuredCohort]]:
-    """Every ablated cohort against the intact model, and every top cohort against the cohorts that control for it."""
-    every = list(measured_cohorts(store))
-    labels = pd.DataFrame([cohort.labels for cohort in every])
-    for cohort in every:
+    """Pairs of cohorts to compare: every ablated cohort with the intact model, and every top cohort with its controls."""
+    cohorts = list(measured_cohorts(store))
+    labels = pd.DataFrame([cohort.labels for cohort in cohorts])
+    for cohort in cohorts:
         if cohort.is_intact:
             continue
         is_reference = controls_of(labels, cohort.labels) & (cohort.labels["rule"] == "top")
         is_reference |= labels["intervention"] == BASELINE
         is_reference &= labels["checkpoint"] == cohort.labels["checkpoint"]
         for index in np.flatnonzero(is_reference):
-            yield cohort, every[index]
+            yield cohort, cohorts[index]
 
 
 def comparison(cohort: MeasuredCohort, reference: MeasuredCohort) -> dict[str, object]:
-    """Labels of a comparison: those of the cohort, and `against`, the label of what it is compared with.
+    """Labels of a comparison: those of the cohort, and `against`, the label of the reference.
 
-    `is_matched` is that of the control compared with; against the intact model that of the cohort itself.
+    `is_matched` is that of the reference if it is a control, and that of the cohort if the reference is the intact model.
     """
     if reference.is_intact:
         return {**cohort.labels, "against": "intact"}
@@ -144,11 +149,11 @@ def comparison(cohort: MeasuredCohort, reference: MeasuredCohort) -> dict[str, o
 
 
 def bounds(name: str, estimate: Estimate, least: float = -np.inf, most: float = np.inf) -> dict[str, NDArray[np.float64]]:
-    """Columns of an estimate and its 95% bounds, which end where the values do."""
+    """Columns of an estimate and its 95% bounds, cut off at the least and the most possible value."""
     lower, upper = estimate.interval()
     return {name: estimate.value, f"{name}_lower": np.maximum(lower, least), f"{name}_upper": np.minimum(upper, most)}
 
 
 def counted(clusters: Clusters, unit: str) -> dict[str, object]:
-    """Columns of what an interval or test rests on: how many clusters, and of what."""
+    """Columns of the clusters that an interval or test rests on: their number, and their unit."""
     return {"n_clusters": clusters.n_clusters, "cluster": unit}

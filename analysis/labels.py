@@ -1,12 +1,11 @@
-"""Labelled arrays over the kernels: samples of a store, one block at a time.
+"""Kernels on labelled arrays: the samples of a store, one block at a time.
 
-Owns how kernels meet stores: what is lazy stays out of memory, what is Dask's stays Dask's.
+Owns how kernels read stores: a lazy array never lies in memory as a whole, and results of Dask arrays stay lazy.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,32 +15,37 @@ from tqdm import tqdm
 
 from actstore.errors import UnknownNameError
 from actstore.store.schema import CHECKPOINT, LAYER, TOKEN, Field
+from analysis.kernels.parallel import index_blocks
 
 _BLOCK_BYTES = 2**25
 _ALIGNED = 64
+"""The last dim is cut at multiples of this, at which the chunks of a store end too."""
 _STATISTIC = "statistic"
 _Result = TypeVar("_Result")
+_Stacked = Callable[[NDArray[Any]], NDArray[np.float64]]
+"""From values (…, sample) to statistics (…, statistic)."""
 
 
 def reduce_samples(
     kernel: Callable[[ArrayLike], Sequence[NDArray[np.float64]]], array: xr.DataArray, dim: str, fields: Mapping[str, Field]
 ) -> xr.Dataset:
-    """Statistics of every sample along `dim`, float64, over the other dims.
+    """Statistics of every sample along `dim`.
 
     Parameters
     ----------
     kernel : callable
-        Takes an array whose last axis is the sample's, gives one array a statistic.
+        Takes an array whose last axis is the sample's, and returns one array for each statistic.
     array : DataArray
-        In memory, lazy, or Dask's; a lazy one is read 32 MiB at a time.
+        In memory, lazy, or Dask's; a lazy array is read 32 MiB at a time.
     dim : str
+        The dim along which a sample lies.
     fields : mapping of str to Field
         Of the statistics, in the kernel's order.
 
     Returns
     -------
     Dataset
-        Lazy where the input is Dask's.
+        A float64 variable for each field, over the other dims of `array`; lazy where `array` is Dask's.
 
     Raises
     ------
@@ -54,34 +58,41 @@ def reduce_samples(
     def stacked(values: NDArray[Any]) -> NDArray[np.float64]:
         return np.stack(kernel(values), axis=-1)
 
-    if array.chunks is not None:
-        found = xr.apply_ufunc(
-            stacked, array.chunk({dim: -1}), input_core_dims=[[dim]], output_core_dims=[[_STATISTIC]], dask="parallelized",
-            output_dtypes=[np.float64], dask_gufunc_kwargs={"output_sizes": {_STATISTIC: len(fields)}},
-        )  # fmt: skip
-    else:
-        over = [name for name in array.dims if name != dim]
-        values = np.empty((*(array.sizes[name] for name in over), len(fields)))
-        for place in _blocks(array, dim):
-            part = array.isel(dict(zip(over, place, strict=True))).compute()  # transposed only when it is in memory
-            values[place] = stacked(part.transpose(..., dim).values)
-        kept = {name: coord for name, coord in array.coords.items() if dim not in coord.dims}
-        found = xr.DataArray(values, dims=(*over, _STATISTIC), coords=kept)
-    result = xr.Dataset({name: found.isel({_STATISTIC: index}) for index, name in enumerate(fields)})
+    statistics = (_by_block if array.chunks is None else _by_dask)(stacked, array, dim, len(fields))
+    result = xr.Dataset({name: statistics.isel({_STATISTIC: index}) for index, name in enumerate(fields)})
     for name, field in fields.items():
         result[name].attrs = field.attrs | {key: array.attrs[key] for key in ("model", "site") if key in array.attrs}
     return result
 
 
-def _blocks(array: xr.DataArray, dim: str) -> Iterator[tuple[Any, ...]]:
-    """Places on the other dims that hold 32 MiB or less: one at a time, but of the last one whole chunks of the store."""
-    sizes = [size for name, size in array.sizes.items() if name != dim]
-    if not sizes:
-        yield ()
-        return
-    step = max(_ALIGNED, _BLOCK_BYTES // (array.sizes[dim] * array.dtype.itemsize) // _ALIGNED * _ALIGNED)
-    for place in itertools.product(*map(range, sizes[:-1])):
-        yield from ((*place, slice(first, first + step)) for first in range(0, sizes[-1], step))
+def _by_dask(stacked: _Stacked, array: xr.DataArray, dim: str, n_statistics: int) -> xr.DataArray:
+    """Statistics (…, statistic) of a Dask array, lazy; every sample becomes one chunk."""
+    statistics: xr.DataArray = xr.apply_ufunc(
+        stacked,
+        array.chunk({dim: -1}),
+        input_core_dims=[[dim]],
+        output_core_dims=[[_STATISTIC]],
+        dask="parallelized",
+        output_dtypes=[np.float64],
+        dask_gufunc_kwargs={"output_sizes": {_STATISTIC: n_statistics}},
+    )
+    return statistics
+
+
+def _by_block(stacked: _Stacked, array: xr.DataArray, dim: str, n_statistics: int) -> xr.DataArray:
+    """Statistics (…, statistic) of an array in memory or lazy, from blocks of 32 MiB or less.
+
+    A block has one index of each other dim but the last, and whole chunks of the store on the last.
+    """
+    dims = [name for name in array.dims if name != dim]
+    sizes = [array.sizes[name] for name in dims]
+    size = max(_ALIGNED, _BLOCK_BYTES // (array.sizes[dim] * array.dtype.itemsize) // _ALIGNED * _ALIGNED)
+    values = np.empty((*sizes, n_statistics))
+    for index in index_blocks(sizes, size):
+        block = array.isel(dict(zip(dims, index, strict=True))).compute()  # transposed only when it is in memory
+        values[index] = stacked(block.transpose(..., dim).values)
+    coords = {name: coord for name, coord in array.coords.items() if dim not in coord.dims}
+    return xr.DataArray(values, dims=(*dims, _STATISTIC), coords=coords)
 
 
 def text_tokens(data: Any) -> Any:
@@ -90,12 +101,18 @@ def text_tokens(data: Any) -> Any:
 
 
 def at_checkpoint(store: xr.Dataset, step: int | None = None) -> xr.Dataset:
-    """A store at one checkpoint: the last one unless a training step is named.
+    """A store at one checkpoint.
+
+    Parameters
+    ----------
+    store : Dataset
+    step : int, optional
+        Training step; the last by default.
 
     Raises
     ------
     UnknownNameError
-        If the store does not have it.
+        If the store has no such checkpoint.
     """
     if CHECKPOINT not in store.dims:
         return store
@@ -112,15 +129,17 @@ def each_layer(
     store: xr.Dataset,
     narrow: Callable[[xr.Dataset], xr.Dataset] = lambda layer: layer,
 ) -> list[_Result]:
-    """Apply a function to every layer's Dataset, in memory one at a time; on Dask's workers where it is Dask's.
+    """Apply a function to the Dataset of every layer.
+
+    Layers are read into memory one at a time; those of a Dask Dataset are read and processed by Dask's workers.
 
     Parameters
     ----------
     function : callable
-        Takes a layer's Dataset in memory.
+        Takes the Dataset of a layer, in memory.
     store : Dataset
     narrow : callable, optional
-        Takes it before it is read, gives what of it is needed.
+        Takes the Dataset of a layer before it is read, and returns the part that `function` needs.
     """
     layers = (narrow(store.isel({LAYER: index})) for index in range(store.sizes[LAYER]))
     if not store.chunks:

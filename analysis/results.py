@@ -1,7 +1,7 @@
-"""Analysis results on disk: what the report reads.
+"""Analysis results on disk, which the report reads.
 
-Owns the files of a results folder: Zarr groups, and tidy tables as CSV. Each is known by its
-checksum, which is compared when it is read.
+Owns the files of a results folder: Zarr groups, and tidy tables as CSV. The checksum of each is kept, and compared when
+the file is read.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from actstore.store.ledger import Contents, has_ledger
 from analysis.csv_text import defused, restored
 
 ENTANGLEMENT, PAIRS, DIFFERENTIATION = "entanglement", "pairs", "differentiation"
-_GZIP = {"method": "gzip", "mtime": 1}  # without the time of writing, so that equal tables are equal files
+_GZIP = {"method": "gzip", "mtime": 1}  # a constant time of writing, so that equal tables are equal files
 
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Write into a results folder while no other command does; a new one that stays empty is removed again.
+    """Write into a results folder while no other command does; a new folder that stays empty is removed again.
 
     Raises
     ------
@@ -41,9 +41,7 @@ def writing(folder: Path) -> Iterator[None]:
         If another command is writing there, the folder cannot be made, or it is a store.
     """
     if has_ledger(folder):
-        raise StoreError(
-            f"{folder} is a store or dataset itself, and results within it would damage it; name a folder of their own"
-        )
+        raise StoreError(f"{folder} is a store or dataset itself, and results within it would damage it; name another folder")
     is_new = existing(str(folder)) is None
     try:
         with alone(folder):
@@ -54,7 +52,7 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def save_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a tidy table under its final name only when whole."""
+    """Write a tidy table; it has its final name only when it is complete."""
     partial = path.with_name(path.name + ".partial").absolute()  # pandas would read ~ as the user's home
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +69,7 @@ def load_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     Raises
     ------
     StoreError
-        If it is not there, or not what was written.
+        If it is missing, or is not what was written.
     """
     manifest.check(Path(path))
     try:
@@ -93,25 +91,25 @@ def save_selection(selection: Selection, folder: Path, name: str) -> Path:
 
 
 def save_dataset(data: xr.Dataset, folder: Path, name: str) -> None:
-    """Write `NAME.zarr` into a results folder, under its final name only when whole."""
+    """Write `NAME.zarr` into a results folder; it has its final name only when it is complete."""
     path, scratch = folder / f"{name}.zarr", folder / ".partial"
-    # Strings of fixed length have no place in the Zarr v3 specification.
+    # The Zarr v3 specification has no strings of fixed length.
     data = data.assign_coords({key: coord.astype(object) for key, coord in data.coords.items() if coord.dtype.kind == "U"})
     with disk_errors(path):
         claim(scratch)
-        partial, before = scratch / path.name, scratch / f"before-{path.name}"
-        for old in (partial, before):
-            shutil.rmtree(old, ignore_errors=True)
+        partial, previous = scratch / path.name, scratch / f"before-{path.name}"
+        for leftover in (partial, previous):
+            shutil.rmtree(leftover, ignore_errors=True)
         with warnings.catch_warnings(), every_chunk():
             warnings.simplefilter("ignore", ZarrUserWarning)  # consolidated metadata is not in the v3 specification yet
             encoding: dict[str, Any] = {str(key): {"compressors": compressors()} for key in data.variables}
-            # No path: a name such as ~ or ::x would be read as one of the user's home or a URL.
+            # Not a plain path: zarr would take a name such as ~ or ::x for the user's home or a URL.
             data.drop_encoding().to_zarr(LocalStore(partial), zarr_format=3, consolidated=True, encoding=encoding)
         sync_below(partial)
         seal_group(partial)
         if path.exists():
             refuse_foreign(path)
-            path.rename(before)
+            path.rename(previous)
         partial.rename(path)
         sync_path(folder)
         remove(scratch)
@@ -123,16 +121,16 @@ def load_dataset(folder: str | os.PathLike[str], name: str) -> xr.Dataset:
     Raises
     ------
     StoreError
-        If it is not there, or not what was written.
+        If it is missing, or is not what was written.
     """
     path = Path(folder) / f"{name}.zarr"
     if not path.exists():
         command = "pairs" if name in (PAIRS, DIFFERENTIATION) else "entanglement"
         raise StoreError(f"no {path.name} in {folder}; run `actstore {command}` first")
     try:
-        found: xr.Dataset = xr.open_zarr(checked_store(path, Contents.of(path)), chunks=None).load()
+        dataset: xr.Dataset = xr.open_zarr(checked_store(path, Contents.of(path)), chunks=None).load()
     except StoreError:
         raise
-    except Exception as error:  # a decoder fails in its own way
+    except Exception as error:  # decoders raise errors of many kinds
         raise StoreError(f"{path} is damaged ({error}); run its command again") from error
-    return found
+    return dataset

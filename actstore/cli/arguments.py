@@ -1,6 +1,6 @@
-"""Values on a command line: text into numbers and paths, refused in the words that settings files use.
+"""Values on a command line: parsers of numbers and paths, with the error messages that settings files have.
 
-Owns the parsers that the commands share; the bounds themselves are in `bounds.py`.
+The bounds themselves are in `bounds.py`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from actstore import bounds
 from actstore.errors import SettingError
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
-_SHOWN = 30
+_LONGEST = 30
 """Characters of a wrong value that a message repeats."""
 
 
 def whole(key: str, lowest: int | None = None, highest: int | None = None) -> Callable[[str], int]:
-    """A parser of whole numbers, from `lowest` to `highest` where there are bounds; `key` is the setting's name."""
+    """A parser of whole numbers from `lowest` to `highest`, or of all where either is None; `key` names the setting."""
 
     def parse(text: str) -> int:
         if not _WHOLE.fullmatch(text):
@@ -34,7 +34,7 @@ def whole(key: str, lowest: int | None = None, highest: int | None = None) -> Ca
 
 
 def number(text: str) -> float:
-    """A number that need not be whole."""
+    """Parse a number, whole or not."""
     try:
         return float(text)
     except ValueError:
@@ -53,14 +53,14 @@ def fraction(key: str) -> Callable[[str], float]:
 
 
 def place(text: str) -> Path:
-    """A path that has a name: an empty one would be the current folder."""
+    """Parse a path; an empty one is refused, as it would mean the current folder."""
     if not text or "\0" in text:
         raise argparse.ArgumentTypeError("the path is empty or holds a null byte; write . for the current folder")
     return Path(text)
 
 
 def with_bounds(check: Callable[..., None], *values: object) -> None:
-    """Run a check of `bounds`, its refusal said as of an argument."""
+    """Run a check of `bounds`, and raise its refusal as an error of the argument."""
     try:
         check(*values)
     except SettingError as error:
@@ -68,4 +68,4 @@ def with_bounds(check: Callable[..., None], *values: object) -> None:
 
 
 def _short(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+    return repr(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")

@@ -1,7 +1,7 @@
-"""What a command is, and a parser of several.
+"""A command of the command line, and the parser of several commands.
 
 A package adds its commands to `actstore` by entry points of the group `actstore.commands`: the
-name of the command, and the place of its `Command`.
+name of the command, and where its `Command` is.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Command:
         One line, for the list of all commands.
     add_arguments : callable (parser)
     run : callable (options)
-        Carries it out; raises `ActstoreError` for what the user can mend.
+        Carries the command out; raises `ActstoreError` for problems that the user can mend.
     examples : tuple of str
         Whole command lines.
     """
@@ -36,37 +36,37 @@ class Command:
     examples: tuple[str, ...] = ()
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
-        """Add its arguments, and those that every command has."""
+        """Add its arguments, and those of every command."""
         self.add_arguments(parser)
         parser.add_argument(
-            "--plugin", action="append", default=[], metavar="MODULE", help="load a module or .py file of one's own first"
+            "--plugin", action="append", default=[], metavar="MODULE", help="first load your own module or .py file"
         )
         parser.set_defaults(run=self.carry_out)
 
     def carry_out(self, options: argparse.Namespace) -> None:
-        """Load the plugins, and run."""
+        """Load the plugins, then run the command."""
         plugins.load(options.plugin)
         self.run(options)
 
 
 def parser_of(program: str, description: str, commands: Iterable[Command], examples: Iterable[str]) -> argparse.ArgumentParser:
-    """A parser of these commands; the options that it gives have the chosen one's `run`."""
+    """A parser of these commands; the options that it returns have the `run` of the chosen command."""
     parser = argparse.ArgumentParser(
         prog=program,
         description=description,
         epilog=_epilog(examples),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in commands:
-        choice = choices.add_parser(
+        subparser = subparsers.add_parser(
             command.name,
             help=command.summary,
             description=command.summary[0].upper() + command.summary[1:] + ".",
             epilog=_epilog(command.examples),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.add_to(choice)
+        command.add_to(subparser)
     return parser
 
 

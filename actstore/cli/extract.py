@@ -1,4 +1,4 @@
-"""`actstore extract`: the store of a model over a text."""
+"""`actstore extract`: write the store of a model and a text."""
 
 from __future__ import annotations
 
@@ -12,22 +12,28 @@ from actstore.cli.options import add_extract_options, extract_config, worker
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_extract_options(parser)
     parser.add_argument("--store", type=place, required=True, help="the Zarr store to write")
-    parser.add_argument("--strict", action="store_true", help="fail if a checkpoint cannot be had, instead of leaving it out")
-    parser.add_argument("--discard-downloads", action="store_true", help="free each revision's downloaded files after use")
-    parser.add_argument("--allow-v0", action="store_true", help="take several checkpoints of a -v0 Pythia model all the same")
+    parser.add_argument(
+        "--strict", action="store_true", help="fail if a checkpoint is not available, instead of leaving it out"
+    )
+    parser.add_argument("--discard-downloads", action="store_true", help="delete each revision's downloaded files after use")
+    parser.add_argument("--allow-v0", action="store_true", help="allow several checkpoints of a -v0 Pythia model")
     share = parser.add_mutually_exclusive_group()
     share.add_argument("--worker", type=worker, metavar="i/n", help="compute the i-th of n shares, beside other processes")
-    share.add_argument("--scheduler", metavar="ADDRESS", help="have a Dask cluster compute: tcp://…, or local")
+    share.add_argument("--scheduler", metavar="ADDRESS", help="compute on a Dask cluster: tcp://…, or local")
 
 
 def _run(options: argparse.Namespace) -> None:
     from actstore.extraction.run import RunOptions, extract
 
-    run = RunOptions(
-        options.strict, options.discard_downloads, options.worker, options.scheduler, not options.quiet,
-        options.allow_v0,
-    )  # fmt: skip
-    outcome = extract(extract_config(options), options.store, run)
+    run_options = RunOptions(
+        strict=options.strict,
+        discard_downloads=options.discard_downloads,
+        worker=options.worker,
+        scheduler=options.scheduler,
+        progress=not options.quiet,
+        allow_v0=options.allow_v0,
+    )
+    outcome = extract(extract_config(options), options.store, run_options)
     print(f"{options.store}: {outcome.value}")
 
 

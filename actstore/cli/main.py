@@ -1,6 +1,6 @@
-"""The `actstore` command: its own commands, and those that other packages add.
+"""The `actstore` command: its own subcommands, and those that other packages add.
 
-Owns the rule that a mendable problem is one line on stderr and exit code 2.
+A problem that the user can mend is one line on stderr, with exit code 2.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from actstore.cli.command import Command, parser_of
 from actstore.errors import run_reporting
 
 _OWN = ("extract", "plan", "verify", "info", "models", "ablate")
-"""Each is `COMMAND` of the module of that name in this folder."""
+"""The module of each name in this folder defines `COMMAND`."""
 _GROUP = "actstore.commands"
 _EXAMPLES = (
     "actstore models pythia",
@@ -30,18 +30,18 @@ _EXAMPLES = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 on success, 2 on a problem the user can mend, 130 on Ctrl-C."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(format="actstore: %(message)s")
 
     def action() -> None:
-        options = parser(given[0] if given else "").parse_args(given)
+        options = parser(words[0] if words else "").parse_args(words)
         options.run(options)
 
     return run_reporting(action, "actstore")
 
 
 def parser(name: str = "") -> argparse.ArgumentParser:
-    """The parser of one command, or of all where there is none of that name."""
+    """The parser of one command, or of all commands if none has that name."""
     parser = parser_of(
         "actstore",
         "Extract the pre-activations of language models into stores, ask what single neurons do, and ablate them.",
@@ -53,7 +53,7 @@ def parser(name: str = "") -> argparse.ArgumentParser:
 
 
 def _commands(name: str) -> list[Command]:
-    """The command of that name, or all where there is none; no other is loaded."""
+    """The command of that name, without loading the others; all commands if none has that name."""
     if name in _OWN:
         return [_own(name)]
     added = {point.name: point for point in entry_points(group=_GROUP)}

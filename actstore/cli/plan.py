@@ -1,4 +1,4 @@
-"""`actstore plan`: what an extraction will take."""
+"""`actstore plan`: predict the time and the disk space of an extraction."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ from actstore.cli.options import add_extract_options, extract_config
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_extract_options(parser)
-    parser.add_argument("--store", type=place, default=Path("store.zarr"), help="where the store would be written")
+    parser.add_argument("--store", type=place, default=Path("store.zarr"), help="path of the store that would be written")
 
 
 def _run(options: argparse.Namespace) -> None:
     from actstore.extraction.plan import plan
 
-    found = plan(extract_config(options), options.store)
-    layout = found.layout
-    known = "as tokenized" if found.n_tokens_known else "as asked: the tokenizer is not on this machine"
-    print(
-        f"{found.model}: {layout.n_checkpoints} checkpoints × {len(layout.layers)} layers × {layout.n_tokens:,} tokens ({known})"
-    )
+    cost = plan(extract_config(options), options.store)
+    layout = cost.layout
+    source = "as tokenized" if cost.n_tokens_known else "as asked: the tokenizer is not on this machine"
+    sizes = f"{layout.n_checkpoints} checkpoints × {len(layout.layers)} layers × {layout.n_tokens:,} tokens"
+    print(f"{cost.model}: {sizes} ({source})")
     for name, array in layout.stored_with(0).items():
         shape = " × ".join(f"{size:,}" for size in array.shape)
-        print(f"  {name:<14} {shape:<28} {array.dtype!s:<8} {_size(found.bytes_of[name]):>12}")
-    print(f"  {'labels':<14} {'':<28} {'':<8} {_size(found.bytes_of['labels']):>12}")
-    print(
-        f"  {'total':<14} {f'{found.n_files:,} files':<28} {'':<8} {_size(found.total_bytes):>12}  ({found.total_bytes:,} bytes)"
-    )
-    longest = max(found.compute_seconds, 0 if math.isnan(found.write_seconds) else found.write_seconds)
-    print(f"time: about {_duration(longest)} on {options.device} "
-          f"(computing {_duration(found.compute_seconds)}, writing {_duration(found.write_seconds)}, at the same time)")  # fmt: skip
-    print(f"disk: {_size(found.free_bytes)} free, {'enough' if found.fits else 'NOT ENOUGH'}")
+        print(_row(name, shape, str(array.dtype), cost.bytes_of[name]))
+    print(_row("labels", "", "", cost.bytes_of["labels"]))
+    print(f"{_row('total', f'{cost.n_files:,} files', '', cost.total_bytes)}  ({cost.total_bytes:,} bytes)")
+    compute, write = cost.compute_seconds, cost.write_seconds
+    longest = _duration(max(compute, 0 if math.isnan(write) else write))
+    parts = f"computing {_duration(compute)}, writing {_duration(write)}, at the same time"
+    print(f"time: about {longest} on {options.device} ({parts})")
+    print(f"disk: {_size(cost.free_bytes)} free, {'enough' if cost.fits else 'NOT ENOUGH'}")
+
+
+def _row(name: str, shape: str, dtype: str, n_bytes: int) -> str:
+    return f"  {name:<14} {shape:<28} {dtype:<8} {_size(n_bytes):>12}"
 
 
 def _size(n_bytes: float) -> str:
@@ -57,7 +59,7 @@ def _duration(seconds: float) -> str:
 
 COMMAND = Command(
     "plan",
-    "say what an extraction will take, with no download",
+    "predict the time and the disk space of an extraction, without a download",
     _add_arguments,
     _run,
     ("actstore plan --model pythia-1b --checkpoints all --tokens 131072",),

@@ -1,4 +1,4 @@
-"""`actstore verify`: whether a store or results are what was written."""
+"""`actstore verify`: check that a store or results are what was written."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from actstore.cli.arguments import place
 from actstore.cli.command import Command
 from actstore.errors import StoreError
 
+_MOST = 10
+"""Problems that the message names."""
+
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("store", type=place, help="a store, a .zarr of analysis results, or a whole results folder")
@@ -16,10 +19,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> None:
     from actstore.verification import verify
 
-    wrong = verify(options.store)
-    if wrong:
-        shown = "; ".join(wrong[:10]) + (f"; and {len(wrong) - 10} more" if len(wrong) > 10 else "")
-        raise StoreError(f"{options.store} is damaged: {shown}. Make it again by its own command")
+    problems = verify(options.store)
+    if problems:
+        first = "; ".join(problems[:_MOST]) + (f"; and {len(problems) - _MOST} more" if len(problems) > _MOST else "")
+        raise StoreError(f"{options.store} is damaged: {first}. Make it again by its own command")
     print(f"{options.store}: all checksums agree")
 
 

@@ -1,6 +1,6 @@
 """Minimal pairs: accuracy by phenomenon and paradigm, and paired tests between conditions.
 
-Owns what counts as right, which pairs hang together, and every comparison on the same pairs.
+Owns which answers are right, which pairs are one cluster, and every comparison on the same pairs.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from analysis.kernels.paired import least_p_value, sign_flip_test
 SCORES = ("total", "mean", "critical")
 LEVELS = ("phenomenon", "paradigm")
 MARGIN = 0.02
-"""Change of accuracy below which an effect is called none, unless said otherwise."""
+"""Change of accuracy below which an effect is called none, by default."""
 
 
 def pair_margins(store: xr.Dataset, score: str = "total") -> xr.DataArray:
-    """By how much the good sentence of every minimal pair is preferred.
+    """How much more probable the good sentence of every minimal pair is than the bad one.
 
     Parameters
     ----------
     store : Dataset
         An ablation store with minimal pairs.
     score : str
-        `total` log-probability, its `mean` a token, or that of the `critical` region.
+        The `total` log-probability, its `mean` over tokens, or that of the `critical` region, the words that differ.
 
     Returns
     -------
     DataArray
-        (checkpoint, condition, pair), in nats; positive is right, 0 a tie, NaN where the score is
-        not defined (no token of one of the sentences is in the critical region).
+        (checkpoint, condition, pair), in nats; positive is right, 0 a tie. NaN where the score is
+        not defined: a sentence has no token in the critical region.
 
     Raises
     ------
@@ -50,8 +50,8 @@ def pair_margins(store: xr.Dataset, score: str = "total") -> xr.DataArray:
 
     Notes
     -----
-    The total is BLiMP's measure; the mean favours sentences cut into more pieces, the critical
-    region those whose words are likely in themselves.
+    The total is BLiMP's measure. The mean favours sentences that are cut into more tokens; the critical
+    region favours words that are likely in themselves.
     """
     if score not in SCORES:
         raise UnknownNameError("pair score", score, SCORES)
@@ -63,7 +63,7 @@ def pair_margins(store: xr.Dataset, score: str = "total") -> xr.DataArray:
 
 
 def pair_clusters(store: xr.Dataset) -> NDArray[np.intp]:
-    """Which pairs hang together: those that share a sentence, directly or by others.
+    """Clusters of pairs: pairs that share a sentence are in one, and so are pairs that are linked by others.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def pair_clusters(store: xr.Dataset) -> NDArray[np.intp]:
     Returns
     -------
     array (pair,)
-        Number of the cluster.
+        Number of the cluster, from 0.
     """
     texts = np.concatenate([store[f"sentence_{side}"].values.astype(str) for side in ("good", "bad")])
     text = np.unique(texts, return_inverse=True)[1].reshape(2, -1)
@@ -95,54 +95,58 @@ def pair_accuracy(store: xr.Dataset, by: str = "phenomenon", score: str = "total
     score : str
         As in `pair_margins`.
     margin : float
-        Change of accuracy that counts as none.
+        A change of accuracy below it counts as none.
 
     Returns
     -------
     DataFrame
-        One row a (checkpoint, intervention, cohort, benchmark, `by`), with `all` for the mean over
-        all paradigms of a benchmark (macro-average) and `all pairs` for that over all pairs
-        (micro-average): `accuracy` and `delta_accuracy` with their 95% bounds; `equivalence_bound`,
-        the least margin within which two one-sided tests at 5% would call the change none (never
-        below 3/n, what no change in n clusters can say); `is_equivalent`, whether that is within `margin`; `n_pairs`,
-        `n_ties` and `n_undefined` (summed over draws); `n_clusters` and `cluster` (pairs that share a sentence).
-        NaN bounds: of a single cluster.
+        One row a (checkpoint, intervention, cohort, benchmark, `by`). Two rows a benchmark are over all
+        of it: `all`, the mean over its paradigms (macro-average), and `all pairs`, the mean over its
+        pairs (micro-average).
+
+        - `accuracy` and `delta_accuracy`, with 95% bounds; NaN bounds where there is a single cluster.
+        - `equivalence_bound`: the least margin within which two one-sided tests at 5% call the change
+          none, and at least 3/n for n clusters; `is_equivalent`: whether this bound is within `margin`.
+        - `n_pairs`; `n_ties` and `n_undefined`, summed over draws.
+        - `n_clusters` and `cluster`: pairs that share a sentence are one cluster.
 
     Notes
     -----
-    A tie is wrong here; a pair whose score is not defined under some condition is left out of all. Intervals are over
-    clusters of pairs and, where neurons were drawn at random, over the draws: `analysis.kernels.clusters`.
+    A tie counts as wrong. A pair whose score is not defined under some condition is left out of all conditions. Intervals
+    are over clusters of pairs and, where neurons were drawn at random, over the draws: `analysis.kernels.clusters`.
 
     References
     ----------
-    Schuirmann (1987) for the two one-sided tests: here the 90% interval lies within the bounds;
+    Schuirmann (1987) for the two one-sided tests, here that the 90% interval lies within the margin;
     Hanley and Lippman-Hand (1983) for 3/n.
     """
     if by not in LEVELS:
         raise UnknownNameError("level", by, LEVELS)
     margins = pair_margins(store, score).values
     frames = []
-    for name, places in _benchmarks(store).items():
-        frame = _Paradigms.of(store, places, margins[..., places], by)
-        clusters, right = frame.clusters, frame.right
-        sizes = {"n_pairs": frame.n_pairs, **counted(clusters, "minimal-pair cluster")}
+    for benchmark, indices in _benchmarks(store).items():
+        pairs = _Paradigms.of(store, indices, margins[..., indices], by)
+        clusters = pairs.clusters
+        sizes = {"n_pairs": pairs.n_pairs, **counted(clusters, "minimal-pair cluster")}
         for cohort in measured_cohorts(store):
-            now, before = cohort.of(right), cohort.intact(right)
-            change = clusters.estimate(now - before, binary=True)
+            ablated, intact = cohort.of(pairs.right), cohort.intact(pairs.right)
+            change = clusters.estimate(ablated - intact, binary=True)
             columns: dict[str, NDArray[Any]] = {
-                **bounds("accuracy", clusters.estimate(now, binary=True), 0, 1),
+                **bounds("accuracy", clusters.estimate(ablated, binary=True), 0, 1),
                 **bounds("delta_accuracy", change),
             }
             bound = np.maximum(np.abs(change.value) + change.reach(0.05), 3 / clusters.n_clusters)
-            columns |= {"equivalence_bound": bound, "is_equivalent": bound < margin, **frame.special(cohort)}
-            frames.append(pd.DataFrame({**cohort.labels, "benchmark": name, by: frame.rows, **columns, **sizes}))
+            columns |= {"equivalence_bound": bound, "is_equivalent": bound < margin, **pairs.ties_and_undefined(cohort)}
+            frames.append(pd.DataFrame({**cohort.labels, "benchmark": benchmark, by: pairs.rows, **columns, **sizes}))
     return pd.concat(frames, ignore_index=True)
 
 
 def paired_tests(
     store: xr.Dataset, by: str = "phenomenon", score: str = "total", correction: str = "holm", seed: int = 0
 ) -> pd.DataFrame:
-    """Whether a cohort's ablation changes which pairs are right, against the intact model and every control.
+    """Tests of whether the ablation of a cohort changes which pairs are right.
+
+    Every cohort is compared with the intact model, and every top cohort with its controls too.
 
     Parameters
     ----------
@@ -158,20 +162,25 @@ def paired_tests(
     Returns
     -------
     DataFrame
-        One row a (checkpoint, intervention, cohort, against, benchmark, `by`): `n_lost` and
-        `n_gained` pairs (right only under the other, or only under this; means over draws),
-        `delta_accuracy` (macro-average), `p` by the named `test` and `p_adjusted` with the `correction` by name; `all` is
-        not corrected: it is one test. `is_matched` is 0 where perplexity is not that of the control
-        compared with, though it was to be; 1 where it is, -1 where it was not to be. `n_clusters` and `cluster` (pairs
-        that share a sentence); `n_draws`, the fewest of a side that was drawn several times, else 1; `least_p`, below which
-        no outcome of so few clusters can lead: where it is above 5% the test cannot reject.
+        One row a (checkpoint, intervention, cohort, against, benchmark, `by`):
+
+        - `n_lost`, `n_gained`: pairs that are right only under `against`, and only under the ablation;
+          means over draws. `delta_accuracy`: macro-average of the change.
+        - `p` by the named `test`; `p_adjusted` by the named `correction`, except in the row `all`, which
+          is a single test.
+        - `is_matched`: of a control that is to match the perplexity of its cohort, 1 if it does and 0
+          if not; -1 of all others.
+        - `n_clusters` and `cluster`: pairs that share a sentence are one cluster. `n_draws`: the number
+          of draws, the smaller one if both sides were drawn several times; 1 if none was.
+        - `least_p`: the least p-value that so few clusters can give; where it is above 5%, the test
+          cannot reject.
 
     Notes
     -----
-    `sign flips`: McNemar's test, with clusters. Under the null the sign of a cluster's change is a coin toss. Where every
-    changed cluster counts alike this is the exact binomial test; elsewhere all patterns of signs, or 9,999 tosses.
-    `t`, where a side was drawn several times: the interval's, over clusters and draws, so that it speaks of such draws
-    and not of these alone.
+    `sign flips` is McNemar's test for clusters: under the null, the sign of a cluster's change is a coin toss. Where all
+    changed clusters count alike it is the exact binomial test; elsewhere it takes all patterns of signs, or 9,999 tosses.
+    `t` is used where a side was drawn several times. It is the test of the interval over clusters and draws, so it holds
+    for new draws too, not only for these.
 
     References
     ----------
@@ -181,12 +190,11 @@ def paired_tests(
         raise UnknownNameError("level", by, LEVELS)
     margins = pair_margins(store, score).values
     frames = []
-    for name, places in _benchmarks(store).items():
-        frame = _Paradigms.of(store, places, margins[..., places], by, micro=False)
+    for benchmark, indices in _benchmarks(store).items():
+        pairs = _Paradigms.of(store, indices, margins[..., indices], by, micro=False)
         for cohort, reference in contrasts(store):
-            now, then = (side.of(frame.right) for side in (cohort, reference))
-            head = {**comparison(cohort, reference), "benchmark": name}
-            table = pd.DataFrame({**head, by: frame.rows, **_compared(now, then, frame, seed)})
+            tests = _tests(cohort.of(pairs.right), reference.of(pairs.right), pairs, seed)
+            table = pd.DataFrame({**comparison(cohort, reference), "benchmark": benchmark, by: pairs.rows, **tests})
             single = table[by] != "all"
             table["p_adjusted"] = table["p"]
             table.loc[single, "p_adjusted"] = adjusted(table.loc[single, "p"], correction)
@@ -194,87 +202,92 @@ def paired_tests(
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def _compared(now: NDArray[np.float64], then: NDArray[np.float64], frame: _Paradigms, seed: int) -> dict[str, object]:
+def _tests(ablated: NDArray[np.float64], compared: NDArray[np.float64], pairs: _Paradigms, seed: int) -> dict[str, object]:
     """Columns of the tests of a comparison, from right answers (draw, pair) of both sides."""
-    change = now.mean(axis=0) - then.mean(axis=0)
-    clusters, weights = frame.clusters, frame.clusters.weights
-    inside = weights != 0
-    lost, gained = (
-        inside @ np.bincount(frame.paradigm, weights=part) for part in (np.maximum(-change, 0), np.maximum(change, 0))
+    change = ablated.mean(axis=0) - compared.mean(axis=0)
+    clusters, weights = pairs.clusters, pairs.clusters.weights
+    n_lost, n_gained = (
+        (weights != 0) @ np.bincount(pairs.paradigm, weights=part) for part in (np.maximum(-change, 0), np.maximum(change, 0))
     )
-    several = [len(side) for side in (now, then) if len(side) > 1]
-    if several:
-        p, test, least = clusters.estimate(now, minus=then, binary=True).p_value(), "t", np.zeros(len(weights))
+    n_draws = min((len(side) for side in (ablated, compared) if len(side) > 1), default=1)
+    if n_draws > 1:
+        p, test = clusters.estimate(ablated, minus=compared, binary=True).p_value(), "t"
+        least_p = np.zeros(len(weights))
     else:
-        per_pair = (weights / frame.paradigm_sizes)[:, frame.paradigm] * change
-        by_cluster = [
-            np.bincount(frame.cluster[of_row[frame.paradigm]], weights=row[of_row[frame.paradigm]])
-            for of_row, row in zip(inside, per_pair, strict=True)
-        ]
-        p, test = np.array([sign_flip_test(changes, seed=seed) for changes in by_cluster]), "sign flips"
-        least = least_p_value(clusters.n_clusters)
+        p, test = _sign_flips(change, pairs, seed), "sign flips"
+        least_p = least_p_value(clusters.n_clusters)
     return {
-        "n_lost": lost,
-        "n_gained": gained,
-        "delta_accuracy": weights @ (np.bincount(frame.paradigm, weights=change) / frame.paradigm_sizes),
+        "n_lost": n_lost,
+        "n_gained": n_gained,
+        "delta_accuracy": weights @ (np.bincount(pairs.paradigm, weights=change) / pairs.paradigm_sizes),
         "p": p,
         "test": test,
-        "n_draws": min(several, default=1),
-        "least_p": least,
+        "n_draws": n_draws,
+        "least_p": least_p,
         **counted(clusters, "minimal-pair cluster"),
     }
 
 
+def _sign_flips(change: NDArray[np.float64], pairs: _Paradigms, seed: int) -> NDArray[np.float64]:
+    """(row,) p-values of the sign-flip test, from the change (pair,)."""
+    weights = pairs.clusters.weights
+    p_values = []
+    for weight, is_in_row in zip(weights / pairs.paradigm_sizes, (weights != 0)[:, pairs.paradigm], strict=True):
+        changes = (weight[pairs.paradigm] * change)[is_in_row]
+        p_values.append(sign_flip_test(np.bincount(pairs.cluster[is_in_row], weights=changes), seed=seed))
+    return np.array(p_values)
+
+
 class _Paradigms(NamedTuple):
-    """Pairs of a benchmark whose score is defined throughout, and the rows of its table."""
+    """The pairs of a benchmark whose score is defined under every condition, and the rows of its table."""
 
     rows: list[str]
-    """Phenomena or paradigms, `all`, and `all pairs` where it is asked for."""
+    """Phenomena or paradigms, `all`, and `all pairs` where micro-averages are asked for."""
     paradigm: NDArray[np.intp]
     """Of every pair."""
     cluster: NDArray[np.intp]
     """Of every pair: pairs that share a sentence are one cluster."""
     clusters: Clusters
-    """The same by paradigm, with the paradigms' weights in every row; a row's sum to 1."""
+    """Clusters by paradigm, with the weights of the paradigms in every row; the weights of a row sum to 1."""
     right: NDArray[np.float64]
-    """(checkpoint, condition, pair) 1 for right, 0 for wrong or tied."""
+    """(checkpoint, condition, pair); 1 for right, 0 for wrong or a tie."""
     margins: NDArray[np.float64]
-    """(checkpoint, condition, pair) of all pairs of the benchmark, those without a score among them."""
+    """(checkpoint, condition, pair) of all pairs of the benchmark; NaN where the score is not defined."""
     members: NDArray[np.bool_]
-    """(row, pair) of all pairs."""
+    """(row, pair) The pairs of every row, of all pairs of the benchmark."""
 
     @classmethod
     def of(
-        cls, store: xr.Dataset, places: NDArray[np.intp], margins: NDArray[np.float64], by: str, micro: bool = True
+        cls, store: xr.Dataset, indices: NDArray[np.intp], margins: NDArray[np.float64], by: str, micro: bool = True
     ) -> _Paradigms:
-        labels = {name: store[name].values[places].astype(str) for name in LEVELS}
-        known = np.asarray(~np.isnan(margins).any(axis=(0, 1)))
-        names, first, paradigm = np.unique(labels["paradigm"][known], return_index=True, return_inverse=True)
-        of_paradigm = labels[by][known][first]
+        labels = {name: store[name].values[indices].astype(str) for name in LEVELS}
+        is_defined = np.asarray(~np.isnan(margins).any(axis=(0, 1)))
+        names, first, paradigm = np.unique(labels["paradigm"][is_defined], return_index=True, return_inverse=True)
+        of_paradigm = labels[by][is_defined][first]
         rows = list(dict.fromkeys(labels[by].tolist()))
         weights = np.array([of_paradigm == row for row in rows] + [np.ones(len(names), bool)], dtype=np.float64)
-        members = np.array([labels[by] == row for row in rows] + [np.ones(len(known), bool)])
+        members = np.array([labels[by] == row for row in rows] + [np.ones(len(is_defined), bool)])
         rows.append("all")
         if micro:
             weights = np.vstack([weights, np.bincount(paradigm)])
             members, rows = np.vstack([members, members[-1:]]), [*rows, "all pairs"]
         weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1)
-        cluster = pair_clusters(store)[places][known]
-        right = (margins[..., known] > 0).astype(np.float64)
+        cluster = pair_clusters(store)[indices][is_defined]
+        right = (margins[..., is_defined] > 0).astype(np.float64)
         return cls(rows, paradigm, cluster, Clusters.of(cluster, paradigm, weights), right, margins, members)
 
     @property
     def paradigm_sizes(self) -> NDArray[np.intp]:
-        """(paradigm,) Pairs."""
+        """(paradigm,) How many pairs each has."""
         return np.bincount(self.paradigm)
 
     @property
     def n_pairs(self) -> NDArray[np.int64]:
-        """(row,) All pairs."""
+        """(row,) How many pairs each has, those without a defined score among them."""
         counts: NDArray[np.int64] = self.members.sum(axis=1)
         return counts
 
-    def special(self, cohort: MeasuredCohort) -> dict[str, NDArray[np.int64]]:
+    def ties_and_undefined(self, cohort: MeasuredCohort) -> dict[str, NDArray[np.int64]]:
         """Ties and undefined scores of a cohort in every row, summed over its draws."""
         margins = cohort.of(self.margins)
         counts = {"n_ties": margins == 0, "n_undefined": np.isnan(margins)}
@@ -282,6 +295,6 @@ class _Paradigms(NamedTuple):
 
 
 def _benchmarks(store: xr.Dataset) -> dict[str, NDArray[np.intp]]:
-    """Where the pairs of every benchmark are."""
+    """Benchmark → indices of its pairs."""
     names = store["benchmark"].values.astype(str)
     return {name: np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist())}

@@ -1,4 +1,4 @@
-"""Whether the text of a readout was seen by the extraction that neurons were chosen on."""
+"""How much of a readout's text was seen by the extraction on which neurons were chosen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from analysis.kernels.runs import shared_runs
 from analysis.labels import text_tokens
 
 RUN_LENGTH = 32
-"""Tokens of a run that two texts do not share by chance; set phrases and titles are shorter."""
+"""Length of a run of tokens that two texts do not share by chance; set phrases and titles are shorter."""
 
 
 def text_overlap(extraction: xr.Dataset, readout: xr.Dataset, run_length: int = RUN_LENGTH) -> pd.DataFrame:
@@ -25,25 +25,25 @@ def text_overlap(extraction: xr.Dataset, readout: xr.Dataset, run_length: int = 
     readout : Dataset
         A store of `actstore ablate` of the same model.
     run_length : int
-        A token counts as seen if it lies in a run of so many tokens of one document that the
-        extraction's text has too; a document of fewer tokens is one run.
+        A token counts as seen if it lies in a run of this many tokens of one document that is also
+        in the extraction's text; a document of fewer tokens is one run.
 
     Returns
     -------
     DataFrame
-        One row: `extraction_corpus`, `extraction_seed`, `extraction_documents`; of the readout
-        `readout_corpus`, `readout_seed`, `n_documents`, `n_documents_seen` (with a token that was
-        seen), `n_tokens` (without the first of each window), `n_tokens_seen`; `run_length`.
+        One row. Of the extraction `extraction_corpus`, `extraction_seed`, `extraction_documents` (their
+        number); of the readout `readout_corpus`, `readout_seed`, `n_documents`, `n_documents_seen` (with
+        a token that was seen), `n_tokens` (without the first of each window), `n_tokens_seen`; `run_length`.
 
     Raises
     ------
     StoreError
-        If the stores have another tokenizer, so that their tokens cannot be compared.
+        If the stores have different tokenizers, so that their tokens cannot be compared.
 
     Notes
     -----
-    Texts are compared by content: corpora of two names, or documents that are cut otherwise, may
-    share text, and two seeds of one corpus need not. See `analysis.kernels.runs.shared_runs`.
+    Texts are compared by content, not by name: corpora with different names may share text, and so may documents
+    that are cut differently; two seeds of one corpus may share none. See `analysis.kernels.runs.shared_runs`.
     """
     if extraction.attrs["tokenizer_fingerprint"] != readout.attrs["tokenizer_fingerprint"]:
         raise StoreError("the extraction and the readout have two tokenizers; name the extraction of the ablated model")

@@ -32,27 +32,37 @@ def perplexity_table(store: xr.Dataset) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a (checkpoint, intervention, cohort): `perplexity` (geometric mean over draws),
-        `perplexity_ratio` with its 95% bounds, `n_tokens`, `n_clusters` and `cluster` (documents); `target_scope`, the scope of the top
-        cohort that it controls for (empty for none); of a perplexity-matched control `target_perplexity`, which is that cohort's measured one,
-        `tolerance`, and `is_matched`: 1 if the measured perplexities are within the tolerance and within
-        a tenth of the rise of one another, 0 if not; -1 of all others. NaN bounds: of one document.
+        One row a (checkpoint, intervention, cohort):
+
+        - `perplexity`: geometric mean over draws. `perplexity_ratio` with its 95% bounds, which are NaN
+          where there is only one document.
+        - `n_tokens`; `n_clusters` and `cluster`: documents.
+        - `target_scope`: the scope of the top cohort that this one controls for; empty for none.
+        - `target_perplexity`, `tolerance`: of a perplexity-matched control, the measured perplexity of
+          that top cohort, and the difference allowed; NaN of all others.
+        - `is_matched`: of a perplexity-matched control, 1 if the two measured perplexities are within
+          the tolerance, and within a tenth of the rise, of one another, and 0 if not; -1 of all others.
 
     Notes
     -----
-    The interval is that of the mean change of surprisal a token, on the log scale: `analysis.kernels.clusters`.
+    The interval is that of the mean change of surprisal per token, on the log scale: `analysis.kernels.clusters`.
     """
-    scored = store["is_scored"].values
-    clusters = Clusters.of(_codes(store["document"].values[scored]))
-    surprisal = store["ablated_surprisal"].values[:, :, scored].astype(float)
+    is_scored = store["is_scored"].values
+    clusters = Clusters.of(_codes(store["document"].values[is_scored]))
+    surprisal = store["ablated_surprisal"].values[:, :, is_scored].astype(float)
     rows = []
     for cohort in measured_cohorts(store):
         values = cohort.of(surprisal)
         change = bounds("perplexity_ratio", clusters.estimate(values - cohort.intact(surprisal)))
-        ratio = {key: float(np.exp(value[0])) for key, value in change.items()}
-        match = {"target_perplexity": cohort.target_perplexity, "tolerance": cohort.tolerance}
-        measured = {"perplexity": float(np.exp(values.mean())), **ratio, **match}
-        rows.append({**cohort.labels, **measured, "n_tokens": int(scored.sum())})
+        row = {
+            **cohort.labels,
+            "perplexity": float(np.exp(values.mean())),
+            **{key: float(np.exp(value[0])) for key, value in change.items()},
+            "target_perplexity": cohort.target_perplexity,
+            "tolerance": cohort.tolerance,
+            "n_tokens": int(is_scored.sum()),
+        }
+        rows.append(row)
     return pd.DataFrame(rows).assign(n_clusters=clusters.n_clusters[0], cluster="document")
 
 
@@ -68,12 +78,12 @@ def surprisal_by_upos(store: xr.Dataset) -> pd.DataFrame:
     -------
     DataFrame
         One row a (checkpoint, intervention, cohort, upos): `delta_surprisal` in nats per word
-        with its 95% bounds, `n_words`, `n_clusters` and `cluster` (documents that have such a word). Empty where no word
-        has a part of speech. NaN bounds: of one document.
+        with its 95% bounds, which are NaN where only one document has such a word; `n_words`;
+        `n_clusters` and `cluster`: documents with such a word. Empty where no word has a part of speech.
     """
     words, surprisal = word_table(store)
-    tagged = (words["upos"] != "").to_numpy()
-    words, surprisal = words[tagged], surprisal[:, :, tagged]
+    is_tagged = (words["upos"] != "").to_numpy()
+    words, surprisal = words[is_tagged], surprisal[:, :, is_tagged]
     if words.empty:
         return pd.DataFrame()
     names, group = np.unique(words["upos"].to_numpy(dtype=str), return_inverse=True)
@@ -90,12 +100,12 @@ def surprisal_by_upos(store: xr.Dataset) -> pd.DataFrame:
 
 
 def _codes(values: NDArray[Any]) -> NDArray[np.intp]:
-    """Numbers from 0 of the values' levels."""
+    """The level of each value, as a number from 0."""
     return np.unique(values, return_inverse=True)[1]
 
 
 def probe_table(store: xr.Dataset) -> pd.DataFrame:
-    """Accuracy of the non-grammatical probes and its change against the intact model.
+    """Accuracy of the probes, which do not ask for grammar, and its change against the intact model.
 
     Parameters
     ----------
@@ -115,10 +125,10 @@ def probe_table(store: xr.Dataset) -> pd.DataFrame:
     counts = {"n_items": np.bincount(group), "chance": 1 / scores.sizes[OPTION], **counted(clusters, "item")}
     frames = []
     for cohort in measured_cohorts(store):
-        now, before = cohort.of(right), cohort.intact(right)
-        absolute = bounds("accuracy", clusters.estimate(now, binary=True), 0, 1)
-        change = bounds("delta_accuracy", clusters.estimate(now - before, binary=True))
-        frames.append(pd.DataFrame({**cohort.labels, "probe": names, **absolute, **change, **counts}))
+        ablated, intact = cohort.of(right), cohort.intact(right)
+        accuracy = bounds("accuracy", clusters.estimate(ablated, binary=True), 0, 1)
+        change = bounds("delta_accuracy", clusters.estimate(ablated - intact, binary=True))
+        frames.append(pd.DataFrame({**cohort.labels, "probe": names, **accuracy, **change, **counts}))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -134,26 +144,25 @@ def task_table(store: xr.Dataset) -> pd.DataFrame:
     -------
     DataFrame
         One row a (checkpoint, intervention, cohort, task, metric): `score` and `delta_score` with
-        their 95% bounds, `n_items`, `n_clusters` and `cluster` (items). A metric without a number an item has NaN.
+        their 95% bounds, `n_items`, `n_clusters` and `cluster` (items). NaN where a metric gives no number for each item.
     """
     scores = store["task_score"].transpose(CHECKPOINT, CONDITION, ...).values
     names = pd.DataFrame({name: store[name].values.astype(str) for name in ("task", "metric")})
     frames = []
     for (task, metric), rows in names.groupby(["task", "metric"], sort=False):
-        index = rows.index.to_numpy()
-        of_metric, clusters = scores[..., index], Clusters.of(np.arange(len(index)))
-        binary = bool(np.isin(of_metric, (0, 1)).all())
-        counts = {"n_items": len(index), **counted(clusters, "item")}
+        of_metric, clusters = scores[..., rows.index.to_numpy()], Clusters.of(np.arange(len(rows)))
+        is_binary = bool(np.isin(of_metric, (0, 1)).all())
+        counts = {"n_items": len(rows), **counted(clusters, "item")}
         for cohort in measured_cohorts(store):
-            now, before = cohort.of(of_metric), cohort.intact(of_metric)
-            columns = bounds("score", clusters.estimate(now, binary=binary), *((0, 1) if binary else ()))
-            columns |= bounds("delta_score", clusters.estimate(now - before, binary=binary))
+            ablated, intact = cohort.of(of_metric), cohort.intact(of_metric)
+            columns = bounds("score", clusters.estimate(ablated, binary=is_binary), *((0, 1) if is_binary else ()))
+            columns |= bounds("delta_score", clusters.estimate(ablated - intact, binary=is_binary))
             frames.append(pd.DataFrame({**cohort.labels, "task": task, "metric": metric, **columns, **counts}))
     return pd.concat(frames, ignore_index=True)
 
 
 def edited_by_layer(store: xr.Dataset) -> pd.DataFrame:
-    """How many neurons of every layer each condition edits.
+    """Number of neurons of every layer that each condition edits.
 
     Parameters
     ----------
@@ -166,16 +175,16 @@ def edited_by_layer(store: xr.Dataset) -> pd.DataFrame:
         One row a (checkpoint, condition, layer): `n_edited`, and `edited_frac` of the layer's
         neurons.
     """
-    edited = store["is_edited"]
-    counts = edited.sum(NEURON).rename("n_edited").reset_coords(drop=True)
+    is_edited = store["is_edited"]
+    counts = is_edited.sum(NEURON).rename("n_edited").reset_coords(drop=True)
     table = counts.assign_coords({name: store[name] for name in (CHECKPOINT, CONDITION, LAYER)}).to_dataframe().reset_index()
-    return table.assign(edited_frac=table["n_edited"] / edited.sizes[NEURON])
+    return table.assign(edited_frac=table["n_edited"] / is_edited.sizes[NEURON])
 
 
 def ablation_tables(
     store: xr.Dataset, score: str = "total", correction: str = "holm", margin: float = MARGIN
 ) -> dict[str, pd.DataFrame]:
-    """Every table that an ablation store supports, by file name.
+    """Every table that an ablation store has the data for.
 
     Parameters
     ----------
@@ -187,6 +196,7 @@ def ablation_tables(
     Returns
     -------
     dict of str to DataFrame
+        Name of the file → table; empty tables are left out.
     """
     tables = {
         "perplexity": perplexity_table(store),

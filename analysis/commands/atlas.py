@@ -1,4 +1,4 @@
-"""What the negative region of every selected neuron tells apart."""
+"""The atlas: which distinctions the negative region of each selected neuron makes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from analysis.results import PAIRS, load_dataset
 
 def run(options: argparse.Namespace) -> None:
     """The atlas and the profiles of the selected neurons, into `--results`."""
-    store, chosen = selected(options, PAIRS)
+    store, selection = selected(options, PAIRS)
     pairs = load_dataset(options.results, PAIRS)
-    table = neuron_atlas(store, chosen, pairs, n_clusters=options.clusters, seed=options.seed)
-    furthest = most_differentiated(store, pairs, chosen, n_top=options.shown)
-    save_tables(options.results, {
-        "atlas": table,
-        "neuron_histograms": neuron_histograms(store, chosen),
+    atlas = neuron_atlas(store, selection, pairs, n_clusters=options.clusters, seed=options.seed)
+    furthest = most_differentiated(store, pairs, selection, n_top=options.shown)
+    tables = {
+        "atlas": atlas,
+        "neuron_histograms": neuron_histograms(store, selection),
         "neuron_pairs": pairs_in_context(store, furthest),
-        "neuron_story": neuron_story(load_statistics(options.results), chosen),
-    })  # fmt: skip
-    counts = ", ".join(f"{name or 'none'} {n}" for name, n in table["feature"].value_counts().items())
-    print(f"{options.results}: {len(table)} neurons by the feature that their negative region follows: {counts}")
+        "neuron_story": neuron_story(load_statistics(options.results), selection),
+    }
+    save_tables(options.results, tables)
+    counts = ", ".join(f"{feature or 'none'} {n}" for feature, n in atlas["feature"].value_counts().items())
+    print(f"{options.results}: {len(atlas)} neurons by the feature that their negative region follows: {counts}")

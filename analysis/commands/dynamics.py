@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 
 import pandas as pd
+import xarray as xr
 
 from actstore.selection.choosing import select
 from actstore.selection.selection import Selection
@@ -19,12 +20,12 @@ from analysis.training.weights import weight_dissimilarity
 
 def run(options: argparse.Namespace) -> None:
     """Tables over training, into `--results`."""
-    store, chosen = selected(options)
-    found = load_statistics(options.results)
-    distance = found["wasserstein_distance"]
-    steps = distance[CHECKPOINT].values[distance["duplicate_of"].values == NOT_A_DUPLICATE]
-    early = at_checkpoint(found, int(steps[len(steps) // 2]) if options.early is None else options.early)
-    cohorts = [chosen, select(early["wasserstein_distance"], chosen.fraction, provenance=provenance(found))]
+    store, selection = selected(options)
+    statistics = load_statistics(options.results)
+    distance = statistics["wasserstein_distance"]
+    early = at_checkpoint(statistics, _middle_step(distance) if options.early is None else options.early)
+    early_selection = select(early["wasserstein_distance"], selection.fraction, provenance=provenance(statistics))
+    cohorts = [selection, early_selection]
 
     def of_both(table: Callable[[Selection], pd.DataFrame]) -> pd.DataFrame:
         return pd.concat([table(cohort).assign(chosen_at=cohort.checkpoint) for cohort in cohorts], ignore_index=True)
@@ -42,6 +43,11 @@ def run(options: argparse.Namespace) -> None:
         "overlap": cohort_overlap(distance, options.fraction).to_dataframe().reset_index(),
     }
     save_tables(options.results, tables)
-    print(
-        f"{options.results}: {', '.join(tables)}; cohorts chosen at steps {cohorts[0].checkpoint} and {cohorts[1].checkpoint}"
-    )
+    steps = f"{selection.checkpoint} and {early_selection.checkpoint}"
+    print(f"{options.results}: {', '.join(tables)}; cohorts chosen at steps {steps}")
+
+
+def _middle_step(distance: xr.DataArray) -> int:
+    """Training step of the middle checkpoint, duplicates left out."""
+    steps = distance[CHECKPOINT].values[distance["duplicate_of"].values == NOT_A_DUPLICATE]
+    return int(steps[len(steps) // 2])

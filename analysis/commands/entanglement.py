@@ -20,23 +20,25 @@ def run(options: argparse.Namespace) -> None:
     """Statistics, selections and their tables, into `--out`."""
     store = opened(options.store, "extract", "preactivation", "mlp_input")
     check_folder(options, store, replaces=True)
-    found = neuron_statistics(store)
-    save_dataset(found, options.out, ENTANGLEMENT)
-    last = at_checkpoint(found)
-    chosen = select(last["wasserstein_distance"], options.fraction, provenance=provenance(found))
-    save_selection(chosen, options.out, "top")
+    statistics = neuron_statistics(store)
+    save_dataset(statistics, options.out, ENTANGLEMENT)
+    last = at_checkpoint(statistics)
+    distance = last["wasserstein_distance"]
+    top = select(distance, options.fraction, provenance=provenance(statistics))
+    save_selection(top, options.out, "top")
     for seed in range(options.random_seeds):
-        control = select(last["wasserstein_distance"], options.fraction, "random", seed=seed, provenance=provenance(found))
+        control = select(distance, options.fraction, "random", seed=seed, provenance=provenance(statistics))
         save_selection(control, options.out, f"random-{seed}")
-    neurons = neuron_table(last, chosen)
-    best = neurons.iloc[int(np.nanargmax(neurons["wasserstein_distance"].to_numpy()))]
-    save_tables(options.out, {
+    neurons = neuron_table(last, top)
+    furthest = neurons.iloc[int(np.nanargmax(neurons["wasserstein_distance"].to_numpy()))]
+    tables = {
         "neurons": neurons,
-        "rank_correlations": rank_correlations(found),
+        "rank_correlations": rank_correlations(statistics),
         "explained_by_shape": explained_by_shape(last),
-        "trajectory": cohort_trajectory(found["wasserstein_distance"], chosen),
-        "negative_trajectory": cohort_trajectory(found["negative_wasserstein_frac"], chosen),
-        "histogram": histogram(store, int(last[CHECKPOINT]), int(best["layer"]), int(best["neuron"])),
-    })  # fmt: skip
-    undefined = int(last["wasserstein_distance"].isnull().sum())
-    print(f"{options.out}: {found.sizes[LAYER]} layers, {chosen.n_neurons} neurons selected, {undefined} of zero variance")
+        "trajectory": cohort_trajectory(statistics["wasserstein_distance"], top),
+        "negative_trajectory": cohort_trajectory(statistics["negative_wasserstein_frac"], top),
+        "histogram": histogram(store, int(last[CHECKPOINT]), int(furthest["layer"]), int(furthest["neuron"])),
+    }
+    save_tables(options.out, tables)
+    n_undefined = int(distance.isnull().sum())
+    print(f"{options.out}: {statistics.sizes[LAYER]} layers, {top.n_neurons} neurons selected, {n_undefined} of zero variance")

@@ -1,4 +1,4 @@
-"""Similar inputs, and what selected neurons make of them."""
+"""Pairs of similar inputs, and how far apart selected neurons drive them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from analysis.results import DIFFERENTIATION, PAIRS, save_dataset
 
 
 def run(options: argparse.Namespace) -> None:
-    """Similar pairs and what neurons make of them, into `--results`."""
-    store, chosen = selected(options)
+    """Similar pairs, and how far apart neurons drive them, into `--results`."""
+    store, selection = selected(options)
     pairs = find_pairs(store, n_tokens=options.pair_tokens, n_neighbours=options.neighbours, seed=options.seed)
     save_dataset(pairs, options.results, PAIRS)
-    found = pair_differentiation(store, pairs, chosen, n_top=options.top, seed=options.seed)
-    save_dataset(found.assign_attrs({key: store.attrs[key] for key in IDENTITY}), options.results, DIFFERENTIATION)
-    save_tables(options.results, {
-        "pair_signs": cohort_table(found),
-        "pair_labels": pair_labels(store, pairs, chosen, n_top=options.top, seed=options.seed),
-    })  # fmt: skip
-    nn = found["cohort_pair_frac"].sel(pool="similar", signs="NN").mean(LAYER)
-    print(f"{options.results}: of the furthest similar pairs, negative–negative in {nn.values[0]:.1%} ({chosen.rule}) "
-          f"and {nn.values[1]:.1%} (rest), mean over layers")  # fmt: skip
+    differentiation = pair_differentiation(store, pairs, selection, n_top=options.top, seed=options.seed)
+    identity = {key: store.attrs[key] for key in IDENTITY}
+    save_dataset(differentiation.assign_attrs(identity), options.results, DIFFERENTIATION)
+    tables = {
+        "pair_signs": cohort_table(differentiation),
+        "pair_labels": pair_labels(store, pairs, selection, n_top=options.top, seed=options.seed),
+    }
+    save_tables(options.results, tables)
+    negative = differentiation["cohort_pair_frac"].sel(pool="similar", signs="NN").mean(LAYER).values
+    fracs = f"{negative[0]:.1%} ({selection.rule}) and {negative[1]:.1%} (rest)"
+    print(f"{options.results}: of the furthest similar pairs, negative–negative in {fracs}, mean over layers")

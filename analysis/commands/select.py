@@ -14,23 +14,29 @@ from analysis.labels import at_checkpoint
 from analysis.results import save_selection
 
 _MATCH = ("std", "mean", "negative_frac")
+"""Covariates of the rule `matched` where `--match` names none."""
 
 
 def run(options: argparse.Namespace) -> None:
-    """A selection file."""
-    found = at_checkpoint(load_statistics(options.results), options.checkpoint)
+    """A selection file, to `--out` or into `--results`."""
+    statistics = at_checkpoint(load_statistics(options.results), options.checkpoint)
+    match = options.match or (_MATCH if options.rule == "matched" else ())
+    selection = select(
+        _statistic(statistics, options.statistic),
+        options.fraction,
+        options.rule,
+        seed=options.seed,
+        scope=options.scope,
+        match=[_statistic(statistics, name) for name in match],
+        provenance=provenance(statistics),
+    )
+    path = selection.save(options.out) if options.out else save_selection(selection, options.results, selection.label)
+    print(f"{path}: {selection.n_neurons} neurons")
 
-    def statistic(name: str) -> xr.DataArray:
-        if name not in found or found[name].dims != (LAYER, NEURON):
-            raise UnknownNameError(
-                "statistic", name, [key for key, array in found.data_vars.items() if array.dims == (LAYER, NEURON)]
-            )
-        return found[name]
 
-    chosen = select(
-        statistic(options.statistic), options.fraction, options.rule, seed=options.seed, scope=options.scope,
-        match=[statistic(name) for name in options.match or (_MATCH if options.rule == "matched" else ())],
-        provenance=provenance(found),
-    )  # fmt: skip
-    path = chosen.save(options.out) if options.out else save_selection(chosen, options.results, chosen.label)
-    print(f"{path}: {chosen.n_neurons} neurons")
+def _statistic(statistics: xr.Dataset, name: str) -> xr.DataArray:
+    """A statistic (layer, neuron) by its name."""
+    names = [str(key) for key, array in statistics.data_vars.items() if array.dims == (LAYER, NEURON)]
+    if name not in names:
+        raise UnknownNameError("statistic", name, names)
+    return statistics[name]

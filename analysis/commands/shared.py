@@ -1,4 +1,4 @@
-"""What several commands do: open inputs, hold them to each other, write tables."""
+"""Steps that several commands share: open inputs, check that they belong together, write tables."""
 
 from __future__ import annotations
 
@@ -17,41 +17,44 @@ from analysis.belonging import check_belonging, origin_of, origin_of_results, or
 from analysis.results import ENTANGLEMENT, load_dataset, save_table
 
 OF_AN_ABLATION = ("is_edited", "first_layer", "target_scope")
-"""Arrays that tell an ablation's store of this version."""
+"""Arrays that only an ablation's store of this version has."""
 
 
 def opened(path: Path, maker: str, *needed: str) -> xr.Dataset:
-    """A store that has what a command needs."""
+    """A store of `actstore MAKER`, with the variables that a command needs."""
     store = open_store(path)
     missing = [name for name in needed if name not in store.variables]
     if not missing:
         return store
     kind, wanted = kind_of(store), f"a store of `actstore {maker}`"
     if kind != wanted:
-        raise StoreError(f"{path} is {kind}, not {wanted}, which this needs; name or make one")
+        raise StoreError(f"{path} is {kind}, not {wanted}, which this command needs; name or make one")
     raise StoreError(f"{path} has no {missing[0]}; make it by `actstore {maker}` of this version")
 
 
 def selected(options: argparse.Namespace, *results: str) -> tuple[xr.Dataset, Selection]:
-    """The store and the selection of a command, held to each other and to the results of the folder."""
+    """The store and the selection of a command; both must belong to each other and to the named results of its folder."""
     path = options.selection or options.results / "selections" / "top.json"
-    store, chosen = opened(options.store, "extract", "preactivation"), Selection.load(path)
-    if chosen.n_neurons_per_layer != store.sizes[NEURON]:
+    store, selection = opened(options.store, "extract", "preactivation"), Selection.load(path)
+    if selection.n_neurons_per_layer != store.sizes[NEURON]:
         raise SelectionError(
-            f"{path} is for layers of {chosen.n_neurons_per_layer} neurons, {options.store} has {store.sizes[NEURON]}; "
+            f"{path} is for layers of {selection.n_neurons_per_layer} neurons, {options.store} has {store.sizes[NEURON]}; "
             "select neurons on the same store"
         )
-    of_results = [origin_of_results(options.results, name) for name in (ENTANGLEMENT, *results)]
-    check_belonging(origin_of(store, str(options.store)), *of_results, origin_of_selection(chosen, path))
-    return store, chosen
+    origins = [origin_of_results(options.results, name) for name in (ENTANGLEMENT, *results)]
+    check_belonging(origin_of(store, str(options.store)), *origins, origin_of_selection(selection, path))
+    return store, selection
 
 
 def check_folder(options: argparse.Namespace, store: xr.Dataset, *, replaces: bool = False) -> None:
-    """Refuse to write beside statistics of another model, site or weights; of weights that are replaced, only the first two."""
+    """Refuse to write beside statistics of another model, site or weights.
+
+    Where the command `replaces` the statistics, their weights may differ, and statistics that cannot be read are no obstacle.
+    """
     try:
         statistics = origin_of_results(options.out, ENTANGLEMENT)
     except StoreError:
-        if replaces:  # what is damaged, or of an older version, is what the command makes anew
+        if replaces:
             return
         raise
     if statistics is not None:
@@ -61,17 +64,17 @@ def check_folder(options: argparse.Namespace, store: xr.Dataset, *, replaces: bo
 
 def load_statistics(folder: Path) -> xr.Dataset:
     """Statistics of every neuron from a results folder, checked."""
-    data = load_dataset(folder, ENTANGLEMENT)
-    check_statistics(data, folder / f"{ENTANGLEMENT}.zarr")
-    return data
+    statistics = load_dataset(folder, ENTANGLEMENT)
+    check_statistics(statistics, folder / f"{ENTANGLEMENT}.zarr")
+    return statistics
 
 
 def save_tables(folder: Path, tables: dict[str, pd.DataFrame], suffix: str = ".csv") -> None:
-    """Write tables into a results folder, by name."""
+    """Write each table into a results folder, in a file of its name."""
     for name, table in tables.items():
         save_table(table, folder / f"{name}{suffix}")
 
 
 def provenance(statistics: xr.Dataset) -> dict[str, object]:
-    """What a selection keeps of the text that its statistics are from."""
+    """The text that statistics are from, as a selection records it."""
     return {key: statistics.attrs[key] for key in ("corpus", "corpus_fingerprint", "n_tokens")}

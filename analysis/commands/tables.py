@@ -21,13 +21,26 @@ def run(options: argparse.Namespace) -> None:
     tables = overlap | ablation_tables(store, options.score, options.correction, options.margin)
     save_tables(options.out, tables)
     print(f"{options.out}: {', '.join(tables)}")
-    for _, row in tables.get("dissociation", pd.DataFrame()).iterrows():
-        if row["rule"] == "top" and row["checkpoint"] == tables["dissociation"]["checkpoint"].max():
-            shown = f"{row['interaction']:+.4f} [{row['interaction_lower']:+.4f}, {row['interaction_upper']:+.4f}]"
-            verdict = "a double dissociation" if row["is_double"] else f"no effect beyond {row['equivalence_bound']:.4f}"
-            against = row["against"] + (" (not matched on perplexity)" if row["is_matched"] == 0 else "")
-            print(f"  {row['intervention']} of {row['cohort']} against {against}: cost of grammar less cost of the rest {shown}, "
-                  f"p {row['p_adjusted']:.3g} ({row['correction']}){'' if not (row['is_double'] or row['is_equivalent']) else ': ' + verdict}")  # fmt: skip
+    if "dissociation" in tables:
+        _print_verdicts(tables["dissociation"])
+
+
+def _print_verdicts(dissociation: pd.DataFrame) -> None:
+    """One line for each comparison of a top cohort at the last checkpoint."""
+    is_last = dissociation["checkpoint"] == dissociation["checkpoint"].max()
+    for _, row in dissociation[is_last & (dissociation["rule"] == "top")].iterrows():
+        against = row["against"] + (" (not matched on perplexity)" if row["is_matched"] == 0 else "")
+        interval = f"[{row['interaction_lower']:+.4f}, {row['interaction_upper']:+.4f}]"
+        print(
+            f"  {row['intervention']} of {row['cohort']} against {against}: cost of grammar less cost of the rest "
+            f"{row['interaction']:+.4f} {interval}, p {row['p_adjusted']:.3g} ({row['correction']}){_verdict(row)}"
+        )
+
+
+def _verdict(row: pd.Series) -> str:
+    if row["is_double"]:
+        return ": a double dissociation"
+    return f": no effect beyond {row['equivalence_bound']:.4f}" if row["is_equivalent"] else ""
 
 
 def _overlap(options: argparse.Namespace, store: xr.Dataset) -> pd.DataFrame:

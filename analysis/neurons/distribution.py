@@ -66,7 +66,7 @@ def wasserstein_distance(preactivation: xr.DataArray, dim: str = TOKEN) -> xr.Da
 
     References
     ----------
-    Kong et al. (2026), eq. 1; "The method in brief" of the README.
+    Kong et al. (2026), eq. 1; docs/concepts.md.
 
     Examples
     --------
