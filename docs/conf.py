@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version as installed_version
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
+
+sys.path.insert(0, str(Path(__file__).parent))  # where settings_table.py lies
 
 project = "actstore"
 author = "the actstore authors"
@@ -42,7 +46,10 @@ def _mathml(visitor: Any, node: nodes.Element, *, as_block: bool) -> None:
 
 
 def setup(app: Any) -> None:
-    """Register the renderer of formulas."""
+    """Register the renderer of formulas, and the tables of keys."""
+    from settings_table import SettingsTable
+
+    app.add_directive("settings-table", SettingsTable)
     app.add_html_math_renderer(
         "mathml",
         inline_renderers=(lambda visitor, node: _mathml(visitor, node, as_block=False), None),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
+import textwrap
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +21,21 @@ import actstore.cli.main
 import analysis
 import analysis.__main__
 import reports.__main__
-from actstore.ablation.design import conditions, load_design
-from actstore.extraction.job import ExtractConfig
+from actstore.ablation.design import CohortSpec, Design, conditions, load_design
+from actstore.ablation.readouts.minimal_pairs import MinimalPairs
+from actstore.ablation.readouts.probes import Probes
+from actstore.ablation.readouts.tasks import Tasks
+from actstore.config import ExtractConfig, RunConfig, TextConfig
 from actstore.extraction.run import extract
 from actstore.store.opening import open_store
+from analysis.config import PairsConfig, SelectionConfig
+from reports.study import Study, load_study
 from tests.helpers import QUIET
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+settings_table = runpy.run_path(str(DOCS / "settings_table.py"))["settings_table"]
 FIGURE = DOCS / "figures" / "wasserstein_neuron.py"
 PARSERS = {
     ("actstore",): actstore.cli.main.parser,
@@ -42,7 +52,12 @@ LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)?(?:#([^)\s]+))?\)")
 
 def blocks(page: Path, *languages: str) -> list[str]:
     """The fenced blocks of a page in these languages."""
-    return [text for language, text in FENCE.findall(page.read_text(encoding="utf-8")) if language in languages]
+    return blocks_of(page.read_text(encoding="utf-8"), *languages)
+
+
+def blocks_of(markdown: str, *languages: str) -> list[str]:
+    """The fenced blocks of a text in these languages."""
+    return [text for language, text in FENCE.findall(markdown) if language in languages]
 
 
 def command_lines(text: str) -> list[list[str]]:
@@ -111,7 +126,7 @@ def test_a_wrong_command_does_not_parse(line):
 def test_commands_are_found():
     pages = {name for name, *_ in commands()}
     assert {"README.md", "index.md", "commands.md", "models.md", "designs.md", "studies.md"} <= pages
-    assert {"slurm.md", "pythia-one-gpu.md", "laptop.md", "own-statistic.md", "surprisal.md"} <= pages
+    assert {"slurm.md", "pythia-one-gpu.md", "laptop.md", "extending.md", "surprisal.md"} <= pages
     assert {program for _, program, _ in commands()} >= {("actstore",)}
 
 
@@ -185,11 +200,131 @@ def test_the_glossary_has_every_term_of_the_field_once():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_designs_unfold_and_python_compiles(page, tmp_path):
     for text in blocks(page, "toml"):
+        if "plugins" in text:
+            continue  # `test_ones_own_is_added_as_the_page_says` runs it
+        (tmp_path / "example.toml").write_text(text, encoding="utf-8")
         if "[[cohorts]]" in text:
-            (tmp_path / "design.toml").write_text(text, encoding="utf-8")
-            assert len(conditions(load_design(tmp_path / "design.toml"), n_layers=16)) > 1
+            assert len(conditions(load_design(tmp_path / "example.toml"), n_layers=16)) > 1
+        else:
+            assert load_study(tmp_path / "example.toml").ablations
     for text in blocks(page, "python"):
         compile(text, page.name, "exec")
+
+
+KEYS = (Design, CohortSpec, TextConfig, RunConfig, Study, SelectionConfig, PairsConfig, MinimalPairs, Probes, Tasks)
+DIRECTIVE = re.compile(r"^```\{settings-table\} (\S+)$", re.MULTILINE)
+
+
+def test_every_key_is_in_a_table_once():
+    named = [name for page in PAGES for name in DIRECTIVE.findall(page.read_text(encoding="utf-8"))]
+    assert sorted(named) == sorted(f"{kind.__module__}.{kind.__name__}" for kind in KEYS)
+
+
+@pytest.mark.parametrize("kind", KEYS, ids=lambda kind: kind.__name__)
+def test_tables_of_keys_have_every_field(kind):
+    head, _, *rows = settings_table(f"{kind.__module__}.{kind.__name__}").splitlines()
+    assert head == "| key | default | meaning |"
+    assert [row.split("`")[1] for row in rows] == [spec.name for spec in fields(kind)]
+    for row, spec in zip(rows, fields(kind), strict=True):
+        _, default, meaning = re.split(r" \| ", row.strip("| "))
+        assert meaning.startswith(spec.metadata["description"])
+        assert all(choice in meaning for choice in spec.metadata["choices"])
+        assert bool(default.strip()) or spec.default in ("", None, ()) or spec.default is MISSING
+
+
+def sections(page: Path) -> dict[str, str]:
+    """Heading → text below it."""
+    _, *parts = re.split(r"^## ", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {heading: text for heading, _, text in (part.partition("\n") for part in parts)}
+
+
+OWN = sections(DOCS / "extending.md")
+CHECKS = {
+    "An intervention": """
+        for name in ("floor", "floor-of-selection", "floor-in-python"):
+            store = actstore.open_store(f"runs/{name}.zarr")
+            assert set(store["intervention"].values) == {"none", "floor:-0.75"}
+            intact, floor = store["perplexity"].values[0]
+            assert intact != floor
+    """,
+    "A readout": """
+        for name, n_prompts in (("next-token", 3), ("next-token-in-python", 2)):
+            values = actstore.open_store(f"runs/{name}.zarr")["next_log_probability"]
+            assert values.attrs["readout"] == "next_token"
+            assert values.sizes == {"checkpoint": 1, "condition": 2, "prompt": n_prompts}
+            assert ((values < 0) & (values > -5)).all()
+    """,
+    "A neuron statistic": """
+        chosen = [actstore.Selection.load(f"runs/determiners{name}.json") for name in ("", "/top", "/random-0", "/by-hand")]
+        assert [selection.statistic for selection in chosen] == ["determiner_gap"] * 3 + ["by hand"]
+        assert [selection.n_neurons for selection in chosen] == [40, 20, 20, 3]
+        cohorts = actstore.open_store("runs/determiners.zarr")["cohort"].values
+        assert set(cohorts) == {"none", "top 1%, by determiner_gap", "random 1%, by determiner_gap"}
+    """,
+    "A model family": """
+        from tests.helpers import TINY
+        from transformers import FalconConfig, FalconForCausalLM
+
+        model = FalconForCausalLM(FalconConfig(**TINY))
+        adapter = actstore.model.families.adapter_for(model)
+        assert list(adapter.modules(model)) == list(adapter.activations(model)) == [0, 1]
+        assert adapter.modules(model)[0].out_features == 4 * TINY["hidden_size"]
+    """,
+    "A figure": """
+        from reports.registry import drawn_sections
+
+        assert Path("kurtosis.pdf").stat().st_size > 0
+        panels = {section.title: section.panels for section in drawn_sections(results)[0]}
+        assert panels["Neurons far from Gaussian"]["kurtosis-by-layer"].finding.startswith("Tails are heaviest in layer ")
+    """,
+}
+"""What must hold after the examples of a section have run."""
+TOO_LONG = ("tiiuae/falcon-7b", "actstore report")
+"""Of examples that need the hub, or a whole study; they are read, not run."""
+
+
+def script_of(section: str) -> str:
+    """The examples of a section as a Python script; files are written first."""
+    lines = ["from pathlib import Path", "import actstore.cli.main, actstore.model.families"]
+    for language, text in FENCE.findall(section):
+        if language == "console":
+            commands_of = [words[1:] for words in command_lines(text) if words[0] == "actstore"]
+            lines += [f"assert actstore.cli.main.main({words}) == 0" for words in commands_of if not is_too_long(words)]
+        elif language == "python" and not text.startswith("# my_module.py") and not is_too_long([text]):
+            lines.append(text)
+    return "\n".join(lines)
+
+
+def is_too_long(words: list[str]) -> bool:
+    return any(part in " ".join(["actstore", *words]) for part in TOO_LONG)
+
+
+def test_the_page_has_five_things_to_add():
+    assert list(CHECKS) == [heading for heading in OWN if heading != "When a plugin changes"]
+    for heading in CHECKS:
+        named = [text.splitlines()[0] for text in blocks_of(OWN[heading], "python") if text.startswith("# ")]
+        assert named == ["# my_module.py"]
+        assert "In Python" in OWN[heading]
+
+
+@pytest.mark.parametrize("heading", CHECKS)
+def test_ones_own_is_added_as_the_page_says(heading, run_folder, tmp_path):
+    shutil.copytree(run_folder / "analysis", tmp_path / "runs" / "analysis")
+    (tmp_path / "runs" / "store.zarr").symlink_to(run_folder / "store.zarr")
+    model = tmp_path / "runs" / "mine" / "models" / "pico-neox"
+    model.mkdir(parents=True)
+    (model / "store.zarr").symlink_to(run_folder / "store.zarr")
+    (model / "analysis").symlink_to(run_folder / "analysis")
+    for text in blocks_of(OWN[heading], "python", "toml"):
+        if named := re.match(r"# (\S+\.(?:py|toml))\n", text):
+            (tmp_path / named[1]).write_text(text, encoding="utf-8")
+    script = "\n".join([script_of(OWN[heading]), "import my_module", textwrap.dedent(CHECKS[heading])])
+    (tmp_path / "script.py").write_text(script, encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_everything_public_is_in_the_reference():
