@@ -37,9 +37,9 @@ store[["token_text", "word_form", "upos", "deprel", "sentence", "position"]].ise
 
 # %%
 final = store.isel(checkpoint=-1, token=(store.position > 0).values)  # still lazy
-some = final.preactivation.sel(neuron=slice(0, 63)).load().astype("float32")  # read here: (layer, token, neuron)
-by_upos = some.groupby("upos").mean()  # (layer, upos, neuron)
-print("share of negative values by layer:", (some < 0).mean(["token", "neuron"]).values.round(2))
+sample = final.preactivation.sel(neuron=slice(0, 63)).load().astype("float32")  # read here: (layer, token, neuron)
+by_upos = sample.groupby("upos").mean()  # (layer, upos, neuron)
+print("share of negative values by layer:", (sample < 0).mean(["token", "neuron"]).values.round(2))
 print("neuron 7, mean by part of speech:", by_upos.sel(layer=1, neuron=7, upos=["DET", "NOUN", "VERB"]).values.round(2))
 
 # %% [markdown]
@@ -65,10 +65,10 @@ with styled():
 # neuron is a function of the token.) A single sentence is an illustration and no evidence; notebook 2 asks over all tokens.
 
 # %%
-one = final.preactivation.sel(layer=1).load().astype("float32")
-distance = analysis.wasserstein_distance(one)
+of_layer = final.preactivation.sel(layer=1).load().astype("float32")
+distance = analysis.wasserstein_distance(of_layer)
 ranked = distance.sortby(distance, ascending=False).neuron.values  # one array in the order of another
-values = one.sel(neuron=[ranked[0], ranked[len(ranked) // 2]])
+values = of_layer.sel(neuron=[ranked[0], ranked[len(ranked) // 2]])
 standard = (values - values.mean("token")) / values.std("token")  # broadcast by name
 sentence = standard.isel(token=(standard.sentence == 3).values)
 with styled():

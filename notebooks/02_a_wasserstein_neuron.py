@@ -21,8 +21,8 @@ from reports.style import COLORS, printable, styled
 STORE = os.environ.get("ACTSTORE_STORE", "runs/store.zarr")
 store = open_store(STORE)
 final = store.isel(checkpoint=-1, token=(store.position > 0).values)
-found = analysis.entanglement(final.preactivation)
-distance = found.wasserstein_distance
+statistics = analysis.entanglement(final.preactivation)
+distance = statistics.wasserstein_distance
 cohort = analysis.select(distance, fraction=0.01)  # the top 1% of every layer
 
 # %% [markdown]
@@ -44,10 +44,10 @@ with styled():
 # negative numbers, and into nearly 0 far out.
 
 # %%
-place = distance.sel(layer=slice(1, None)).argmax(["layer", "neuron"])
-layer, neuron = 1 + int(place["layer"]), int(place["neuron"])
+furthest = distance.sel(layer=slice(1, None)).argmax(["layer", "neuron"])
+layer, neuron = 1 + int(furthest["layer"]), int(furthest["neuron"])
 bins = analysis.histogram(store, int(final.checkpoint), layer, neuron, n_bins=60)
-share = float(found.negative_wasserstein_frac.sel(layer=layer, neuron=neuron))
+share = float(statistics.negative_wasserstein_frac.sel(layer=layer, neuron=neuron))
 grid = np.linspace(bins["left"].min() - 0.5, bins["right"].max() + 0.5, 400)
 with styled():
     figure, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
@@ -65,15 +65,15 @@ with styled():
 
 # %%
 pairs = analysis.find_pairs(store, n_tokens=2048)
-one = replace(cohort, neurons={layer: (neuron,)})
-apart = analysis.pairs_in_context(store, analysis.most_differentiated(store, pairs, one, n_top=6), n_context=5)
+single = replace(cohort, neurons={layer: (neuron,)})
+contexts = analysis.pairs_in_context(store, analysis.most_differentiated(store, pairs, single, n_top=6), n_context=5)
 with styled():
     figure, ax = plt.subplots(figsize=(8, 3.6), layout="constrained")
     texts = {}
-    for row, pair in apart.iterrows():
-        for place, side in ((row, "a"), (row + 0.4, "b")):
+    for row, pair in contexts.iterrows():
+        for height, side in ((row, "a"), (row + 0.4, "b")):
             before, text, after, upos = (pair[f"{name}_{side}"] for name in ("before", "text", "after", "upos"))
-            texts[place] = printable(f"…{before.lstrip()}{text.replace(text.strip(), f'[{text.strip()}]')}{after}…   {upos}")
+            texts[height] = printable(f"…{before.lstrip()}{text.replace(text.strip(), f'[{text.strip()}]')}{after}…   {upos}")
         ax.plot([pair["preactivation_a"], pair["preactivation_b"]], [row, row + 0.4], "o-", color=COLORS["top"], lw=1, ms=4)
     ax.set_yticks(list(texts), texts.values(), fontsize=8)
     ax.set(xlabel="pre-activation", ylabel="token in its context", title="Similar inputs that the neuron drives apart")
@@ -87,8 +87,8 @@ with styled():
 # %%
 values = final.preactivation.sel(layer=layer, neuron=[neuron])
 classes = analysis.class_separation(values, final.upos.values, side="negative", min_count=50).isel(neuron=0)
-kept = (classes.n_tokens >= 50).values
-classes, names = classes.isel({"class": kept, "other_class": kept}), classes["class"].values[kept]
+is_frequent = (classes.n_tokens >= 50).values
+classes, names = classes.isel({"class": is_frequent, "other_class": is_frequent}), classes["class"].values[is_frequent]
 with styled():
     figure, ax = plt.subplots(figsize=(5.4, 4.4), layout="constrained")
     image = ax.imshow(classes.transport_distance, cmap="viridis")
@@ -98,5 +98,5 @@ with styled():
     ax.set(xlabel="part of speech", ylabel="part of speech", title="What the negative side keeps apart")
     ax.grid(False)
     figure.colorbar(image, label="transport distance (SD)")
-atlas = analysis.neuron_atlas(store, one, pairs).iloc[0]
+atlas = analysis.neuron_atlas(store, single, pairs).iloc[0]
 print(f"follows {atlas['feature']}, keeps apart {atlas['apart']}:", *atlas["clusters"].split(" | "), sep="\n")

@@ -42,8 +42,8 @@ with styled():
 
 # %%
 emerged = analysis.emergence(distance, cohort)
-shown = ["layer", "step_from", "step_to", "rise", "half_rise_step", "half_rise_step_lower", "half_rise_step_upper"]
-print(emerged[shown].round(3).to_string(index=False))
+columns = ["layer", "step_from", "step_to", "rise", "half_rise_step", "half_rise_step_lower", "half_rise_step_upper"]
+print(emerged[columns].round(3).to_string(index=False))
 
 # %% [markdown]
 # **Overlap and weights.** Left, the share of the final top 1% that was in the top 1% earlier; the dotted line is chance, and

@@ -1,46 +1,105 @@
 # %% [markdown]
-# # An intervention of your own
+# # An intervention and a readout of your own
 #
-# An intervention is a function of pre-activations. Here one is defined, put on the Wasserstein neurons of a small embedded
-# model, and compared with the intact model and with negative-zero on a few sentences; then an ablation already computed is
-# asked about all of its text. This notebook alone needs torch. A few sentences show how to look, not what is so.
+# An intervention is a function of pre-activations; a readout is a class that asks the model something under every condition.
+# One of each is registered here and used in an ablation of the Wasserstein neurons of a small embedded model. It needs torch.
+# Few sentences and few subjects show how to look, not what is so.
 
 # %%
 import os
+from pathlib import Path
+from typing import ClassVar
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
+import actstore
 import analysis
-from actstore import Intervention, applied, intervention, open_store
-from actstore.model import scoring, sources
+from actstore import CohortSpec, Design, Field, Reading, Readout, TextConfig, setting
 from reports.style import COLORS, CYCLE, printable, styled
 
-# Made as in the README: actstore ablate designs/dissociation.toml --store runs/dissociation.zarr
-ABLATION = os.environ.get("ACTSTORE_ABLATION", "runs/dissociation.zarr")
-ablation = open_store(ABLATION).isel(checkpoint=[-1])
-condition = "negative-zero/top-0.01"
-edited = ablation.is_edited.sel(condition=condition).squeeze("checkpoint")
-neurons = {int(layer): np.flatnonzero(edited.sel(layer=layer)).tolist() for layer in edited.layer}
+# Made by: actstore extract --model pico-neox --checkpoints all --tokens 8192 --store runs/store.zarr
+STORE = os.environ.get("ACTSTORE_STORE", "runs/store.zarr")
+store = actstore.open_store(STORE)
 
 # %% [markdown]
 # **The intervention.** GELU is lowest at about −0.75, and nearly 0 far below it. So a neuron can tell negative values apart,
-# and *floor*, which raises everything below −0.75 to it, takes that away for the far ones: their output becomes that of the
-# dip. Negative-zero instead makes all of them 0. An edit of the activation would set `edits_activation`.
+# and *floor*, which raises everything below a bound to it, takes that away for the far ones: at −0.75 their output becomes that
+# of the dip. Negative-zero instead makes all of them 0. The bound is a keyword-only argument, so a design writes `floor:-0.75`.
+
 
 # %%
-floor = Intervention("floor", lambda preactivation: preactivation.clamp(min=-0.75))
-source = sources.resolve(ablation.attrs["model"])
-model, tokenizer = sources.load(source, int(ablation.checkpoint[-1]), torch.float32), sources.load_tokenizer(source)
-inside = ablation.isel(token=(ablation.sentence >= 0).values)
-sentences = inside.token_text.to_series().groupby(inside.sentence.values).agg("".join)
-texts = [text.strip() for text in sentences.iloc[:30] if 30 < len(text) < 60][:3]  # of the evaluation text
-sequences = scoring.encode(tokenizer, texts, scoring.context_length(model))
-surprisal = {"intact": scoring.sequence_surprisals(model, sequences)}
-for change in (intervention("negative-zero"), floor):
-    with applied(model, change, neurons):  # as it was on leaving
-        surprisal[change.name] = scoring.sequence_surprisals(model, sequences)
+@actstore.register_intervention("floor")
+def floor(preactivation, *, at):
+    """`max(a, at)`."""
+    return preactivation.clamp(min=at)
+
+
+print(floor(torch.tensor([-3.0, -0.5, 2.0]), at=-0.75))
+
+# %% [markdown]
+# **The readout.** After a subject, how much likelier is the right one of *is* and *are*? The noun nearest to the verb is of the
+# other number. The fields of the class are its options; `fields` says what is stored, with a coordinate for every item;
+# `prepare` tokenizes once, and what it gives reads the model as it is under a condition.
+
+
+# %%
+@actstore.register_readout
+@actstore.with_settings
+class Agreement(Readout):
+    """How much likelier the verb of the right number is than that of the wrong one, after some subjects."""
+
+    name = "agreement"
+    fields: ClassVar = {
+        "subject": Field(("subject",), "str", "text before the verb"),
+        "agreement_margin": Field(("checkpoint", "condition", "subject"), "float64", "log p(right) − log p(wrong)", "nat"),
+    }
+    singular: tuple[str, ...] = setting("subjects of is", default=("The clerk near the guests", "The aunt behind the boys"))
+    plural: tuple[str, ...] = setting("subjects of are", default=("The clerks near the guest", "The aunts behind the boy"))
+
+    def prepare(self, subject):
+        """Tokens of every subject after BOS, and of both verbs."""
+        tokenizer = subject.tokenizer
+        subjects = [*self.singular, *self.plural]
+        inputs = [torch.tensor([[tokenizer.bos_token_id, *tokenizer(text).input_ids]]) for text in subjects]
+        verbs = [tokenizer(verb).input_ids[0] for verb in (" is", " are")]
+        sign = np.repeat([1, -1], [len(self.singular), len(self.plural)])
+
+        def read(model):
+            logits = [model(input_ids=ids.to(model.device)).logits[0, -1, verbs].float() for ids in inputs]
+            return {"agreement_margin": sign * [float(is_ - are) for is_, are in logits]}
+
+        return Reading({"subject": subjects}, read)
+
+
+# %% [markdown]
+# **The ablation.** Both interventions on the top 1% of each layer and on as many neurons drawn at random. A design is the same
+# in Python as in a file.
+
+# %%
+distance = analysis.wasserstein_distance(store.isel(checkpoint=-1, token=(store.position > 0).values).preactivation)
+top, control = analysis.select(distance, 0.01), analysis.select(distance, 0.01, "random", seed=0)
+files = [selection.save(f"runs/floor/{selection.rule}.json") for selection in (top, control)]
+design = Design(
+    store.attrs["model"],
+    interventions=("negative-zero", "floor:-0.75"),
+    text=TextConfig("builtin-evaluation", tokens=1500),
+    readouts=(Agreement(),),
+    cohorts=(CohortSpec("file", selection=tuple(map(str, files))),),
+)
+actstore.ablate(design, Path("runs/floor/ablation.zarr"), progress=False)
+ablation = actstore.open_store("runs/floor/ablation.zarr").isel(checkpoint=0)
+margins = ablation.agreement_margin
+with styled():
+    figure, ax = plt.subplots(figsize=(8, 3), layout="constrained")
+    height = 0.8 / margins.sizes["condition"]
+    for index, label in enumerate(margins.condition.values):
+        rows = np.arange(margins.sizes["subject"]) + index * height
+        ax.barh(rows, margins.sel(condition=label), height, color=[COLORS["none"], *CYCLE][index], label=label)
+    ax.set_yticks(np.arange(margins.sizes["subject"]) + 2 * height, margins.subject.values)
+    ax.set(xlabel="log p(right verb) − log p(wrong verb) (nats)", ylabel="subject", title="Agreement under every condition")
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), title="none: the intact model")
 
 # %% [markdown]
 # **A few sentences.** Change of every token's surprisal against the intact model, in nats: above zero the token has become less
@@ -48,39 +107,41 @@ for change in (intervention("negative-zero"), floor):
 # not, the level that these are put to matters too.
 
 # %%
+edits = {name: f"{name} of top 1%" for name in ("negative-zero", "floor:-0.75")}
+change = ablation.ablated_surprisal - ablation.ablated_surprisal.sel(condition="none", drop=True)
+sentences = [change.isel(token=(change.sentence == number).values) for number in (0, 1, 2)]
 with styled():
-    figure, axes = plt.subplots(len(texts), 1, figsize=(8, 2.3 * len(texts)), layout="constrained", sharey=True)
-    for ax, sequence, index in zip(axes, sequences, range(len(texts)), strict=True):
-        place = np.arange(len(sequence) - 1)
-        for shift, name, color in ((-0.2, "negative-zero", COLORS["top"]), (0.2, "floor", CYCLE[0])):
-            ax.bar(place + shift, surprisal[name][index] - surprisal["intact"][index], 0.4, color=color, label=name)
+    figure, axes = plt.subplots(len(sentences), 1, figsize=(8, 2.3 * len(sentences)), layout="constrained", sharey=True)
+    for ax, sentence in zip(axes, sentences, strict=True):
+        index = np.arange(sentence.sizes["token"])
+        for shift, (name, label), color in zip((-0.2, 0.2), edits.items(), (COLORS["top"], CYCLE[0]), strict=True):
+            ax.bar(index + shift, sentence.sel(condition=label), 0.4, color=color, label=name)
         ax.axhline(0, color="black", lw=0.6)
-        ax.set_xticks(place, [printable(tokenizer.decode([token])) for token in sequence[1:]], rotation=45, ha="right")
+        ax.set_xticks(index, map(printable, sentence.token_text.values), rotation=45, ha="right")
         ax.set(ylabel="change (nats)")
     axes[-1].set_xlabel("token")
     axes[0].set_title("Change of surprisal under two interventions on the same neurons")
     axes[0].legend()
 
 # %% [markdown]
-# **The same from cached data.** One row a word of the whole evaluation text and condition, and a mixed model with random
-# intercepts for word type and document. Dots are the mean changes for each class of words (scaffolding: determiners,
-# prepositions, auxiliaries and their like), all else alike, with the model's 95% intervals; one that holds zero is no evidence
-# of a change. The robust intervals in the table make fewer assumptions; where the two disagree, trust neither far.
-# `print(fitted)` shows the whole fit and its warnings.
+# **The whole text.** One row a word and condition, and a mixed model with random intercepts for word type and document. Dots
+# are the mean changes for each class of words (scaffolding: determiners, prepositions, auxiliaries and their like), all else
+# alike, with the model's 95% intervals; one that holds zero is no evidence of a change. The robust intervals in the table make
+# fewer assumptions; where the two disagree, trust neither far. `print(fitted)` shows the whole fit and its warnings.
 
 # %%
-table = analysis.surprisal_table(ablation)
-table = table[(table["intervention"] == "negative-zero") & (table["word_class"] != "other")]
+table = analysis.surprisal_table(actstore.open_store("runs/floor/ablation.zarr"))
+table = table[table["word_class"] != "other"]
 fitted = analysis.fit_surprisal_model(table, "delta ~ condition * word_class + log_frequency", n_replicates=200)
 means = fitted.marginal_means(["condition", "word_class"])
-conditions = list(dict.fromkeys(means["condition"]))
+labels = list(dict.fromkeys(means["condition"]))
 with styled():
-    figure, ax = plt.subplots(figsize=(7, 0.5 * len(conditions) + 1.5), layout="constrained")
+    figure, ax = plt.subplots(figsize=(7, 0.5 * len(labels) + 1.5), layout="constrained")
     for shift, (name, part), color in zip((-0.12, 0.12), means.groupby("word_class", observed=True), CYCLE, strict=False):
-        place = [conditions.index(label) + shift for label in part["condition"]]
-        ax.errorbar(part["estimate"], place, xerr=part["upper"] - part["estimate"], fmt="o", ms=4, color=color, label=name)
+        rows = [labels.index(label) + shift for label in part["condition"]]
+        ax.errorbar(part["estimate"], rows, xerr=part["upper"] - part["estimate"], fmt="o", ms=4, color=color, label=name)
     ax.axvline(0, color="black", lw=0.6)
-    ax.set_yticks(range(len(conditions)), conditions)
+    ax.set_yticks(range(len(labels)), labels)
     ax.set(xlabel="change of surprisal (nats a word)", ylabel="condition", title="By class of word, over the whole text")
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 print(means[["condition", "word_class", "estimate", "lower", "upper", "robust_lower", "robust_upper"]].round(3).to_string())

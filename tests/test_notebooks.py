@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
-from actstore.cli.main import main as actstore_main
 from actstore.selection.selection import Selection
 from actstore.store.opening import open_store
 
@@ -43,8 +43,8 @@ def run_notebook(run_folder, tmp_path):
 
     def run(number, *wanted):
         script = next(path for path in NOTEBOOKS if path.name.startswith(f"{number:02d}_"))
-        paths = {"ACTSTORE_STORE": run_folder / "store.zarr", "ACTSTORE_ABLATION": run_folder / "ablation.zarr"}
         settings = {"MPLBACKEND": "Agg", "MPLCONFIGDIR": tmp_path / "mpl", "PYTHONPATH": ROOT}
+        settings["ACTSTORE_STORE"] = run_folder / "store.zarr"
         report = tmp_path / "report.json"
         done = subprocess.run(
             [sys.executable, "-c", RUNNER, str(script), str(report), *wanted],
@@ -52,14 +52,14 @@ def run_notebook(run_folder, tmp_path):
             text=True,
             check=False,
             cwd=tmp_path,
-            env=os.environ | {name: str(path) for name, path in (paths | settings).items()},
+            env=os.environ | {name: str(path) for name, path in settings.items()},
         )
         assert done.returncode == 0, done.stderr
         result = json.loads(report.read_text())
         assert result["labels"]
         assert all(y for _, y in result["labels"])
         assert any(x for x, _ in result["labels"])
-        assert result["torch"] == (number == 5)
+        assert result["torch"] == (number > 3)
         return result
 
     return run
@@ -109,7 +109,7 @@ def test_wasserstein_neuron(run_notebook, run_folder):
     result = run_notebook(
         2,
         "[layer, neuron, share]",
-        "apart[['preactivation_a', 'preactivation_b']].values.tolist()",
+        "contexts[['preactivation_a', 'preactivation_b']].values.tolist()",
         "{str(k): list(v) for k, v in cohort.neurons.items()}",
         "float(bins['density'].sum() * (edges[1] - edges[0]))",
     )
@@ -141,38 +141,54 @@ def test_dynamics(run_notebook, store):
     assert len(result["labels"]) == 3
 
 
-def test_own_statistic(run_notebook, run_folder, tmp_path, capsys):
-    result = run_notebook(4, "statistics.next_surprisal.max().item()", "statistics.far_negative_frac.max().item()")
-    strongest, furthest = result["values"].values()
-    assert 0.2 < strongest <= 1
+def test_own_statistic(run_notebook, run_folder, tmp_path):
+    result = run_notebook(
+        4,
+        "statistics.next_surprisal.values.tolist()",
+        "statistics.far_negative_frac.max().item()",
+        "of_all['n_pairs'].tolist()",
+        "bounds.isna().any().any().item()",
+    )
+    correlations, furthest, n_pairs, is_unbounded = result["values"].values()
+    assert 0.2 < np.max(correlations) <= 1
     assert 0 < furthest < 0.25  # Chebyshev's bound
+    assert correlations[1][7] == pytest.approx(next_surprisal(open_store(run_folder / "store.zarr"), 1, 7), abs=1e-9)
+    assert n_pairs[0] > 100
+    assert len(n_pairs) == 2
+    assert not is_unbounded
     chosen, control = (Selection.load(tmp_path / f"runs/next_surprisal/{rule}.json") for rule in ("top", "random"))
     assert chosen.n_neurons == control.n_neurons == 20
     assert chosen.statistic == "next_surprisal"
     assert not (chosen.mask(range(4)) & control.mask(range(4))).any()
-    files = [str(tmp_path / f"runs/next_surprisal/{rule}.json") for rule in ("top", "random")]
-    edited = tmp_path / "edited.zarr"
-    command = ["ablate", "--model", "pico-neox", "--selection", *files, "--store", str(edited), "--tokens", "200", "--quiet"]
-    assert actstore_main([*command, "--pairs", "none", "--probes", "none"]) == 0, capsys.readouterr().err
-    assert open_store(edited)["is_edited"].sum(["layer", "neuron"]).values.tolist() == [[0, 20, 20]]
+    edited = open_store(tmp_path / "runs/next_surprisal/ablation.zarr")["is_edited"].squeeze("checkpoint")
+    assert (edited[1:].values == [chosen.mask(range(4)), control.mask(range(4))]).all()
+    assert not edited[0].any()
 
 
-def test_own_intervention(run_notebook, ablation):
-    result = run_notebook(
-        5,
-        "{name: [part.tolist() for part in parts] for name, parts in surprisal.items()}",
-        "len(texts)",
-        "means['word_class'].tolist()",
-        "conditions",
-    )
-    surprisal, n_texts, classes, conditions = result["values"].values()
-    assert n_texts == 3
+def next_surprisal(store, layer, neuron):
+    """The notebook's statistic of one neuron, window by window."""
+    final = store.isel(checkpoint=-1).sel(layer=layer, neuron=neuron)
+    values, coming = [], []
+    for _, window in final[["preactivation", "surprisal"]].load().groupby("window"):
+        values += window["preactivation"].values[1:-1].tolist()
+        coming += window["surprisal"].values[2:].tolist()
+    return abs(spearmanr(values, coming).statistic)
+
+
+def test_own_intervention(run_notebook, ablation, tmp_path):
+    result = run_notebook(5, "list(edits.values())", "means['word_class'].tolist()", "labels", "margins.values.tolist()")
+    edits, classes, labels, margins = result["values"].values()
+    assert edits == ["negative-zero of top 1%", "floor:-0.75 of top 1%"]
     assert set(classes) == {"content", "scaffolding"}
-    assert any("top" in condition for condition in conditions)
-    # The first sentence is the first of the evaluation text: what was computed there must come out here.
-    for name, condition in (("intact", "none"), ("negative-zero", "negative-zero of top 1%")):
-        own = surprisal[name][0]
-        stored = ablation["ablated_surprisal"].sel(checkpoint=4000, condition=condition).values[1 : 1 + len(own)]
-        np.testing.assert_allclose(own, stored, atol=1e-4)
-    assert not np.allclose(np.concatenate(surprisal["floor"]), np.concatenate(surprisal["intact"]), atol=1e-3)
-    assert not np.allclose(np.concatenate(surprisal["floor"]), np.concatenate(surprisal["negative-zero"]), atol=1e-3)
+    assert {*edits} < {*labels}
+    assert (np.array(margins) > 1).all()  # the model knows agreement, whatever 1% of its neurons do
+    own = open_store(tmp_path / "runs/floor/ablation.zarr")
+    surprisal = own["ablated_surprisal"].squeeze("checkpoint")
+    assert own["agreement_margin"].dims == ("checkpoint", "condition", "subject")
+    # The text and the neurons are those of the fixture: what was computed there must come out here.
+    for condition in ("none", edits[0]):
+        stored = ablation["ablated_surprisal"].sel(checkpoint=4000, condition=condition)
+        np.testing.assert_allclose(surprisal.sel(condition=condition), stored, atol=1e-4)
+    for condition in ("none", edits[0]):
+        changed = surprisal.sel(condition=edits[1])
+        assert not np.allclose(changed, surprisal.sel(condition=condition), atol=1e-3, equal_nan=True)
