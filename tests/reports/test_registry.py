@@ -161,7 +161,9 @@ def test_one_name_in_two_modules_is_refused(own_module):
         def perplexity(results):
             return None
     """
-    with pytest.raises(ActstoreError, match=r"figure 'perplexity' of panels_of_a_user is already registered by reports\.panels\.ablation"):
+    with pytest.raises(
+        ActstoreError, match=r"figure 'perplexity' of panels_of_a_user is already registered by reports\.panels\.ablation"
+    ):
         own_module(source)
 
 
