@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from analysis.ablation.minimal_pairs import paired_tests as paired_tests
     from analysis.ablation.overlap import text_overlap as text_overlap
     from analysis.ablation.readouts import readout_table as readout_table
+    from analysis.ablation.registry import register_table as register_table
     from analysis.ablation.tables import edited_by_layer as edited_by_layer
     from analysis.ablation.tables import perplexity_table as perplexity_table
     from analysis.ablation.tables import probe_table as probe_table
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "actstore.selection.choosing": "select",
     "analysis.ablation.readouts": "readout_table",
+    "analysis.ablation.registry": "register_table",
     "analysis.ablation.tables": "edited_by_layer perplexity_table probe_table surprisal_by_upos task_table",
     "analysis.neurons.atlas": "neuron_atlas",
     "analysis.pairs.differentiation": "cohort_table most_differentiated pair_differentiation",

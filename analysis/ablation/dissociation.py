@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from actstore.store.schema import CHECKPOINT, CONDITION, ITEM, OPTION, SAMPLE
 from analysis.ablation.minimal_pairs import MARGIN, pair_clusters, pair_margins
+from analysis.ablation.registry import TableOptions, register_table
 from analysis.conditions import MeasuredCohort, comparison, contrasts
 from analysis.kernels.clusters import Clusters, Estimate, rare_changes
 from analysis.kernels.multiplicity import adjusted
@@ -178,3 +179,9 @@ def _log_odds(items: _Items, ablated: NDArray[np.float64], compared: NDArray[np.
     estimate = linear._replace(value=np.full(3, value))
     bounds = (part[2] for part in estimate.interval())
     return {**dict(zip(names, (value, *bounds, estimate.p_value()[2]), strict=True)), "is_separated": False}
+
+
+@register_table("dissociation", needs="log_probability_good", readout="minimal_pairs")
+def _table(store: xr.Dataset, options: TableOptions) -> pd.DataFrame:
+    has_others = "log_probability_option" in store or "task_score" in store
+    return dissociation(store, options.score, options.correction, options.margin) if has_others else pd.DataFrame()

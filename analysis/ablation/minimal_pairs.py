@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 
 from actstore.errors import UnknownNameError
 from actstore.store.schema import CHECKPOINT, CONDITION, PAIR
+from analysis.ablation.registry import TableOptions, register_table
 from analysis.conditions import MeasuredCohort, bounds, comparison, contrasts, counted, measured_cohorts
 from analysis.kernels.clusters import Clusters
 from analysis.kernels.multiplicity import adjusted
@@ -298,3 +299,18 @@ def _benchmarks(store: xr.Dataset) -> dict[str, NDArray[np.intp]]:
     """Benchmark → indices of its pairs."""
     names = store["benchmark"].values.astype(str)
     return {name: np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist())}
+
+
+def _accuracy_by(level: str) -> None:
+    @register_table(f"accuracy_by_{level}", needs="log_probability_good", readout="minimal_pairs")
+    def table(store: xr.Dataset, options: TableOptions) -> pd.DataFrame:
+        return pair_accuracy(store, level, options.score, margin=options.margin)
+
+
+for _level in LEVELS:
+    _accuracy_by(_level)
+
+
+@register_table("paired_tests", needs="log_probability_good", readout="minimal_pairs")
+def _paired_tests(store: xr.Dataset, options: TableOptions) -> pd.DataFrame:
+    return paired_tests(store, score=options.score, correction=options.correction)

@@ -10,10 +10,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from actstore.store.schema import CHECKPOINT, CONDITION
+from analysis.ablation.registry import TABLES, register_table
 from analysis.conditions import bounds, counted, measured_cohorts
 from analysis.kernels.clusters import Clusters
-
-_WITH_OWN_TABLES = ("minimal_pairs", "probes", "tasks")
 
 
 def readout_table(store: xr.Dataset) -> pd.DataFrame:
@@ -51,8 +50,9 @@ def readout_table(store: xr.Dataset) -> pd.DataFrame:
 
 def _arrays(store: xr.Dataset) -> Iterator[xr.DataArray]:
     """The arrays over (checkpoint, condition, …) of readouts that have no table of their own."""
+    with_own_tables = {table.readout for table in TABLES.entries.values()}
     for array in store.data_vars.values():
-        if array.attrs.get("readout", "") not in ("", *_WITH_OWN_TABLES) and {CHECKPOINT, CONDITION} <= set(array.dims):
+        if array.attrs.get("readout", "") not in {"", *with_own_tables} and {CHECKPOINT, CONDITION} <= set(array.dims):
             yield array
 
 
@@ -65,3 +65,6 @@ def _by_item(array: xr.DataArray) -> tuple[NDArray[np.float64], str]:
     values = array.mean(items[1:]).values
     is_known = ~np.isnan(values).any(axis=(0, 1))
     return values[..., is_known], items[0]
+
+
+register_table("readouts")(lambda store, _: readout_table(store))

@@ -13,9 +13,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from actstore.store.schema import CHECKPOINT, CONDITION, LAYER, NEURON, OPTION
-from analysis.ablation.dissociation import dissociation
-from analysis.ablation.minimal_pairs import MARGIN, pair_accuracy, paired_tests
-from analysis.ablation.readouts import readout_table
+from analysis.ablation.minimal_pairs import MARGIN
+from analysis.ablation.registry import TABLES, TableOptions, register_table
 from analysis.conditions import bounds, counted, measured_cohorts
 from analysis.kernels.clusters import Clusters
 from analysis.surprisal.words import word_table
@@ -198,20 +197,13 @@ def ablation_tables(
     dict of str to DataFrame
         Name of the file → table; empty tables are left out.
     """
-    tables = {
-        "perplexity": perplexity_table(store),
-        "surprisal_by_upos": surprisal_by_upos(store),
-        "edited_by_layer": edited_by_layer(store),
-        "readouts": readout_table(store),
-    }
-    if "log_probability_good" in store:
-        tables["accuracy_by_phenomenon"] = pair_accuracy(store, "phenomenon", score, margin=margin)
-        tables["accuracy_by_paradigm"] = pair_accuracy(store, "paradigm", score, margin=margin)
-        tables["paired_tests"] = paired_tests(store, score=score, correction=correction)
-    if "log_probability_option" in store:
-        tables["probes"] = probe_table(store)
-    if "task_score" in store:
-        tables["tasks"] = task_table(store)
-    if "log_probability_good" in store and ("log_probability_option" in store or "task_score" in store):
-        tables["dissociation"] = dissociation(store, score, correction, margin)
+    options = TableOptions(score, correction, margin)
+    tables = {name: table.compute(store, options) for name, table in TABLES.entries.items() if table.needs in store}
     return {name: table for name, table in tables.items() if len(table)}
+
+
+register_table("perplexity")(lambda store, _: perplexity_table(store))
+register_table("surprisal_by_upos")(lambda store, _: surprisal_by_upos(store))
+register_table("edited_by_layer")(lambda store, _: edited_by_layer(store))
+register_table("probes", needs="log_probability_option", readout="probes")(lambda store, _: probe_table(store))
+register_table("tasks", needs="task_score", readout="tasks")(lambda store, _: task_table(store))
