@@ -118,7 +118,7 @@ def test_every_table_compares_a_control_with_its_own_cohort_and_flags_it(tmp_pat
         assert flags == {name: [flag] for name, flag in zip(COHORTS, [-1, -1, -1, 1, 0, -1], strict=True) if name in flags}
     save_table(analysis.surprisal_table(store), tmp_path / "words.csv.gz")
     table = analysis.surprisal_effects(load_table(tmp_path / "words.csv.gz"), n_replicates=50)["surprisal_contrasts"]
-    table = table.rename(columns={"condition": "cohort"}).replace("negative-zero/", "", regex=True)
+    table = table.rename(columns={"condition": "cohort"}).replace("negative-zero of ", "", regex=True)
     assert compared(table) == {key: flag for key, flag in COMPARED.items() if key[1] != "intact"}
 
 

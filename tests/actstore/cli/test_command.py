@@ -53,7 +53,9 @@ def test_files_of_the_user_do_not_hide_ours(program, tmp_path):
     for name in ("analysis.py", "reports/__init__.py", "numpy.py", *(["actstore/__init__.py"] if program is SCRIPT else [])):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("raise SystemExit('the wrong module')")
-    (tmp_path / "mine.toml").write_text('name = "mine"\nmodels = ["pico-neox"]\ntokens = 600\n[pairs]\ntokens = 300\n')
+    (tmp_path / "mine.toml").write_text(
+        'name = "mine"\nmodels = ["pico-neox"]\n[extraction_text]\ntokens = 600\n[pairs]\ntokens = 300\n'
+    )
     process = subprocess.run([*program, "report", "mine.toml"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
     assert (tmp_path / "runs" / "mine" / "report" / "index.html").exists()

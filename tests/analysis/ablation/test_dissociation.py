@@ -18,7 +18,10 @@ ONE_DRAW = [0, 1, 2]
 
 
 def planted(pair_accuracies, item_accuracies, seed=0):
-    """A store whose conditions (intact, top, two draws of random) have these accuracies, and the right answers of the last three."""
+    """A store whose conditions (intact, top, two draws of random) have these accuracies.
+
+    Also the right answers (condition, item) of top and random, to pairs and to items.
+    """
     rng = np.random.default_rng(seed)
     margins = np.where(rng.random((4, N_PAIRS)) < np.array(pair_accuracies)[:, None], 1.0, -1.0)
     answer = rng.integers(0, 4, N_ITEMS)
