@@ -202,8 +202,8 @@ def ablation_tables(
     return {name: table for name, table in tables.items() if len(table)}
 
 
-register_table("perplexity")(lambda store, _: perplexity_table(store))
-register_table("surprisal_by_upos")(lambda store, _: surprisal_by_upos(store))
+register_table("perplexity", needs="ablated_surprisal")(lambda store, _: perplexity_table(store))
+register_table("surprisal_by_upos", needs="ablated_surprisal")(lambda store, _: surprisal_by_upos(store))
 register_table("edited_by_layer")(lambda store, _: edited_by_layer(store))
 register_table("probes", needs="log_probability_option", readout="probes")(lambda store, _: probe_table(store))
 register_table("tasks", needs="task_score", readout="tasks")(lambda store, _: task_table(store))

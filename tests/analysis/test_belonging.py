@@ -1,4 +1,4 @@
-"""What belongs together is taken, and every difference is named with both sides."""
+"""Parts of one store are accepted; a difference is refused by a message that names both sides."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from actstore.selection.selection import Selection
 from analysis.belonging import IDENTITY, check_belonging, origin_of, origin_of_results, origin_of_selection
 from analysis.results import save_dataset
 
-ABOUT = dict(zip(IDENTITY, ("m", "s", "t"), strict=True))
+ATTRS = dict(zip(IDENTITY, ("m", "s", "t"), strict=True))
 
 
 def data(steps=(0, 7), weights=("a", "b"), **identity):
     coords = {"checkpoint": list(steps), "weights_fingerprint": ("checkpoint", np.array(weights, object))}
-    return xr.Dataset({"mean": ("checkpoint", np.zeros(len(steps)))}, coords, ABOUT | identity)
+    return xr.Dataset({"mean": ("checkpoint", np.zeros(len(steps)))}, coords, ATTRS | identity)
 
 
 def selection(**change):
@@ -29,7 +29,7 @@ def selection(**change):
 STORE = origin_of(data(), "store.zarr")
 
 
-def test_what_is_of_one_store_is_taken():
+def test_parts_of_one_store_are_accepted():
     check_belonging(
         STORE,
         origin_of(data(), "results"),
@@ -79,14 +79,14 @@ def test_an_ablation_is_held_to_model_site_and_weights():
 
 
 @pytest.mark.parametrize("name", [*IDENTITY, "weights_fingerprint"])
-def test_what_does_not_say_what_it_is_of_is_refused(name):
-    lacking = data().drop_vars(name, errors="ignore")
-    lacking.attrs.pop(name, None)
+def test_data_without_an_identity_are_refused(name):
+    incomplete = data().drop_vars(name, errors="ignore")
+    incomplete.attrs.pop(name, None)
     with pytest.raises(StoreError, match=f"R does not say its {name}"):
-        origin_of(lacking, "R")
+        origin_of(incomplete, "R")
 
 
-def test_results_are_asked_without_reading_their_values(tmp_path):
+def test_the_origin_of_results_is_known_without_their_values(tmp_path):
     assert origin_of_results(tmp_path, "entanglement") is None
     save_dataset(data(), tmp_path, "entanglement")
     for chunk in (tmp_path / "entanglement.zarr" / "mean").rglob("c/*"):

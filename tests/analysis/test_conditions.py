@@ -1,4 +1,4 @@
-"""Which cohorts are compared, and whether a control's perplexity is that of its cohort: planted, and on a real ablation."""
+"""Which cohorts are compared, and which controls match the perplexity of their cohort: planted, and on a real ablation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COMPARED = {
 
 
 def planted(ratio=RATIO, tolerance=0.005):
-    """A store of two top cohorts of different cost, a control for each, and a flag of the runner that lies."""
+    """A store of two top cohorts of different cost with a control for each, and wrong `is_matched` as the runner's."""
     margins = np.ones((6, 100))
     for condition, n_lost in enumerate(LOST):
         margins[condition, :n_lost] = -1
@@ -112,13 +112,13 @@ def test_every_table_compares_a_control_with_its_own_cohort_and_flags_it(tmp_pat
         assert whole.loc[(control, cohort), "delta_accuracy"] == pytest.approx(change)
         row = tables["dissociation"].set_index(["cohort", "against"]).loc[(control, cohort)]
         assert row["grammar_cost"] == pytest.approx(-change)
-        assert row["is_double"] == (cohort == "matched"), "not so against a control that costs the rest but is not matched"
+        assert row["is_double"] == (cohort == "matched"), "not against a control that is not matched, even if it costs the rest"
     for name in ("accuracy_by_phenomenon", "probes", "surprisal_by_upos"):
         flags = tables[name].groupby("cohort")["is_matched"].unique().map(list).to_dict()
         assert flags == {name: [flag] for name, flag in zip(COHORTS, [-1, -1, -1, 1, 0, -1], strict=True) if name in flags}
     save_table(analysis.surprisal_table(store), tmp_path / "words.csv.gz")
     table = analysis.surprisal_effects(load_table(tmp_path / "words.csv.gz"), n_replicates=50)["surprisal_contrasts"]
-    table = table.rename(columns={"condition": "cohort"}).replace("negative-zero/", "", regex=True)
+    table = table.rename(columns={"condition": "cohort"}).replace("negative-zero of ", "", regex=True)
     assert compared(table) == {key: flag for key, flag in COMPARED.items() if key[1] != "intact"}
 
 
@@ -126,7 +126,7 @@ def test_the_perplexity_table_names_the_target_and_measures_it():
     store = planted()
     table = analysis.perplexity_table(store).set_index("cohort")
     assert table["controls"].tolist() == CONTROLS
-    assert table["is_matched"].tolist() == [-1, -1, -1, 1, 0, -1], "not what the runner wrote"
+    assert table["is_matched"].tolist() == [-1, -1, -1, 1, 0, -1], "computed, not read from the store"
     for control, cohort in (("matched", "top"), ("matched-all", "top-all")):
         assert table.loc[control, "target_perplexity"] == pytest.approx(table.loc[cohort, "perplexity"])
         assert table.loc[control, "tolerance"] == 0.005
@@ -140,8 +140,8 @@ def test_the_perplexity_table_names_the_target_and_measures_it():
         (1.2061, 1.2, 0),
         (1.0109, 1.01, 1),  # within a tenth of the rise
         (1.0111, 1.01, 0),  # within 0.5%, but not within a tenth of the rise
-        (1.0, 1.001, 0),  # doing nothing is no match
-        (0.981, 0.98, 0),  # there was no rise
+        (1.0, 1.001, 0),  # without an effect there is no match
+        (0.981, 0.98, 0),  # the target does not raise perplexity
     ],
 )
 def test_a_match_is_within_the_tolerance_and_a_tenth_of_the_rise(control, top, is_matched):
@@ -159,7 +159,7 @@ def test_a_control_without_its_cohort_is_not_matched():
 
 
 def test_the_controls_of_a_real_ablation_have_the_perplexity_of_the_cohort_they_are_compared_with(run_folder, tmp_path):
-    """At 10% a control over all layers was once matched to a top over all layers, and compared with that of each layer."""
+    """Controls of both scopes are matched to the one top cohort with which they are compared."""
     cohorts = (CohortSpec(fraction=(0.1,)), CohortSpec("perplexity-matched", fraction=(0.1,), scope=("layer", "all")))
     design = Design(
         "pico-neox",
@@ -179,9 +179,9 @@ def test_the_controls_of_a_real_ablation_have_the_perplexity_of_the_cohort_they_
     np.testing.assert_allclose(store["target_perplexity"].values[0, 2:], of_top, rtol=1e-9)
     assert 1 in is_matched.values()
     tables = ablation_tables(store)
-    wanted = {(top, "intact"): -1} | {(top, name): flag for name, flag in is_matched.items()}
-    wanted |= {(name, "intact"): flag for name, flag in is_matched.items()}
-    assert compared(tables["paired_tests"]) == compared(tables["dissociation"]) == wanted
+    expected = {(top, "intact"): -1} | {(top, name): flag for name, flag in is_matched.items()}
+    expected |= {(name, "intact"): flag for name, flag in is_matched.items()}
+    assert compared(tables["paired_tests"]) == compared(tables["dissociation"]) == expected
     assert tables["perplexity"].set_index("cohort")["is_matched"].to_dict() == {"none": -1, top: -1} | is_matched
     words = analysis.surprisal_table(store)
     assert sorted(analysis.control_pairs(words)) == sorted(

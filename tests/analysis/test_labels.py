@@ -13,7 +13,7 @@ from tests.analysis.pairs.helpers import selection, toy_store
 
 
 class Recorder(xr.backends.BackendArray):
-    """A lazy array that notes how much is read at a time."""
+    """A lazy array that records the bytes of each reading."""
 
     def __init__(self, values):
         self.values, self.shape, self.dtype, self.reads = values, values.shape, values.dtype, []
@@ -43,7 +43,7 @@ def test_a_lazy_array_is_read_in_blocks(monkeypatch):
     np.testing.assert_array_equal(distance.values, analysis.wasserstein_distance(xr.DataArray(values, dims=dims)).values)
 
 
-def test_one_layer_is_in_memory_at_a_time(store, monkeypatch):
+def test_layers_are_in_memory_one_at_a_time(store, monkeypatch):
     loaded = []
     original = xr.Dataset.compute
 
@@ -81,7 +81,7 @@ def cluster():
 
 @pytest.mark.slow
 def test_the_same_calls_on_a_cluster_of_two_processes(cluster, run_folder):
-    """Of a store on disk, chunked for Dask; the workers do the reading."""
+    """The store is on disk and chunked for Dask; the workers read it."""
     eager = open_store(run_folder / "store.zarr").isel(checkpoint=[2, 3])
     lazy = eager.chunk({"checkpoint": 1, "layer": 1, "neuron": 256})
     for function in (analysis.wasserstein_distance, analysis.entanglement, analysis.shape_statistics):
@@ -91,9 +91,9 @@ def test_the_same_calls_on_a_cluster_of_two_processes(cluster, run_folder):
     arrays = [(data["preactivation"], data["mlp_input"]) for data in (lazy, eager)]
     xr.testing.assert_allclose(*(analysis.mapping_difficulty(*pair, n_pairs=400) for pair in arrays))
     chunked, in_memory = (data["preactivation"] for data in (lazy, eager))
-    moved = [analysis.distribution_distance(a.isel(checkpoint=0), a.isel(checkpoint=1)) for a in (chunked, in_memory)]
-    assert moved[0].chunks
-    xr.testing.assert_allclose(moved[0].compute(), moved[1])
+    distances = [analysis.distribution_distance(a.isel(checkpoint=0), a.isel(checkpoint=1)) for a in (chunked, in_memory)]
+    assert distances[0].chunks
+    xr.testing.assert_allclose(distances[0].compute(), distances[1])
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ def results(run_folder, tmp_path_factory):
     return folder
 
 
-def test_every_table_with_intervals_tells_how_many_clusters_they_rest_on(results):
+def test_every_table_with_intervals_has_their_clusters(results):
     tables = {path.name: load_table(path) for path in sorted(results.glob("*.csv"))}
     with_bounds = {name: table for name, table in tables.items() if any(str(column).endswith("_lower") for column in table)}
     assert {"perplexity.csv", "pair_signs.csv", "pair_labels.csv", "emergence.csv", "dissociation.csv"} <= set(with_bounds)
@@ -134,7 +134,7 @@ def test_problems_are_one_line_with_exit_code_2(results, run_folder, capsys, arg
 
 @pytest.fixture(scope="module")
 def strangers(tmp_path_factory):
-    """Stores that are not the results': of another model, and of the same model over another text."""
+    """Stores of which there are no results: of another model, and of the same model over another text."""
     folder = tmp_path_factory.mktemp("strangers")
     extract(ExtractConfig("pico-llama", text=TextConfig(tokens=300)), folder / "llama.zarr", QUIET)
     extract(ExtractConfig("pico-neox", CHECKPOINTS, text=TextConfig(tokens=300)), folder / "text.zarr", QUIET)
@@ -142,7 +142,7 @@ def strangers(tmp_path_factory):
 
 
 def refused(arguments, folder, capsys):
-    """What a command says that must fail and leave a folder as it was, but for the lock of who writes it."""
+    """The message of a command that must fail, and must change nothing in a folder but its lock."""
 
     def contents():
         return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
@@ -174,12 +174,10 @@ def test_a_store_of_another_model_or_text_is_refused(results, run_folder, strang
         ({"provenance": {"corpus_fingerprint": "0" * 32}}, "is of another text than"),
     ],
 )
-def test_a_selection_of_something_else_is_refused(results, run_folder, tmp_path, command, change, message, capsys):
-    cohort = replace(Selection.load(results / "selections" / "top.json"), **change).save(tmp_path / "s.json")
-    store = str(run_folder / "store.zarr")
-    assert message in refused(
-        [command, "--store", store, "--results", str(results), "--selection", str(cohort)], results, capsys
-    )
+def test_a_selection_of_another_origin_is_refused(results, run_folder, tmp_path, command, change, message, capsys):
+    path = replace(Selection.load(results / "selections" / "top.json"), **change).save(tmp_path / "s.json")
+    options = ["--store", str(run_folder / "store.zarr"), "--results", str(results), "--selection", str(path)]
+    assert message in refused([command, *options], results, capsys)
 
 
 def test_pairs_of_another_store_are_refused(results, run_folder, tmp_path, capsys):
@@ -200,7 +198,7 @@ def test_results_are_not_written_into_the_folder_of_another_model(results, run_f
         assert "is of the model pico-neox, " in refused(arguments, folder, capsys)
     assert "is of the model pico-neox, " in refused([*entanglement, str(run_folder / "store.zarr")], folder, capsys)
     (folder / "entanglement.zarr" / "zarr.json").write_text("{")
-    assert main([*entanglement, str(run_folder / "store.zarr")]) == 0, "damaged statistics are made anew"
+    assert main([*entanglement, str(run_folder / "store.zarr")]) == 0, "damaged statistics are replaced"
     assert main([*entanglement, str(strangers / "text.zarr")]) == 0, "and so are those of another text"
 
 
@@ -210,7 +208,7 @@ def test_statistics_that_were_changed_are_refused(results, tmp_path, capsys):
     assert "layer must hold ascending whole numbers from 0" in refused(["select", "--results", str(tmp_path)], tmp_path, capsys)
 
 
-def test_a_selection_says_its_site(results):
+def test_a_selection_records_its_site(results):
     record = json.loads((results / "selections" / "top.json").read_text())
     assert (record["model"], record["site"]) == ("pico-neox", "gpt_neox.layers.{layer}.mlp.dense_h_to_4h")
 
@@ -223,7 +221,7 @@ def test_wrong_numbers_are_refused_by_the_parser(capsys):
         assert arguments[0] in capsys.readouterr().err
 
 
-def test_ablation_tables_and_a_line_of_verdict(run_folder, tmp_path, capsys):
+def test_ablation_tables_and_the_printed_verdict(run_folder, tmp_path, capsys):
     store = str(run_folder / "ablation.zarr")
     options = ["--score", "critical", "--correction", "bh", "--margin", "0.5"]
     assert main(["tables", "--store", store, "--out", str(tmp_path), *options]) == 0
@@ -252,12 +250,12 @@ def test_surprisal_models_from_a_store_and_from_its_table(run_folder, tmp_path, 
     assert main(["surprisal", "--table", table, "--out", str(tmp_path / "c"), *formula]) == 0
     assert "Mixed linear model" in capsys.readouterr().out
     assert set(pd.read_csv(tmp_path / "c" / "model_variances.csv")["effect"].fillna("")) == {"Intercept", "n_pieces", ""}
-    for wrong, message in (
+    for options, message in (
         (["--intervention", "negativ-zero"], "did you mean 'negative-zero'"),
         (["--formula", "delta ~ condtion"], "did you mean 'condition'"),
         (["--checkpoint", "7"], "unknown checkpoint '7'"),
     ):
-        assert main(["surprisal", "--table", table, "--out", str(tmp_path / "c"), *wrong]) == 2
+        assert main(["surprisal", "--table", table, "--out", str(tmp_path / "c"), *options]) == 2
         assert message in capsys.readouterr().err
     fits = str(tmp_path / "a" / "surprisal_fits.csv")
     assert main(["surprisal", "--table", fits, "--out", str(tmp_path / "c")]) == 2
@@ -281,9 +279,8 @@ def test_a_results_folder_of_any_name_is_a_folder(run_folder, tmp_path, monkeypa
 
 def test_results_are_not_written_into_a_store(run_folder, capsys):
     store = run_folder / "store.zarr"
-    assert "is a store or dataset itself" in refused(
-        ["entanglement", "--store", str(store), "--out", str(store)], store, capsys
-    )
+    command = ["entanglement", "--store", str(store), "--out", str(store)]
+    assert "is a store or dataset itself" in refused(command, store, capsys)
 
 
 @pytest.mark.parametrize("options", [["--slopes", "condition"], ["--formula", "delta ~ x", "--random", "word", "word"]])

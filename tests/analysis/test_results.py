@@ -22,8 +22,8 @@ def test_entanglement_leaves_the_sink_position_out(store):
 def test_what_is_saved_is_what_was_computed(run_folder, store):
     statistics = load_dataset(run_folder / "analysis", ENTANGLEMENT)
     assert statistics["wasserstein_distance"].dims == ("checkpoint", "layer", "neuron")
-    again = neuron_statistics(store.isel(checkpoint=[-1]))
-    np.testing.assert_array_equal(statistics["negative_frac"].values[-1:], again["negative_frac"].values)
+    recomputed = neuron_statistics(store.isel(checkpoint=[-1]))
+    np.testing.assert_array_equal(statistics["negative_frac"].values[-1:], recomputed["negative_frac"].values)
     assert statistics["duplicate_of"].values.tolist() == [-1, 0, -1, -1]
 
 
@@ -35,7 +35,7 @@ def test_tables_carry_the_selection(run_folder):
     assert (top.groupby("layer")["wasserstein_distance"].min() >= rest.groupby("layer")["wasserstein_distance"].max()).all()
 
 
-def test_histogram_is_a_density_with_zero_where_raw_zero_falls(store):
+def test_histogram_is_a_density_that_marks_the_raw_zero(store):
     table = histogram(store, 4000, 1, 7)
     assert (table["density"] * (table["right"] - table["left"])).sum() == pytest.approx(1)
     values = store["preactivation"].sel(checkpoint=4000, layer=1, neuron=7).values[store["position"].values > 0].astype(float)
@@ -53,7 +53,7 @@ def test_one_command_at_a_time_writes_a_results_folder(run_folder, tmp_path, cap
     assert not (tmp_path / "r").exists()
 
 
-def test_a_folder_of_the_user_s_is_not_replaced(tmp_path):
+def test_a_folder_of_the_user_is_not_replaced(tmp_path):
     (tmp_path / "pairs.zarr").mkdir()
     (tmp_path / "pairs.zarr" / "thesis.txt").write_text("years of work")
     with pytest.raises(StoreError, match="was not written by actstore"):
@@ -65,7 +65,7 @@ def test_a_folder_of_the_user_s_is_not_replaced(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.zarr", "pairs.zarr"]
 
 
-def test_missing_files_say_what_to_run(tmp_path):
+def test_messages_about_missing_files_name_the_command(tmp_path):
     with pytest.raises(StoreError, match="actstore entanglement"):
         load_dataset(tmp_path, ENTANGLEMENT)
     with pytest.raises(StoreError, match="actstore pairs"):

@@ -5,31 +5,36 @@ from pathlib import Path
 import pytest
 
 from actstore.ablation.design import CohortSpec, Design, conditions, load_design
+from actstore.ablation.readouts.minimal_pairs import MinimalPairs
 from actstore.config import TextConfig
-from actstore.errors import ActstoreError, SelectionError, UnknownNameError
+from actstore.errors import ActstoreError, SelectionError, SettingError, UnknownNameError
 
 DESIGNS = Path(__file__).parent.parent.parent.parent / "designs"
 
 
 def labels(*specs, n_layers=8, interventions=("negative-zero",)):
-    return [state.label for state in conditions(Design("m", interventions=interventions, cohorts=specs), n_layers)]
+    return [condition.label for condition in conditions(Design("m", interventions=interventions, cohorts=specs), n_layers)]
 
 
-@pytest.mark.parametrize("file", sorted(DESIGNS.glob("*.toml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("file", sorted(DESIGNS.glob("*.toml")), ids=lambda path: path.stem)
 def test_shipped_designs_are_valid(file):
     assert len(conditions(load_design(file), 4)) > 1
 
 
 def test_a_design_unfolds_in_order():
-    assert labels(
-        CohortSpec(fraction=(0.01, 0.02), scope=("layer", "all")), CohortSpec("random", seeds=2), CohortSpec("perplexity-matched"),
-        interventions=("negative-zero", "positive-zero"),
-    ) == [
+    interventions = ("negative-zero", "positive-zero")
+    specs = [
+        CohortSpec(fraction=(0.01, 0.02), scope=("layer", "all")),
+        CohortSpec("random", seeds=2),
+        CohortSpec("perplexity-matched"),
+    ]
+    tops = ["top 1%", "top 1%, all layers", "top 2%", "top 2%, all layers"]
+    assert labels(*specs, interventions=interventions) == [
         "none",
-        *(f"{name} of top-{rest}" for name in ("negative-zero", "positive-zero") for rest in ("0.01", "0.01-all", "0.02", "0.02-all")),
-        *(f"{name} of random 1%, draw {seed}" for name in ("negative-zero", "positive-zero") for seed in (0, 1)),
-        "negative-zero of perplexity-matched 1%", "positive-zero of perplexity-matched 1%",
-    ]  # fmt: skip
+        *(f"{name} of {cohort}" for name in interventions for cohort in tops),
+        *(f"{name} of random 1%, draw {seed}" for name in interventions for seed in (0, 1)),
+        *(f"{name} of perplexity-matched 1%" for name in interventions),
+    ]
 
 
 def test_cohorts_may_have_their_own_interventions_statistics_and_checkpoints():
@@ -43,10 +48,12 @@ def test_cohorts_may_have_their_own_interventions_statistics_and_checkpoints():
 
 
 def targets(*specs, **options):
-    states = conditions(Design("m", cohorts=specs, **options), 8)
-    return {
-        state.label.removeprefix("negative-zero of "): state.cohort.target and state.cohort.target.label for state in states[1:]
-    }
+    """Label of each condition, without its intervention → label of the top cohort that it controls for."""
+    target_labels = {}
+    for condition in conditions(Design("m", cohorts=specs, **options), 8)[1:]:
+        target = condition.cohort.target
+        target_labels[condition.label.removeprefix("negative-zero of ")] = target and target.label
+    return target_labels
 
 
 MATCHED = "perplexity-matched"
@@ -67,20 +74,19 @@ def test_a_control_is_for_the_top_cohort_of_its_own_scope():
 
 @pytest.mark.parametrize(("scope", "target"), [("layer", "top 1%"), ("all", "top 1%, all layers")])
 def test_a_perplexity_matched_control_is_for_the_only_top_whatever_its_own_scope(scope, target):
-    found = targets(CohortSpec(scope=(scope,)), CohortSpec(MATCHED, scope=BOTH), CohortSpec("bottom", scope=BOTH))
-    assert found["perplexity-matched 1%"] == found["perplexity-matched 1%, all layers"] == target
-    suffixes = {"layer": "", "all": "-all"}
-    assert {name: found[f"bottom 1%{suffix}"] for name, suffix in suffixes.items()} == {
-        name: target if name == scope else None for name in suffixes
-    }
+    target_of = targets(CohortSpec(scope=(scope,)), CohortSpec(MATCHED, scope=BOTH), CohortSpec("bottom", scope=BOTH))
+    assert target_of["perplexity-matched 1%"] == target
+    assert target_of["perplexity-matched 1%, all layers"] == target
+    assert target_of["bottom 1%"] == (target if scope == "layer" else None)
+    assert target_of["bottom 1%, all layers"] == (target if scope == "all" else None)
 
 
-def test_cohort_scope_decides_and_the_label_tells():
-    found = targets(
-        CohortSpec(scope=BOTH), CohortSpec(MATCHED, scope=BOTH), CohortSpec(MATCHED, scope=("all",), cohort_scope="layer")
+def test_target_scope_decides_and_the_label_names_it():
+    target_of = targets(
+        CohortSpec(scope=BOTH), CohortSpec(MATCHED, scope=BOTH), CohortSpec(MATCHED, scope=("all",), target_scope="layer")
     )
-    assert found["perplexity-matched 1%, all layers"] == "top 1%, all layers"
-    assert found["perplexity-matched 1%, all layers, for the top of each layer"] == "top 1%"
+    assert target_of["perplexity-matched 1%, all layers"] == "top 1%, all layers"
+    assert target_of["perplexity-matched 1%, all layers, for the top of each layer"] == "top 1%"
 
 
 def test_controls_are_for_the_same_fraction_layers_statistic_and_checkpoint():
@@ -90,45 +96,40 @@ def test_controls_are_for_the_same_fraction_layers_statistic_and_checkpoint():
         CohortSpec("random", fraction=(0.02,), layer_groups=2, checkpoint=("last",), seeds=1),
         CohortSpec("bottom"),
     )
-    found = targets(*specs)
-    assert (
-        found["random 2%, layers 0 to 3, chosen at the last checkpoint, draw 0"]
-        == "top 2%, layers 0 to 3, chosen at the last checkpoint"
-    )
-    assert (
-        found["random 2%, layers 4 to 7, chosen at the last checkpoint, draw 0"]
-        == "top 2%, layers 4 to 7, chosen at the last checkpoint"
-    )
-    assert found["bottom 1%"] is None, "there is no such top over all layers"
+    target_of = targets(*specs)
+    for layers in ("layers 0 to 3", "layers 4 to 7"):
+        control = f"random 2%, {layers}, chosen at the last checkpoint, draw 0"
+        assert target_of[control] == f"top 2%, {layers}, chosen at the last checkpoint"
+    assert target_of["bottom 1%"] is None, "there is no such top over all layers"
 
 
 @pytest.mark.parametrize(
-    ("specs", "said"),
+    ("specs", "message"),
     [
         (
             (CohortSpec(MATCHED),),
             "perplexity-matched 1% has no cohort to control for: add one of rule 'top' with the same",
         ),
         ((CohortSpec(fraction=(0.02,)), CohortSpec(MATCHED)), "no cohort to control for"),
-        ((CohortSpec(), CohortSpec(MATCHED, cohort_scope="all")), "add one of rule 'top' and scope 'all' with the same"),
+        ((CohortSpec(), CohortSpec(MATCHED, target_scope="all")), "add one of rule 'top' and scope 'all' with the same"),
         (
             (CohortSpec(interventions=("both-zero",)), CohortSpec("random")),
             "random 1% is run under negative-zero and top 1%",
         ),
         ((CohortSpec(interventions=("both-zero",)), CohortSpec(MATCHED)), "add 'negative-zero' to the interventions of that"),
-        ((CohortSpec(), CohortSpec("random", cohort_scope="all")), "leave it out of the random cohort"),
+        ((CohortSpec(), CohortSpec("random", target_scope="all")), "leave it out of the random cohort"),
     ],
 )
-def test_controls_that_could_not_be_compared_are_refused(specs, said):
-    with pytest.raises(SelectionError, match=said):
+def test_controls_that_could_not_be_compared_are_refused(specs, message):
+    with pytest.raises(SelectionError, match=message):
         targets(*specs)
 
 
 def test_layers_are_cut_into_groups_single_and_cumulative():
-    states = conditions(Design("m", cohorts=(CohortSpec(layer_groups=3, grouping=("single", "cumulative")),)), 8)
-    layers = [state.cohort.layers for state in states[1:]]
-    assert layers == [(0, 1, 2), (3, 4, 5), (6, 7), (0, 1, 2, 3, 4, 5), tuple(range(8))]
-    assert states[2].label == "negative-zero of top 1%, layers 3 to 5"
+    every = conditions(Design("m", cohorts=(CohortSpec(layer_groups=3, grouping=("single", "cumulative")),)), 8)
+    layers = [condition.cohort.layers for condition in every[1:]]
+    assert layers == [(0, 1, 2), (3, 4, 5), (6, 7), (0, 1, 2, 3, 4, 5), ()], "no layers named: all of them"
+    assert every[2].label == "negative-zero of top 1%, layers 3 to 5"
 
 
 def test_a_condition_is_there_once():
@@ -138,18 +139,18 @@ def test_a_condition_is_there_once():
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("options", "message"),
     [
-        (CohortSpec("tops"), "rule of a cohort 'tops': did you mean 'top'"),
-        (CohortSpec(scope=("layers",)), "scope of a cohort"),
-        (CohortSpec("perplexity-matched", cohort_scope="layers"), "cohort_scope of a cohort 'layers': did you mean 'layer'"),
-        (CohortSpec(grouping=("cumulated",)), "did you mean 'cumulative'"),
-        (CohortSpec(interventions=("negativezero",)), "did you mean 'negative-zero'"),
+        ({"rule": "tops"}, "unknown rule 'tops': did you mean 'top'"),
+        ({"scope": ("layers",)}, "unknown scope 'layers': did you mean 'layer'"),
+        ({"rule": MATCHED, "target_scope": "layers"}, "unknown target_scope 'layers': did you mean 'layer'"),
+        ({"grouping": ("cumulated",)}, "did you mean 'cumulative'"),
+        ({"interventions": ("negativezero",)}, "did you mean 'negative-zero'"),
     ],
 )
-def test_unknown_names(spec, said):
-    with pytest.raises(UnknownNameError, match=said):
-        labels(spec)
+def test_unknown_names(options, message):
+    with pytest.raises((SettingError, UnknownNameError), match=message):
+        labels(CohortSpec(**options))
 
 
 def test_more_groups_than_layers():
@@ -160,46 +161,47 @@ def test_more_groups_than_layers():
 def test_a_file_is_read_with_single_values_and_paths_beside_it(tmp_path):
     (tmp_path / "pairs.jsonl").touch()
     (tmp_path / "d.toml").write_text(
-        'model = "m"\ninterventions = "both-zero"\n[text]\ntokens = 99\n[readouts]\npairs = ["builtin", "pairs.jsonl"]\n'
+        'model = "m"\ninterventions = "both-zero"\n[text]\ntokens = 99\n[readouts.minimal_pairs]\n'
+        'sources = ["builtin", "pairs.jsonl"]\n'
         '[[cohorts]]\nfraction = 0.05\n[[cohorts]]\nrule = "random"\nseeds = 3\n'
     )
     design = load_design(tmp_path / "d.toml")
     assert design.interventions == ("both-zero",)
     assert design.text == TextConfig("builtin-evaluation", tokens=99)
-    assert design.readouts.pairs == ("builtin", str(tmp_path / "pairs.jsonl"))
+    assert design.readouts == (MinimalPairs(sources=("builtin", str(tmp_path / "pairs.jsonl"))),)
     assert design.cohorts == (CohortSpec(fraction=(0.05,)), CohortSpec("random", seeds=3))
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('modell = "m"', "did you mean 'model'"),
         ("[text]\n", "lacks model"),
         ('model = "m"\n[[cohorts]]\nfractions = 0.1', r"key of \[\[cohorts\]\].*did you mean 'fraction'"),
         ('model = "m"\n[[cohorts]]\nfraction = ["a"]', "fraction must be float"),
-        ('model = "m"\n[readouts]\nskip_bad = 1', "skip_bad must be bool"),
+        ('model = "m"\n[readouts.minimal_pairs]\nskip_bad = 1', "skip_bad must be bool"),
         ('model = "m"\ncohorts = 3', "must be a table, or several in double brackets"),
         ("model = m", "not valid TOML"),
     ],
 )
-def test_wrong_keys_and_values(tmp_path, text, said):
+def test_wrong_keys_and_values(tmp_path, text, message):
     (tmp_path / "d.toml").write_text(text)
-    with pytest.raises(ActstoreError, match=said):
+    with pytest.raises(ActstoreError, match=message):
         load_design(tmp_path / "d.toml")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[text]\nwindow = 0", "line 3: window must be 2 or more, as it holds BOS and a token, got 0"),
-        ("[readouts]\npairs_per_paradigm = -1", "line 3: pairs_per_paradigm must be 0 to 1,000,000, got -1"),
-        ("[readouts]\nseed = -1", "line 3: seed must be 0 to "),
+        ("[readouts.minimal_pairs]\nper_paradigm = -1", "line 3: per_paradigm must be 0 to 1,000,000, got -1"),
+        ("[readouts.minimal_pairs]\nseed = -1", "line 3: seed must be 0 to "),
         ('[[cohorts]]\nrule = "random"\nseeds = 999999999999', "line 4: seeds must be 1 to 1,000, got 999999999999"),
         ('[[cohorts]]\nrule = "random"\nseeds = -3', "line 4: seeds must be 1 to 1,000, got -3"),
         ("[[cohorts]]\nlayer_groups = 99999999999", "line 3: layer_groups must be 0 to 1,000"),
     ],
 )
-def test_settings_out_of_bounds_are_named_with_their_line(tmp_path, text, said):
+def test_settings_out_of_bounds_are_named_with_their_line(tmp_path, text, message):
     (tmp_path / "d.toml").write_text('model = "m"\n' + text)
-    with pytest.raises(ActstoreError, match=f"d.toml, {said}"):
+    with pytest.raises(ActstoreError, match=f"d.toml, {message}"):
         load_design(tmp_path / "d.toml")

@@ -11,14 +11,14 @@ import pytest
 import torch
 import xarray as xr
 
-from actstore.ablation import run as ablate_module
 from actstore.ablation.applied import applied
 from actstore.ablation.design import FILE, CohortSpec, Design
 from actstore.ablation.readouts.minimal_pairs import MinimalPairs
 from actstore.ablation.readouts.probes import Probes
 from actstore.ablation.run import ablate
+from actstore.ablation.state import State
 from actstore.cli.main import main
-from actstore.config import TextConfig
+from actstore.config import RunConfig, TextConfig
 from actstore.errors import ActstoreError, SelectionError, StoreError, UnknownNameError
 from actstore.model import scoring, sources
 from actstore.model.interventions import intervention
@@ -39,8 +39,8 @@ NEOX_SITE = "gpt_neox.layers.{layer}.mlp.dense_h_to_4h"
 
 
 def saved(path, **change):
-    chosen = Selection(EVERY, "top", "wasserstein_distance", 1.0, "pico-neox", NEOX_SITE, "", -1, 512)
-    return str(replace(chosen, **change).save(path))
+    selection = Selection(EVERY, "top", "wasserstein_distance", 1.0, "pico-neox", NEOX_SITE, "", -1, 512)
+    return str(replace(selection, **change).save(path))
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +75,8 @@ def whole(design, tmp_path_factory):
 
 def test_labels_and_dims(ablation):
     assert ablation["ablated_surprisal"].dims == ("checkpoint", "condition", "token")
-    assert ablation["condition"].values.tolist() == [
-        "none", "negative-zero of random 1%, draw 0", "negative-zero of random 1%, draw 1", "negative-zero of top 1%",
-    ]  # fmt: skip
+    cohorts = ["random 1%, draw 0", "random 1%, draw 1", "top 1%"]
+    assert ablation["condition"].values.tolist() == ["none", *(f"negative-zero of {cohort}" for cohort in cohorts)]
     assert ablation["intervention"].values.tolist() == ["none", *["negative-zero"] * 3]
     assert ablation["selection_seed"].values.tolist() == [-1, 0, 1, -1]
     assert ablation["is_edited"].sum(["layer", "neuron"]).values.tolist() == [[0, 20, 20, 20]]
@@ -99,36 +98,41 @@ def test_every_condition_changes_the_model(whole):
         assert len(set(perplexity.tolist())) == len(perplexity)
 
 
-def test_a_condition_is_what_it_says(whole, statistics):
-    """Every cell's neurons are those that the statistics name, and its perplexity that of the model edited so."""
-    store, found = open_store(whole), xr.open_zarr(statistics).load()
+def text_perplexity(model, store):
+    """Perplexity of a model over the text of a store, window by window."""
+    windows = np.split(store["token_id"].values, np.flatnonzero(store["position"].values == 0)[1:])
+    return np.exp(np.mean(np.concatenate(scoring.sequence_surprisals(model, windows)), dtype=float))
+
+
+def test_a_condition_is_what_its_label_says(whole, statistics):
+    """At every checkpoint its neurons are those that the statistics name, and its perplexity that of the edited model."""
+    store, data = open_store(whole), xr.open_zarr(statistics).load()
     source = sources.resolve("pico-neox")
-    for i, step in enumerate((64, 4000)):
+    for checkpoint_index, step in enumerate((64, 4000)):
         model = sources.load(source, step, torch.float32)
-        by_distance = select(found["wasserstein_distance"].sel(checkpoint=step), 0.01)
-        by_difficulty = select(found["mapping_difficulty"].sel(checkpoint=4000), 0.01)
-        early = {layer: neurons for layer, neurons in by_distance.neurons.items() if layer < 2}
-        for label, chosen in (
-            ("negative-zero of top 1%", by_distance.neurons),
-            ("sign-flip/top 1%", by_distance.neurons),
-            ("negative-zero of top 1%, by mapping_difficulty, chosen at the last checkpoint", by_difficulty.neurons),
-            ("negative-zero of top 1%, layers 0 to 1", early),
+        by_distance = select(data["wasserstein_distance"].sel(checkpoint=step), 0.01).neurons
+        by_difficulty = select(data["mapping_difficulty"].sel(checkpoint=4000), 0.01).neurons
+        early = {layer: neurons for layer, neurons in by_distance.items() if layer < 2}
+        for name, cohort, neurons in (
+            ("negative-zero", "top 1%", by_distance),
+            ("sign-flip", "top 1%", by_distance),
+            ("negative-zero", "top 1%, by mapping_difficulty, chosen at the last checkpoint", by_difficulty),
+            ("negative-zero", "top 1%, layers 0 to 1", early),
         ):
-            cell = store.isel(checkpoint=i).sel(condition=label)
-            where = np.argwhere(cell["is_edited"].values)
-            assert sorted(map(tuple, where.tolist())) == [(a, b) for a in sorted(chosen) for b in chosen[a]]
-            with applied(model, intervention(label.partition("/")[0]), chosen):
-                windows = np.split(store["token_id"].values, np.flatnonzero(store["position"].values == 0)[1:])
-                expected = np.exp(np.mean(np.concatenate(scoring.sequence_surprisals(model, windows)), dtype=float))
-            assert float(cell["perplexity"]) == pytest.approx(expected, rel=1e-5)
+            row = store.isel(checkpoint=checkpoint_index).sel(condition=f"{name} of {cohort}")
+            edited = np.argwhere(row["is_edited"].values)
+            expected = [(layer, neuron) for layer in sorted(neurons) for neuron in neurons[layer]]
+            assert sorted(map(tuple, edited.tolist())) == expected
+            with applied(model, intervention(name), neurons):
+                assert float(row["perplexity"]) == pytest.approx(text_perplexity(model, store), rel=1e-5)
 
 
 def test_the_means_of_mean_ablation_are_the_stores(store, statistics):
     """`negative_mean` is that of the pre-activations in the store."""
     values = store["preactivation"].sel(checkpoint=4000, layer=2).values.astype(float)[store["position"].values > 0]
     expected = np.array([column[column < 0].mean() for column in values.T])
-    found = xr.open_zarr(statistics)["negative_mean"].sel(checkpoint=4000, layer=2).values
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    negative_mean = xr.open_zarr(statistics)["negative_mean"].sel(checkpoint=4000, layer=2).values
+    np.testing.assert_allclose(negative_mean, expected, rtol=1e-9)
 
 
 def test_a_matched_control_reaches_the_perplexity_of_its_target(statistics, tmp_path):
@@ -138,18 +142,17 @@ def test_a_matched_control_reaches_the_perplexity_of_its_target(statistics, tmp_
     cohorts = (
         CohortSpec(fraction=(0.2,), scope=("layer", "all"), interventions=("both-zero",)),
         matched,
-        replace(matched, scope=("all",), cohort_scope="layer"),
+        replace(matched, scope=("all",), target_scope="layer"),
     )
     ablate(
         Design("pico-neox", statistics=statistics, text=SHORT, readouts=NOTHING, cohorts=cohorts),
         tmp_path / "a",
         progress=False,
     )
-    found = open_store(tmp_path / "a").isel(checkpoint=0)
-    _, top, top_of_all, by_layer, of_all, of_all_for_layer = (found.isel(condition=j) for j in range(6))
-    names = ["top 20%", "top 20%, all layers"]
-    assert found["controls"].values.tolist() == ["", "", "", *names, names[0]]
-    assert found["is_matched"].values.tolist() == [-1, -1, -1, 1, 0, 1]
+    store = open_store(tmp_path / "a").isel(checkpoint=0)
+    _, top, top_of_all, by_layer, of_all, of_all_for_layer = (store.isel(condition=index) for index in range(6))
+    assert store["target_scope"].values.tolist() == ["", "", "", "layer", "all", "layer"]
+    assert store["is_matched"].values.tolist() == [-1, -1, -1, 1, 0, 1]
     for control, target in ((by_layer, top), (of_all, top_of_all), (of_all_for_layer, top)):
         assert float(control["target_perplexity"]) == pytest.approx(float(target["perplexity"]), rel=1e-9)
         assert not (control["is_edited"] & target["is_edited"]).any()
@@ -158,14 +161,14 @@ def test_a_matched_control_reaches_the_perplexity_of_its_target(statistics, tmp_
     counts = by_layer["is_edited"].sum("neuron").values
     assert len(set(counts.tolist())) == 1, "as many of each layer"
     assert counts[0] > 0.2 * 512
-    assert len(set(of_all_for_layer["is_edited"].sum("neuron").values.tolist())) > 1, "all layers together"
-    # The top of all layers together empties one layer: all the others together do less, and the store says so.
+    assert len(set(of_all_for_layer["is_edited"].sum("neuron").values.tolist())) > 1, "ranked over all layers"
+    # The top over all layers takes a whole layer: all other neurons together do less than it, and the store says so.
     assert float(of_all["perplexity"]) < 0.5 * float(of_all["target_perplexity"])
     assert int(of_all["is_edited"].sum()) == 2048 - round(0.2 * 2048)
 
 
 def test_a_control_takes_the_lowest_neurons_that_its_target_leaves(statistics, tmp_path):
-    """Its scope says where they come from: here the bottom over all layers, without the top of each layer."""
+    """Its scope says where its neurons come from: here the bottom over all layers, without the top of each layer."""
     cohorts = (CohortSpec(fraction=(0.1,)), CohortSpec("perplexity-matched", fraction=(0.1,), scope=("all",), tolerance=0.01))
     ablate(
         Design("pico-neox", statistics=statistics, text=SHORT, readouts=NOTHING, cohorts=cohorts),
@@ -178,12 +181,12 @@ def test_a_control_takes_the_lowest_neurons_that_its_target_leaves(statistics, t
 
 
 def test_controls_of_selection_files_are_for_the_selected(ablation):
-    assert ablation["controls"].values.tolist() == ["", "top 1%", "top 1%", ""]
+    assert ablation["target_scope"].values.tolist() == ["", "layer", "layer", ""]
 
 
 def test_an_interrupted_run_continues_to_the_same_store(design, whole, tmp_path, monkeypatch):
     path, reads = tmp_path / "a.zarr", []
-    original = ablate_module._State.read
+    original = State.read
 
     def interrupted(self, condition):
         reads.append(condition.label)
@@ -191,7 +194,7 @@ def test_an_interrupted_run_continues_to_the_same_store(design, whole, tmp_path,
             raise KeyboardInterrupt
         return original(self, condition)
 
-    monkeypatch.setattr(ablate_module._State, "read", interrupted)
+    monkeypatch.setattr(State, "read", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ablate(design, path, progress=False)
     assert not path.exists()
@@ -204,8 +207,8 @@ def test_an_interrupted_run_continues_to_the_same_store(design, whole, tmp_path,
     damaged.write_bytes(damaged.read_bytes()[:-20] + bytes(20))
     (data / "sentence_good" / "c" / "0").write_bytes(b"")
     assert ablate(design, path, progress=False) is Outcome.WRITTEN
-    n_cells = open_store(path)["perplexity"].size
-    assert len(reads) - n_before == n_cells - 7 + 2, "what was done and is still whole is not done again"
+    n_tasks = open_store(path)["perplexity"].size
+    assert len(reads) - n_before == n_tasks - 7 + 2, "tasks whose files are whole are not computed again"
     assert contents(path) == contents(whole)
     assert ablate(design, path, progress=False) is Outcome.ALREADY_COMPLETE
     assert verify(path) == []
@@ -243,12 +246,16 @@ def test_relu_model_under_negative_zero_changes_by_exactly_zero(tmp_path):
     fingerprint = sources.weights_fingerprint(sources.load(sources.resolve("pico-opt"), step, torch.float32))
     site = "model.decoder.layers.{layer}.fc1"
     path = saved(tmp_path / "s.json", model="pico-opt", site=site, checkpoint=step, weights_fingerprint=fingerprint)
-    readouts = (MinimalPairs(per_paradigm=1),)
-    ablate(Design("pico-opt", text=TextConfig("builtin-evaluation", tokens=800), readouts=readouts, cohorts=(CohortSpec(FILE, selection=(path,)),)),
-           tmp_path / "a.zarr", progress=False)  # fmt: skip
-    found = open_store(tmp_path / "a.zarr")
+    design = Design(
+        "pico-opt",
+        text=TextConfig("builtin-evaluation", tokens=800),
+        readouts=(MinimalPairs(per_paradigm=1),),
+        cohorts=(CohortSpec(FILE, selection=(path,)),),
+    )
+    ablate(design, tmp_path / "a.zarr", progress=False)
+    store = open_store(tmp_path / "a.zarr")
     for name in ("ablated_surprisal", "log_probability_good", "log_probability_bad"):
-        intact, ablated = found[name].values[0]
+        intact, ablated = store[name].values[0]
         np.testing.assert_array_equal(intact, ablated)
 
 
@@ -262,7 +269,7 @@ def test_text_alone(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"model": "pico-llama"}, "made on pico-llama, this is pico-neox"),
         ({"n_neurons_per_layer": 600}, "layers of 600 neurons"),
@@ -271,16 +278,16 @@ def test_text_alone(tmp_path):
         ({"site": UP_SITE}, r"made at the site .*up_proj, the design's is gpt_neox\.layers.*dense_h_to_4h"),
     ],
 )
-def test_selections_that_do_not_fit(tmp_path, change, said):
+def test_selections_that_do_not_fit(tmp_path, change, message):
     path = saved(tmp_path / "s.json", **change)
     cohorts = (CohortSpec(FILE, selection=(path,)),)
-    with pytest.raises(SelectionError, match=said):
+    with pytest.raises(SelectionError, match=message):
         ablate(Design("pico-neox", "64", text=SHORT, readouts=NOTHING, cohorts=cohorts), tmp_path / "a", progress=False)
     assert not (tmp_path / "a").exists()
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"statistics": ""}, "needs statistics"),
         ({"statistics": "nowhere.zarr"}, r"cannot read the statistics nowhere\.zarr"),
@@ -302,12 +309,12 @@ def test_selections_that_do_not_fit(tmp_path, change, said):
         ({"cohorts": (CohortSpec(interventions=("negativ-zero",)),)}, "did you mean 'negative-zero'"),
         ({"readouts": (MinimalPairs(sources=("nowhere",)), Probes())}, "unknown minimal pairs"),
         ({"text": TextConfig("builtin-evaluation", window=999)}, "exceeds the context"),
-        ({"device": "cuda:999"}, "cannot be used"),
+        ({"run": RunConfig(device="cuda:999")}, "cannot be used"),
     ],
 )
-def test_designs_are_checked_before_anything_runs(design, tmp_path, monkeypatch, change, said):
+def test_designs_are_checked_before_anything_runs(design, tmp_path, monkeypatch, change, message):
     monkeypatch.setattr(sources, "load", None)
-    with pytest.raises(ActstoreError, match=said):
+    with pytest.raises(ActstoreError, match=message):
         ablate(replace(design, **change), tmp_path / "a", progress=False)
     assert not list(tmp_path.iterdir())
 
@@ -315,41 +322,43 @@ def test_designs_are_checked_before_anything_runs(design, tmp_path, monkeypatch,
 def test_the_command_takes_a_design_or_selections(design, statistics, tmp_path, capsys):
     (tmp_path / "d.toml").write_text(
         f'model = "pico-neox"\ncheckpoints = "64"\nstatistics = {json.dumps(statistics)}\n'
-        "[text]\ntokens = 300\n[readouts]\npairs = []\nprobes = []\n[[cohorts]]\n"
+        "[text]\ntokens = 300\n[readouts]\n[[cohorts]]\n"
     )
     store = str(tmp_path / "a.zarr")
     assert main(["ablate", str(tmp_path / "d.toml"), "--store", store, "--quiet"]) == 0
     assert main(["ablate", str(tmp_path / "d.toml"), "--store", store, "--quiet"]) == 0
     assert "already complete" in capsys.readouterr().out
-    chosen = saved(tmp_path / "s.json", neurons={0: (1,)})
-    alone = [
-        "ablate",
-        "--model",
-        "pico-neox",
-        "--selection",
-        chosen,
-        "--tokens",
-        "300",
-        "--pairs",
-        "none",
-        "--probes",
-        "recall",
-    ]
-    assert main([*alone, "--intervention", "both-zero", "scale:0.5", "--store", str(tmp_path / "b.zarr"), "--quiet"]) == 0
-    found = open_store(tmp_path / "b.zarr")
-    assert found["intervention"].values.tolist() == ["none", "both-zero", "scale:0.5"]
-    assert set(found["probe"].values) == {"recall"}
+    selection = saved(tmp_path / "s.json", neurons={0: (1,)})
+    command = "ablate --model pico-neox --tokens 300 --pairs none --probes recall --intervention both-zero scale:0.5 --quiet"
+    assert main([*command.split(), "--selection", selection, "--store", str(tmp_path / "b.zarr")]) == 0
+    ablation = open_store(tmp_path / "b.zarr")
+    assert ablation["intervention"].values.tolist() == ["none", "both-zero", "scale:0.5"]
+    assert set(ablation["probe"].values) == {"recall"}
     capsys.readouterr()
     assert main(["ablate", "--store", store]) == 2
     assert "name a design file, or --model and --selection" in capsys.readouterr().err
 
 
 BESIDE = {
-    "--model": ["pico-neox"], "--selection": ["s.json"], "--statistics": ["e.zarr"], "--checkpoints": ["main"],
-    "--site": [NEOX_SITE], "--intervention": ["both-zero"], "--corpus": ["builtin"], "--tokens": ["16384"], "--window": ["128"],
-    "--seed": ["0"], "--pairs": ["builtin"], "--pairs-per-paradigm": ["1"], "--probes": ["facts", "recall"],
-    "--device": ["cpu"], "--compute-dtype": ["float32"],
-}  # fmt: skip
+    "--model": ["pico-neox"],
+    "--selection": ["s.json"],
+    "--statistics": ["e.zarr"],
+    "--checkpoints": ["main"],
+    "--site": [NEOX_SITE],
+    "--intervention": ["both-zero"],
+    "--corpus": ["builtin"],
+    "--tokens": ["16384"],
+    "--window": ["128"],
+    "--seed": ["0"],
+    "--documents": ["line"],
+    "--spacy": ["none"],
+    "--pairs": ["builtin"],
+    "--pairs-per-paradigm": ["1"],
+    "--probes": ["facts", "recall"],
+    "--device": ["cpu"],
+    "--compute-dtype": ["float32"],
+}
+"""Each option that has no meaning beside a design file → values for it."""
 
 
 def test_options_beside_a_design_are_refused_by_name(tmp_path, capsys):
@@ -368,24 +377,21 @@ def test_options_beside_a_design_are_refused_by_name(tmp_path, capsys):
 
 
 def test_the_command_edits_the_site_that_it_names(tmp_path, capsys):
-    """A gated model's up projection: the selection's site, the option and the store's agree, and the edit is there."""
-    chosen = saved(tmp_path / "s.json", model="pico-llama", site=UP_SITE, neurons={0: (1, 7), 2: (500,)})
-    command = ["ablate", "--model", "pico-llama", "--selection", chosen, "--tokens", "300", "--pairs", "none", "--probes", "none",
-               "--intervention", "both-zero", "--quiet", "--store"]  # fmt: skip
+    """A gated model's up projection: selection, option and store agree on the site, and the edit is there."""
+    selection = saved(tmp_path / "s.json", model="pico-llama", site=UP_SITE, neurons={0: (1, 7), 2: (500,)})
+    options = "--model pico-llama --tokens 300 --pairs none --probes none --intervention both-zero --quiet"
+    command = ["ablate", *options.split(), "--selection", selection, "--store"]
     assert main([*command, str(tmp_path / "gate.zarr")]) == 2
-    assert "at the site model.layers.{layer}.mlp.up_proj, the design's is model.layers.{layer}.mlp.gate_proj" in (
-        capsys.readouterr().err
-    )
+    message = "at the site model.layers.{layer}.mlp.up_proj, the design's is model.layers.{layer}.mlp.gate_proj"
+    assert message in capsys.readouterr().err
     assert main([*command, str(tmp_path / "up.zarr"), "--site", UP_SITE]) == 0
     store = open_store(tmp_path / "up.zarr")
     assert store.attrs["site"] == UP_SITE
     by_hand = sources.load(sources.resolve("pico-llama"), int(store["checkpoint"][0]), torch.float32)
     for layer, neurons in {0: [1, 7], 2: [500]}.items():
         by_hand.model.layers[layer].mlp.up_proj.weight[neurons] = 0
-    windows = np.split(store["token_id"].values, np.flatnonzero(store["position"].values == 0)[1:])
-    expected = np.exp(np.mean(np.concatenate(scoring.sequence_surprisals(by_hand, windows)), dtype=float))
     intact, edited = store["perplexity"].values[0]
-    assert edited == pytest.approx(expected, rel=1e-5)
+    assert edited == pytest.approx(text_perplexity(by_hand, store), rel=1e-5)
     assert abs(edited - intact) > 1e-4
 
 
@@ -413,21 +419,21 @@ def test_statistics_of_other_weights_are_refused(statistics, tmp_path, cohort):
 
 
 def test_unknown_intervention_of_the_command(tmp_path, capsys):
-    chosen = saved(tmp_path / "s.json", neurons={0: (1,)})
+    selection = saved(tmp_path / "s.json", neurons={0: (1,)})
     options = ["--intervention", "negativezero", "--store", str(tmp_path / "b.zarr")]
-    assert main(["ablate", "--model", "pico-neox", "--selection", chosen, *options]) == 2
+    assert main(["ablate", "--model", "pico-neox", "--selection", selection, *options]) == 2
     assert "did you mean 'negative-zero'" in capsys.readouterr().err
 
 
 def test_a_perplexity_that_is_not_finite_is_named(tmp_path):
-    chosen = saved(tmp_path / "s.json")
-    cohorts = (CohortSpec(FILE, selection=(chosen,), interventions=("scale:1e38",)),)
+    selection = saved(tmp_path / "s.json")
+    cohorts = (CohortSpec(FILE, selection=(selection,), interventions=("scale:1e38",)),)
     with pytest.raises(ActstoreError, match=r"under scale:1e38 of top 100% .* perplexity is not finite"):
         ablate(Design("pico-neox", text=SHORT, readouts=NOTHING, cohorts=cohorts), tmp_path / "a", progress=False)
 
 
 def test_negative_means_are_needed(tmp_path):
-    chosen = saved(tmp_path / "s.json", neurons={0: (1,)})
-    cohorts = (CohortSpec(FILE, selection=(chosen,), interventions=("mean-ablate-negative",)),)
+    selection = saved(tmp_path / "s.json", neurons={0: (1,)})
+    cohorts = (CohortSpec(FILE, selection=(selection,), interventions=("mean-ablate-negative",)),)
     with pytest.raises((SelectionError, UnknownNameError), match="needs statistics"):
         ablate(Design("pico-neox", text=SHORT, readouts=NOTHING, cohorts=cohorts), tmp_path / "a", progress=False)

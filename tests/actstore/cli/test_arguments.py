@@ -1,4 +1,4 @@
-"""Values on a command line are refused in the words that settings files use."""
+"""Values on a command line, and the messages that refuse wrong values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_values_within_their_bounds_are_taken():
 
 
 @pytest.mark.parametrize(
-    ("parse", "text", "said"),
+    ("parse", "text", "message"),
     [
         (whole("seeds", 1, 1000), "-3", r"^seeds must be 1 to 1,000, got -3$"),
         (whole("seeds", 1, 1000), "9" * 21, "a number of more than 20 digits"),
@@ -31,6 +31,6 @@ def test_values_within_their_bounds_are_taken():
         (place, "", "the path is empty"),
     ],
 )
-def test_values_out_of_their_bounds_are_refused(parse, text, said):
-    with pytest.raises(argparse.ArgumentTypeError, match=said):
+def test_values_out_of_their_bounds_are_refused(parse, text, message):
+    with pytest.raises(argparse.ArgumentTypeError, match=message):
         parse(text)

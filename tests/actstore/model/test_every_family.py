@@ -1,4 +1,4 @@
-"""Every family from a folder on disk: loaded, extracted, and compared with the plain model run by hand."""
+"""Every family from a folder on disk: its store is compared with the plain model, run with plain hooks."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ def observed_by_hand(model, family):
     def hook_for(layer):
         return lambda module, args, output: values.update({layer: (args[0], output)})
 
-    handles = [model.get_submodule(pattern.format(layer=k)).register_forward_hook(hook_for(k)) for k in range(2)]
+    handles = [model.get_submodule(pattern.format(layer=layer)).register_forward_hook(hook_for(layer)) for layer in range(2)]
     yield values
     for handle in handles:
         handle.remove()
 
 
-def stored(family, place, path, **text):
+def stored(family, source, path, **text):
     config = ExtractConfig(
-        str(place), dtype="float32", text=TextConfig(window=48, **text), run=RunConfig(site=SITES.get(family))
+        str(source), dtype="float32", text=TextConfig(window=48, **text), run=RunConfig(site=SITES.get(family))
     )
     extract(config, path, QUIET)
     return open_store(path).isel(checkpoint=0)
@@ -60,10 +60,10 @@ def stored(family, place, path, **text):
 @pytest.mark.parametrize("family", [*FAMILIES, *UNLISTED])
 def test_a_window_equals_that_of_the_plain_model(family, folder, tmp_path):
     """One window, so that both run the same batch: equal to the last bit."""
-    place = folder(family)
-    store = stored(family, place, tmp_path / "s.zarr", tokens=48)
+    source = folder(family)
+    store = stored(family, source, tmp_path / "s.zarr", tokens=48)
     assert set(store["window"].values) == {0}
-    model = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32).eval()
     ids = torch.from_numpy(store["token_id"].values)[None]
     with torch.inference_mode(), observed_by_hand(model, family) as observed:
         log_probabilities = torch.log_softmax(model(input_ids=ids).logits, -1)
@@ -76,12 +76,12 @@ def test_a_window_equals_that_of_the_plain_model(family, folder, tmp_path):
 
 @pytest.mark.parametrize("family", [*FAMILIES, *UNLISTED])
 def test_windows_in_a_batch_equal_those_run_alone(family, folder, tmp_path):
-    place = folder(family)
-    store = stored(family, place, tmp_path / "s.zarr", tokens=400)
+    source = folder(family)
+    store = stored(family, source, tmp_path / "s.zarr", tokens=400)
     assert len({*np.bincount(store["window"].values)}) > 2, "padding is needed"
-    model = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32).eval()
-    for number in np.unique(store["window"].values):
-        window = store.isel(token=store["window"].values == number)
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32).eval()
+    for index in np.unique(store["window"].values):
+        window = store.isel(token=store["window"].values == index)
         ids = torch.from_numpy(window["token_id"].values)[None]
         with torch.inference_mode(), observed_by_hand(model, family) as observed:
             model(input_ids=ids)
@@ -91,11 +91,10 @@ def test_windows_in_a_batch_equal_those_run_alone(family, folder, tmp_path):
             )
 
 
-def test_the_attention_is_the_fast_one_if_the_family_has_it(folder):
-    kinds = {}
+def test_attention_is_fast_where_the_family_has_it(folder):
+    implementation = {}
     for family in (*FAMILIES, *UNLISTED):
         loaded = sources.load(sources.resolve(str(folder(family))), sources.MAIN, torch.float32)
-        kinds[family] = loaded.config._attn_implementation
-    slow = {family for family, kind in kinds.items() if kind == "eager"}
-    assert slow == {"gemma2", "bloom"}
-    assert {kinds[family] for family in kinds.keys() - slow} == {"sdpa"}
+        implementation[family] = loaded.config._attn_implementation
+    slow = {"gemma2", "bloom"}
+    assert implementation == {family: "eager" if family in slow else "sdpa" for family in implementation}

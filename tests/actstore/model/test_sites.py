@@ -1,4 +1,4 @@
-"""Sites of any module: stored names and sizes are the module's own, and edits change its output."""
+"""Sites of any module: the store has the module's own values and sizes, and edits change its output."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def folder(tmp_path_factory):
     return write
 
 
-def config_of(place, site, tokens=48, layers="all", **text):
+def config_of(source, site, tokens=48, layers="all", **text):
     text = TextConfig(tokens=tokens, window=48, **text)
-    return ExtractConfig(str(place), dtype="float32", layers=layers, text=text, run=RunConfig(site=site))
+    return ExtractConfig(str(source), dtype="float32", layers=layers, text=text, run=RunConfig(site=site))
 
 
-def by_hand(place, site, token_id):
+def plain_run(source, site, token_id):
     """The plain model, and input and output of the site's module in every layer, by plain hooks."""
-    model = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32).eval()
     observed = {}
 
     def hook_for(layer):
@@ -96,12 +96,12 @@ def by_hand(place, site, token_id):
 @pytest.mark.parametrize("case", CASES)
 def test_stored_values_are_the_modules_own(case, folder, tmp_path):
     family, site, expected = CASES[case]
-    place, path = folder(family), tmp_path / "s.zarr"
-    extract(config_of(place, site), path, QUIET)
+    source, path = folder(family), tmp_path / "s.zarr"
+    extract(config_of(source, site), path, QUIET)
     store = open_store(path).isel(checkpoint=0)
     assert verify(path) == []
     assert Site(store.sizes["hidden"], store.sizes["neuron"], store.attrs["site_is_linear"]) == expected
-    model, observed = by_hand(place, site, store["token_id"].values)
+    model, observed = plain_run(source, site, store["token_id"].values)
     for layer, (inputs, output) in observed.items():
         stored = store.sel(layer=layer)
         np.testing.assert_array_equal(stored["mlp_input"], inputs.reshape(store.sizes["token"], -1))
@@ -158,45 +158,38 @@ def test_info_describes_the_arrays(folder, tmp_path, capsys):
 
 def test_a_site_of_some_layers_keeps_their_numbers(folder, tmp_path):
     """Layer 0 has a plain MLP and no router."""
-    place, site = folder("qwen3_moe"), f"{BLOCK}.mlp.gate"
-    extract(config_of(place, site), tmp_path / "s.zarr", QUIET)
+    source, site = folder("qwen3_moe"), f"{BLOCK}.mlp.gate"
+    extract(config_of(source, site), tmp_path / "s.zarr", QUIET)
     store = open_store(tmp_path / "s.zarr")
     assert store["layer"].values.tolist() == [1]
-    model = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
     weight = model.model.layers[1].mlp.gate.weight.numpy(force=True)
     np.testing.assert_array_equal(store["neuron_weight"].sel(layer=1).isel(checkpoint=0), weight.T)
     with pytest.raises(ModelError, match="layer 0 is out of range: the model has layers 1"):
-        extract(config_of(place, site, layers="0:1"), tmp_path / "t.zarr", QUIET)
+        extract(config_of(source, site, layers="0:1"), tmp_path / "t.zarr", QUIET)
+    text = TextConfig("builtin-evaluation", tokens=200, window=48)
+    design = Design(str(source), text=text, readouts=(), run=RunConfig(site=site))
     with pytest.raises(ModelError, match=r"is in layers 1 alone.*cannot be ablated"):
-        ablate(
-            Design(
-                str(place), text=TextConfig("builtin-evaluation", tokens=200, window=48), readouts=(), run=RunConfig(site=site)
-            ),
-            tmp_path / "a.zarr",
-        )
+        ablate(design, tmp_path / "a.zarr")
 
 
 def test_layers_of_two_kinds_are_separated(folder, tmp_path):
-    place, site = folder("qwen3_moe"), f"{BLOCK}.mlp.act_fn"
+    source, site = folder("qwen3_moe"), f"{BLOCK}.mlp.act_fn"
     with pytest.raises(ModelError, match="not one row a token"):
-        extract(config_of(place, f"{BLOCK}.mlp.experts.act_fn"), tmp_path / "s.zarr", QUIET)
-    extract(config_of(place, site), tmp_path / "s.zarr", QUIET)
+        extract(config_of(source, f"{BLOCK}.mlp.experts.act_fn"), tmp_path / "s.zarr", QUIET)
+    extract(config_of(source, site), tmp_path / "s.zarr", QUIET)
     assert open_store(tmp_path / "s.zarr")["layer"].values.tolist() == [0]
 
 
 @pytest.mark.parametrize(
     ("family", "site", "reason"),
     [
-        (
-            "llama",
-            "model.layers.{layer}.mlp.up_prj",
-            r"no module matches .*did you mean 'model\.layers\.\{layer\}\.mlp\.up_proj'",
-        ),
+        ("llama", f"{BLOCK}.mlp.up_prj", r"no module matches .*did you mean 'model\.layers\.\{layer\}\.mlp\.up_proj'"),
         ("llama", "model.layers.0.mlp.up_proj", r"must have \{layer\}"),
         ("llama", "model.rotary_emb{layer}", "no module matches"),
     ],
 )
-def test_a_site_that_is_none_is_one_line(family, site, reason, folder, tmp_path):
+def test_the_refusal_of_a_wrong_site_names_the_reason(family, site, reason, folder, tmp_path):
     with pytest.raises(ActstoreError, match=reason):
         extract(config_of(folder(family), site), tmp_path / "s.zarr", QUIET)
     assert not list(tmp_path.iterdir())
@@ -234,9 +227,9 @@ def test_rows_of_tokens():
     assert torch.equal(by_token(values, 2, 3), values.view(6, 4))
     assert torch.equal(by_token(values.view(6, 4), 2, 3), values.view(6, 4))
     assert torch.equal(by_token(values.view(2, 3, 2, 2), 2, 3), values.view(6, 4))
-    for wrong in (values.view(3, 2, 4), values.view(24), values.view(4, 6)):
+    for output in (values.view(3, 2, 4), values.view(24), values.view(4, 6)):
         with pytest.raises(ModelError, match=r"not one row a token"):
-            by_token(wrong, 2, 3)
+            by_token(output, 2, 3)
 
 
 def logits(model):
@@ -245,29 +238,29 @@ def logits(model):
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if not case.startswith("router")])
-def test_an_edit_is_of_the_output(case):
+def test_an_edit_changes_the_output(case):
     """Scaling by 1 changes nothing, and zeroing equals a module that returns zeros."""
     family, site, expected = CASES[case]
-    model, by_hand = tiny_model(family, shape_of(family)), tiny_model(family, shape_of(family))
-    original, chosen = logits(model), (0, expected.n_neurons - 1)
+    model, silenced = tiny_model(family, shape_of(family)), tiny_model(family, shape_of(family))
+    original, neurons = logits(model), (0, expected.n_neurons - 1)
 
-    def silenced(module, args, output):
+    def silence(module, args, output):
         values = output[0] if isinstance(output, tuple) else output
         flat = values.clone().flatten(2) if values.ndim > 3 else values.clone()
-        flat[..., chosen] = 0
+        flat[..., neurons] = 0
         values = flat.view_as(values)
         return (values, *output[1:]) if isinstance(output, tuple) else values
 
-    by_hand.get_submodule(site.format(layer=1)).register_forward_hook(silenced)
-    with applied(model, intervention("both-zero"), {1: chosen}, site=site):
-        assert torch.equal(logits(model), logits(by_hand))
+    silenced.get_submodule(site.format(layer=1)).register_forward_hook(silence)
+    with applied(model, intervention("both-zero"), {1: neurons}, site=site):
+        assert torch.equal(logits(model), logits(silenced))
         assert not torch.equal(logits(model), original)
-    with applied(model, intervention("scale:1"), {1: chosen}, site=site):
+    with applied(model, intervention("scale:1"), {1: neurons}, site=site):
         assert torch.equal(logits(model), original)
     assert torch.equal(logits(model), original)
 
 
-def test_an_output_that_the_model_does_not_use_cannot_be_edited():
+def test_an_unused_output_cannot_be_edited():
     """A router returns its logits beside the scores that the model uses."""
     model = tiny_model("mixtral", shape_of("mixtral"))
     with (
@@ -279,13 +272,10 @@ def test_an_output_that_the_model_does_not_use_cannot_be_edited():
 
 
 def test_statistics_of_a_site_without_weights(tmp_path, capsys):
-    """All tables are written; the one of weights is empty, and one line says why."""
+    """All tables are written; the table of weights is empty, and a line says why."""
     site = "gpt_neox.layers.{layer}.input_layernorm"
-    extract(
-        ExtractConfig("pico-neox", "0,64,4000", text=TextConfig(tokens=600), run=RunConfig(site=site)),
-        tmp_path / "s.zarr",
-        QUIET,
-    )
+    config = ExtractConfig("pico-neox", "0,64,4000", text=TextConfig(tokens=600), run=RunConfig(site=site))
+    extract(config, tmp_path / "s.zarr", QUIET)
     store, results = str(tmp_path / "s.zarr"), str(tmp_path / "r")
     options = ["--fraction", "0.2", "--random-seeds", "1"]
     assert analysis_main(["entanglement", "--store", store, "--out", results, *options]) == 0
@@ -296,7 +286,7 @@ def test_statistics_of_a_site_without_weights(tmp_path, capsys):
     assert len(load_table(tmp_path / "r" / "weights.csv")) == 0
 
 
-def test_a_known_family_has_no_nonlinearity_elsewhere():
+def test_only_the_default_site_of_a_family_has_a_nonlinearity():
     model = tiny_model("opt")
     site = "model.decoder.layers.{layer}.fc2"
     assert nonlinearity(model, adapter_for(model, site)) == "none"

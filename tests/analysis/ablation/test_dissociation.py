@@ -13,22 +13,25 @@ from analysis import dissociation
 from tests.analysis.helpers import HEAD, pair_store
 
 N_PAIRS, N_ITEMS = 400, 300
+ONE_DRAW = [0, 1, 2]
+"""Indices of the conditions, without the second draw of random."""
 
 
-def made(grammar, other, seed=0):
-    """A store whose conditions (intact, top, two of random) have these accuracies."""
+def planted(pair_accuracies, item_accuracies, seed=0):
+    """A store whose conditions (intact, top, two draws of random) have these accuracies.
+
+    Also the right answers (condition, item) of top and random, to pairs and to items.
+    """
     rng = np.random.default_rng(seed)
-    margins = np.where(rng.random((4, N_PAIRS)) < np.array(grammar)[:, None], 1.0, -1.0)
+    margins = np.where(rng.random((4, N_PAIRS)) < np.array(pair_accuracies)[:, None], 1.0, -1.0)
     answer = rng.integers(0, 4, N_ITEMS)
-    right = rng.random((4, N_ITEMS)) < np.array(other)[:, None]
+    right = rng.random((4, N_ITEMS)) < np.array(item_accuracies)[:, None]
     scores = np.zeros((1, 4, N_ITEMS, 4))
     for condition, item in np.ndindex(right.shape):
         scores[0, condition, item, (answer[item] + (0 if right[condition, item] else 1)) % 4] = 1
     probe = ["facts"] * (N_ITEMS // 3) + ["recall"] * (N_ITEMS - N_ITEMS // 3)
-    store = pair_store(
-        margins, np.repeat(["a", "b"], N_PAIRS // 2), ["x"] * N_PAIRS,
-        log_probability_option=((*HEAD, "item", "option"), scores),
-    )  # fmt: skip
+    paradigm, phenomenon = np.repeat(["a", "b"], N_PAIRS // 2), ["x"] * N_PAIRS
+    store = pair_store(margins, paradigm, phenomenon, log_probability_option=((*HEAD, "item", "option"), scores))
     return store.assign_coords(answer=("item", answer), probe=("item", probe)), margins[1:] > 0, right[1:]
 
 
@@ -37,36 +40,33 @@ def row_of(table, cohort="top", against="random"):
 
 
 def test_costs_are_differences_of_macro_averages():
-    store, margins, right = made([0.9, 0.6, 0.9, 0.9], [0.8, 0.8, 0.6, 0.6])
+    store, margins, right = planted([0.9, 0.6, 0.9, 0.9], [0.8, 0.8, 0.6, 0.6])
     row = row_of(dissociation(store))
     grammar = margins[1:].mean() - margins[0].mean()
-    halves = (slice(0, N_ITEMS // 3), slice(N_ITEMS // 3, None))
-    other = np.mean([right[1:, part].mean() - right[0, part].mean() for part in halves])
+    probes = (slice(0, N_ITEMS // 3), slice(N_ITEMS // 3, None))
+    rest = np.mean([right[1:, part].mean() - right[0, part].mean() for part in probes])
     assert row["grammar_cost"] == pytest.approx(grammar)
-    assert row["other_cost"] == pytest.approx(other)
-    assert row["interaction"] == pytest.approx(grammar - other)
+    assert row["other_cost"] == pytest.approx(rest)
+    assert row["interaction"] == pytest.approx(grammar - rest)
     assert (row["n_pairs"], row["n_others"]) == (N_PAIRS, N_ITEMS)
 
 
-ONE_DRAW = [0, 1, 2]
-
-
-def test_a_double_dissociation_is_called_one_and_a_single_one_is_not():
-    both = row_of(dissociation(made([0.9, 0.7, 0.9, 0.9], [0.9, 0.9, 0.7, 0.7])[0].isel(condition=ONE_DRAW)))
-    assert both["is_double"]
-    assert both["interaction_lower"] > 0.2
-    assert both["log_odds_interaction_lower"] > 0
-    assert not both["is_equivalent"]
-    single = row_of(dissociation(made([0.9, 0.7, 0.9, 0.9], [0.9, 0.9, 0.9, 0.9])[0].isel(condition=ONE_DRAW)))
+def test_only_a_double_dissociation_is_called_double():
+    double = row_of(dissociation(planted([0.9, 0.7, 0.9, 0.9], [0.9, 0.9, 0.7, 0.7])[0].isel(condition=ONE_DRAW)))
+    assert double["is_double"]
+    assert double["interaction_lower"] > 0.2
+    assert double["log_odds_interaction_lower"] > 0
+    assert not double["is_equivalent"]
+    single = row_of(dissociation(planted([0.9, 0.7, 0.9, 0.9], [0.9, 0.9, 0.9, 0.9])[0].isel(condition=ONE_DRAW)))
     assert single["p_adjusted"] < 0.05
     assert not single["is_double"]
-    reverse = row_of(dissociation(made([0.9, 0.9, 0.7, 0.7], [0.9, 0.7, 0.9, 0.9])[0].isel(condition=ONE_DRAW)))
+    reverse = row_of(dissociation(planted([0.9, 0.9, 0.7, 0.7], [0.9, 0.7, 0.9, 0.9])[0].isel(condition=ONE_DRAW)))
     assert reverse["interaction_upper"] < 0
     assert not reverse["is_double"]
 
 
 def test_no_change_is_no_certainty():
-    store, *_ = made([0.9] * 4, [0.8] * 4)
+    store, *_ = planted([0.9] * 4, [0.8] * 4)
     for name in ("log_probability_good", "log_probability_option"):
         store[name][:] = store[name][:, :1].values
     row = row_of(dissociation(store), against="intact")
@@ -77,8 +77,8 @@ def test_no_change_is_no_certainty():
     assert row["is_equivalent"]
 
 
-def test_separation_is_said():
-    row = row_of(dissociation(made([1.0, 0.7, 1.0, 1.0], [0.9] * 4)[0]), against="intact")
+def test_separation_is_reported():
+    row = row_of(dissociation(planted([1.0, 0.7, 1.0, 1.0], [0.9] * 4)[0]), against="intact")
     assert row["is_separated"]
     assert np.isnan(row["log_odds_interaction"])
     assert row["interaction"] > 0.2
@@ -86,15 +86,18 @@ def test_separation_is_said():
 
 def long_table(margins, right):
     """One row an item under the ablation and under the control."""
-    return pd.concat([
-        pd.DataFrame({"y": values[k].astype(float), "ablated": 1 - k, "grammar": kind, "item": np.arange(values.shape[1]) + 1000 * kind})
-        for values, kind in ((margins, 1), (right, 0)) for k in (0, 1)
-    ])  # fmt: skip
+    tables = []
+    for answers, is_grammar in ((margins, 1), (right, 0)):
+        item = np.arange(answers.shape[1]) + 1000 * is_grammar
+        for is_ablated in (1, 0):
+            y = answers[1 - is_ablated].astype(float)
+            tables.append(pd.DataFrame({"y": y, "ablated": is_ablated, "grammar": is_grammar, "item": item}))
+    return pd.concat(tables)
 
 
 def test_the_contrast_is_that_of_regressions_and_its_interval_is_welch_s():
-    """One paradigm and one probe: the same models fitted by statsmodels on the long table, and Welch's t on changes."""
-    store, margins, right = made([0.9, 0.7, 0.9, 0.9], [0.9, 0.85, 0.7, 0.7])
+    """One paradigm and one probe: statsmodels fits the same models to the long table, and Welch's t test is on changes."""
+    store, margins, right = planted([0.9, 0.7, 0.9, 0.9], [0.9, 0.85, 0.7, 0.7])
     store = store.assign_coords(paradigm=("pair", ["a"] * N_PAIRS), probe=("item", ["facts"] * N_ITEMS))
     row = row_of(dissociation(store.isel(condition=ONE_DRAW)))
     long = long_table(margins, right)
@@ -111,18 +114,18 @@ def test_the_contrast_is_that_of_regressions_and_its_interval_is_welch_s():
     assert width == pytest.approx(2 * 1.96 * logistic.bse["ablated:grammar"], rel=5e-3)
 
 
-def test_two_draws_are_two():
-    """Draws that differ by luck alone say less than many: the interval is wider, and the table tells how many there were."""
-    store = made([0.9, 0.7, 0.9, 0.9], [0.9, 0.9, 0.7, 0.7])[0]
-    alone, both = (row_of(dissociation(found)) for found in (store.isel(condition=ONE_DRAW), store))
-    assert (alone["n_draws"], both["n_draws"]) == (1, 2)
-    width = [row["interaction_upper"] - row["interaction_lower"] for row in (alone, both)]
+def test_two_draws_have_a_wider_interval_than_one():
+    """Two draws that differ only by chance: their variance is in the interval, and the table has their number."""
+    store = planted([0.9, 0.7, 0.9, 0.9], [0.9, 0.9, 0.7, 0.7])[0]
+    single, both = (row_of(dissociation(part)) for part in (store.isel(condition=ONE_DRAW), store))
+    assert (single["n_draws"], both["n_draws"]) == (1, 2)
+    width = [row["interaction_upper"] - row["interaction_lower"] for row in (single, both)]
     assert width[1] > 1.5 * width[0]
     assert (both["n_clusters"], both["cluster"]) == (N_ITEMS, "item")
 
 
 def test_a_null_is_rejected_at_its_rate():
-    """300 stores in which all conditions are alike: 5% ± 2.5% of the single-seed contrasts."""
-    p = [row_of(dissociation(made([0.85] * 4, [0.8] * 4, seed)[0]), against="intact")["p"] for seed in range(300)]
+    """300 stores whose conditions have equal accuracies: 5% ± 2.5% of the single-seed contrasts are rejected."""
+    p = [row_of(dissociation(planted([0.85] * 4, [0.8] * 4, seed)[0]), against="intact")["p"] for seed in range(300)]
     assert abs(np.mean(np.array(p) < 0.05) - 0.05) < 0.025
     assert np.std(p) == pytest.approx(1 / np.sqrt(12), abs=0.05)

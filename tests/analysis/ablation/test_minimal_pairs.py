@@ -1,4 +1,4 @@
-"""Minimal-pair tables on hand-made stores whose answers are known."""
+"""Tables of minimal pairs on small stores with known answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def small(top, **options):
     return pair_store(margins, PARADIGM, PHENOMENON, **options)
 
 
-def test_accuracy_is_macro_averaged_and_ties_counted_apart():
+def test_accuracy_is_macro_averaged_and_ties_are_counted():
     table = pair_accuracy(small([1, 1, 0, -1, -1, -1, 1, 1])).set_index(["cohort", "phenomenon"])
     assert table.loc[("none", "x"), "accuracy"] == 0.75
     assert table.loc[("none", "y"), "accuracy"] == 0.75
@@ -30,7 +30,7 @@ def test_accuracy_is_macro_averaged_and_ties_counted_apart():
     assert table.loc[("top", "y"), "delta_accuracy"] == pytest.approx((-1 + 0.5) / 2)
     assert table.loc[("top", "x"), "n_ties"] == 1
     assert table.loc[("random", "all"), "delta_accuracy"] == 0
-    assert table.loc[("random", "all"), "equivalence_bound"] == 3 / 8, "no change in 8 pairs says no more"
+    assert table.loc[("random", "all"), "equivalence_bound"] == 3 / 8, "the bound is never below 3/n"
     assert not table.loc[("random", "all"), "is_equivalent"]
     wide = pair_accuracy(small([1, 1, 1, -1, 1, 1, 1, -1]), margin=0.5).set_index(["cohort", "phenomenon"])
     assert wide.loc[("random", "all"), "is_equivalent"]
@@ -42,7 +42,7 @@ def test_by_paradigm():
     assert [table.loc[("top", name), "accuracy"] for name in "abc"] == [0.5, 0, 1]
 
 
-def test_benchmarks_are_kept_apart():
+def test_each_benchmark_has_its_own_rows():
     table = pair_accuracy(small([-1] * 8, benchmark=["one"] * 4 + ["two"] * 4)).set_index(["cohort", "benchmark", "phenomenon"])
     assert table.loc[("none", "one", "all"), "accuracy"] == 0.75
     assert table.loc[("none", "two", "all"), "n_pairs"] == 4
@@ -108,29 +108,28 @@ def test_phenomena_are_corrected_together():
     assert set(by_rate["correction"]) == {"bh"}
 
 
-def test_a_planted_loss_is_found_and_a_null_is_not():
-    """Of 200 stores without an effect 5% ± 3% are rejected; a loss of 15% of the pairs is found in nearly all."""
+def test_a_planted_loss_is_detected_and_a_null_is_not():
+    """Of 200 stores without an effect 5% ± 3% are rejected; a loss of 15% of the pairs is detected in nearly all."""
     rng = np.random.default_rng(1)
-    rejected, found = [], []
+    rejected = {"null": [], "loss": []}
     for _ in range(200):
-        base = rng.random(120) < 0.8
-        for loss, results in ((0.1, rejected), (0.15, found)):
-            margins = np.tile(np.where(base, 1.0, -1.0), (4, 1))
-            flipped = rng.random(120) < loss
-            up = rng.random(120) < 0.5
-            margins[1] = (
-                np.where(flipped, np.where(up, 1, -1), margins[1]) if results is rejected else np.where(flipped, -1, margins[1])
-            )
-            margins[0] = np.where(flipped, np.where(up, -1, 1), margins[0]) if results is rejected else margins[0]
+        is_right = rng.random(120) < 0.8
+        for effect, frac in (("null", 0.1), ("loss", 0.15)):
+            margins = np.tile(np.where(is_right, 1.0, -1.0), (4, 1))
+            is_changed, is_gain = rng.random(120) < frac, rng.random(120) < 0.5
+            if effect == "null":
+                margins[:2, is_changed] = np.where(is_gain, [[-1.0], [1.0]], [[1.0], [-1.0]])[:, is_changed]
+            else:
+                margins[1, is_changed] = -1
             table = paired_tests(pair_store(margins, ["a"] * 120, ["x"] * 120))
-            row = table[(table["cohort"] == "top") & (table["against"] == "intact") & (table["phenomenon"] == "all")].iloc[0]
-            results.append(row["p"] < 0.05)
-    assert np.mean(rejected) < 0.08  # the exact test is conservative
-    assert np.mean(found) > 0.95
+            row = table.set_index(["cohort", "against", "phenomenon"]).loc[("top", "intact", "all")]
+            rejected[effect].append(row["p"] < 0.05)
+    assert np.mean(rejected["null"]) < 0.08  # the exact test is conservative
+    assert np.mean(rejected["loss"]) > 0.95
 
 
 def test_clusters_widen_the_interval():
-    """Ten copies of every pair are no more evidence than one."""
+    """Ten copies of every pair are as much evidence as one."""
     rng = np.random.default_rng(2)
     margins = np.ones((4, 40))
     margins[1] = np.where(rng.random(40) < 0.3, -1, 1)
@@ -143,5 +142,6 @@ def test_clusters_widen_the_interval():
         return row["accuracy_upper"] - row["accuracy_lower"]
 
     assert width(copied) == pytest.approx(width(once), rel=0.1)
-    tests = [paired_tests(store).set_index(["cohort", "against", "phenomenon"]) for store in (once, copied)]
-    assert tests[0].loc[("top", "intact", "all"), "p"] == tests[1].loc[("top", "intact", "all"), "p"]
+    tables = [paired_tests(store).set_index(["cohort", "against", "phenomenon"]) for store in (once, copied)]
+    p, p_copied = (table.loc[("top", "intact", "all"), "p"] for table in tables)
+    assert p_copied == p

@@ -1,4 +1,4 @@
-"""How much of a readout's text the extraction saw: by content, whatever the name, seed, window or cut."""
+"""How much of a readout's text the extraction saw, by content: name, seed, windows and documents do not matter."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ NOTHING = ()
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory):
-    """Four stories as one file each, and beside them the second paragraph of the first and a fifth."""
+    """Folder `seen` with four stories; folder `mixed` with the second paragraph of the first story, and with a fifth story."""
     folder = tmp_path_factory.mktemp("texts")
     words = ("river", "stone", "a quiet", "garden", "the old", "teacher", "sings", "seven", "and", "lamps")
-    stories = [
-        "\n\n".join(" ".join(words[(k * 7 + p * 3 + i * (k + 2)) % 10] for i in range(60)) for p in range(2)) for k in range(5)
-    ]
+
+    def paragraph(story, number):
+        return " ".join(words[(story * 7 + number * 3 + i * (story + 2)) % 10] for i in range(60))
+
+    stories = ["\n\n".join(paragraph(story, number) for number in range(2)) for story in range(5)]
     (folder / "seen").mkdir()
     for number, story in enumerate(stories[:4]):
         (folder / "seen" / f"{number}.txt").write_text(story)
@@ -58,7 +60,7 @@ def test_the_same_text_is_seen_whatever_its_windows(store, tmp_path):
 
 def test_a_part_of_a_document_is_seen_under_another_name(texts, tmp_path):
     extract(ExtractConfig("pico-neox", text=TextConfig(corpus=str(texts / "seen"), tokens="all")), tmp_path / "s.zarr", QUIET)
-    mixed = readout(tmp_path, "a.zarr", corpus=str(texts / "mixed"), tokens=0)
+    mixed = readout(tmp_path, "a.zarr", corpus=str(texts / "mixed"), tokens="all")
     (row,) = text_overlap(open_store(tmp_path / "s.zarr"), mixed).to_dict("records")
     assert (row["extraction_documents"], row["n_documents"], row["n_documents_seen"]) == (4, 2, 1)
     first = int(((mixed["position"] > 0) & (mixed["document"] == 0)).sum())
