@@ -71,6 +71,21 @@ def test_a_room_imports_what_it_stands_on(module):
     assert {room_of(name) for name in imports_of(ROOMED[module])} - {room} <= STANDS_ON[room]
 
 
+def test_functions_are_short_and_nothing_is_kept_from_the_formatter():
+    """At most 40 lines of body, without the docstring."""
+    too_long = []
+    files = [file for folder in (*PACKAGES, "benchmarks", "tests") for file in (ROOT / folder).rglob("*.py")]
+    for file in files:
+        text = file.read_text()
+        assert not re.search(r"# fmt: (skip|off)", text) or file == Path(__file__), file
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[ast.get_docstring(node) is not None :]
+                n_lines = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+                too_long += [f"{file.relative_to(ROOT)}:{node.name}"] * (n_lines > 40)
+    assert not too_long
+
+
 def test_rooms_stand_on_those_above_them_in_the_table():
     """So there is no circle, and nothing imports backwards."""
     above: set[str] = set()

@@ -167,7 +167,7 @@ def test_limits_and_methods_tell_what_a_control_is_matched_to():
     table = flagged(perplexity(CONTROLLED))
     results = results_of({"a": {"perplexity": table}})
     assert (
-        f"In “a” the control {UNMATCHED} under negative-zero is not matched 1% on perplexity at checkpoint 5 "
+        f"In “a” the control {UNMATCHED} under negative-zero is not matched to top 1% on perplexity at checkpoint 5 "
         "(9.0000, not 9.5000): the nearest is shown and no verdict rests on it."
     ) in limits(results, [])
     assert "Controls are matched on perplexity over all their layers together, not layer by layer." in limits(results, [])
