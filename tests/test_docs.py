@@ -211,7 +211,9 @@ def test_designs_unfold_and_python_compiles(page, tmp_path):
         compile(text, page.name, "exec")
 
 
-KEYS = (Design, CohortSpec, TextConfig, RunConfig, Study, SelectionConfig, PairsConfig, MinimalPairs, Probes, Tasks)
+KEYS_OF_DESIGNS = (Design, CohortSpec, TextConfig, RunConfig, MinimalPairs, Probes, Tasks)
+KEYS_OF_STUDIES = (Study, SelectionConfig, PairsConfig)
+KEYS = (*KEYS_OF_DESIGNS, *KEYS_OF_STUDIES)
 DIRECTIVE = re.compile(r"^```\{settings-table\} (\S+)$", re.MULTILINE)
 
 
@@ -388,5 +390,8 @@ def test_it_builds_without_a_warning(tmp_path):
     reference = (tmp_path / "html" / "api" / "analysis.html").read_text(encoding="utf-8")
     assert 'id="analysis.wasserstein_distance"' in reference
     assert "<math" in reference
+    for name, kinds in (("designs", KEYS_OF_DESIGNS), ("studies", KEYS_OF_STUDIES)):
+        cells = re.findall(r"<td>.*?>(\w+)</span></code>", (tmp_path / "html" / f"{name}.html").read_text(encoding="utf-8"))
+        assert {spec.name for kind in kinds for spec in fields(kind)} <= set(cells)
     pages = "".join(page.read_text(encoding="utf-8") for page in (tmp_path / "html").rglob("*.html"))
     assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(?:https?:)?//', pages)
