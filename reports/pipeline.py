@@ -117,7 +117,8 @@ def _run(steps: Sequence[Step], folder: Path, dry: bool) -> list[str]:
 
 def _carry_out(step: Step, key: str) -> None:
     """Run a step's command, and put in place what it leaves."""
-    command, fresh = step.command, None
+    command = (*step.command, *(word for name in step.plugins for word in ("--plugin", name)))
+    fresh = None
     if step.store is None:
         for path in step.outputs:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)

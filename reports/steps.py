@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tomli_w
@@ -20,6 +20,7 @@ from reports.names import model_names
 from reports.study import AblationStudy, Study, ablation_design
 
 _PYTHON = (sys.executable, "-P", "-m")  # -P: what lies in the user's folder must not take the place of our modules
+_ACTSTORE, _ANALYSIS = (*_PYTHON, "actstore"), (*_PYTHON, "analysis")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Step:
 
     name: str
     command: tuple[str, ...]
+    """Without the options that load plugins."""
     code: tuple[str, ...]
     """Modules of this project, and other files, whose source the result depends on; with all that the modules import."""
     outputs: tuple[Path, ...]
@@ -38,6 +40,8 @@ class Step:
     """How much there is to do, in words."""
     file: tuple[Path, str] | None = None
     """A file to write first, and its text."""
+    plugins: tuple[str, ...] = ()
+    """Modules of the user's that the command loads first. They are no part of the key: what depends on one has its source in `data`."""
     store: Path | None = None
     """Of the command's arguments the store that it writes; the one that is there is replaced by a finished one alone."""
 
@@ -48,6 +52,7 @@ def steps_of(study: Study, study_file: Path, folder: Path) -> list[Step]:
     steps = [step for model, name in names.items() for step in _model_steps(study, model, name, folder)]
     for ablation in study.ablations:
         steps += _ablation_steps(study, ablation, names[ablation.design.model], folder)
+    steps = [replace(step, plugins=study.plugins) for step in steps]
     report = folder / "report"
     page = Step(
         "report",
@@ -78,7 +83,7 @@ def _model_steps(study: Study, model: str, name: str, folder: Path) -> Iterator[
     shared = ("--store", str(store), "--results", str(results), "--seed", str(study.seed))
     yield Step(
         f"pairs {name}",
-        (*_analysis(study, "pairs"), *shared, *words_of(study.pairs, names={"tokens": "pair_tokens"})),
+        (*_ANALYSIS, "pairs", *shared, *words_of(study.pairs, names={"tokens": "pair_tokens"})),
         ("analysis.commands.pairs",),
         (results / "pairs.zarr", *_csv(results, ("pair_signs", "pair_labels"))),
         (f"entanglement {name}",),
@@ -86,7 +91,7 @@ def _model_steps(study: Study, model: str, name: str, folder: Path) -> Iterator[
     if is_first:
         yield Step(
             f"atlas {name}",
-            (*_analysis(study, "atlas"), *shared),
+            (*_ANALYSIS, "atlas", *shared),
             ("analysis.commands.atlas",),
             _csv(results, ("atlas", "neuron_histograms", "neuron_pairs", "neuron_story")),
             (f"pairs {name}",),
@@ -94,7 +99,7 @@ def _model_steps(study: Study, model: str, name: str, folder: Path) -> Iterator[
     if is_first and study.has_training:
         yield Step(
             f"dynamics {name}",
-            (*_analysis(study, "dynamics"), *shared, "--fraction", str(study.selection.fraction)),
+            (*_ANALYSIS, "dynamics", *shared, "--fraction", str(study.selection.fraction)),
             ("analysis.commands.dynamics",),
             _csv(results, ("emergence", "cohorts", "weights", "overlap")),
             (f"entanglement {name}",),
@@ -106,7 +111,7 @@ def _extract(study: Study, model: str, name: str, store: Path) -> Step:
     options = ("--model", model, "--checkpoints", checkpoints, *words_of(study.extraction_text), *words_of(study.run))
     return Step(
         f"extract {name}",
-        (*_actstore(study, "extract"), *options, "--store", str(store)),
+        (*_ACTSTORE, "extract", *options, "--store", str(store)),
         ("actstore.extraction.run",),
         (store,),
         data=(model, study.extraction_text.corpus, *_plugin_files(study, "family")),
@@ -122,7 +127,7 @@ def _entanglement(study: Study, name: str, store: Path, results: Path) -> Step:
     options = ("--store", str(store), "--out", str(results), *words_of(study.selection))
     return Step(
         f"entanglement {name}",
-        (*_analysis(study, "entanglement"), *options),
+        (*_ANALYSIS, "entanglement", *options),
         ("analysis.commands.entanglement",),
         (results / "entanglement.zarr", *selections, *_csv(results, tables)),
         (f"extract {name}",),
@@ -136,7 +141,7 @@ def _ablation_steps(study: Study, ablation: AblationStudy, model: str, folder: P
     extraction = model_folder(folder, model)
     yield Step(
         f"ablate {ablation.name}",
-        (*_actstore(study, "ablate"), str(place / "design.toml"), "--store", str(store)),
+        (*_ACTSTORE, "ablate", str(place / "design.toml"), "--store", str(store)),
         ("actstore.ablation.run",),
         (store,),
         (f"entanglement {model}",),
@@ -148,7 +153,7 @@ def _ablation_steps(study: Study, ablation: AblationStudy, model: str, folder: P
     options = ("--store", str(store), "--out", str(results))
     yield Step(
         f"tables of {ablation.name}",
-        (*_analysis(study, "tables"), *options, "--extraction", str(extraction / "store.zarr")),
+        (*_ANALYSIS, "tables", *options, "--extraction", str(extraction / "store.zarr")),
         ("analysis.commands.tables",),
         _csv(results, ("perplexity", "edited_by_layer", "text_overlap")),
         (f"ablate {ablation.name}",),
@@ -156,23 +161,11 @@ def _ablation_steps(study: Study, ablation: AblationStudy, model: str, folder: P
     if ablation.surprisal:
         yield Step(
             f"surprisal of {ablation.name}",
-            (*_analysis(study, "surprisal"), *options),
+            (*_ANALYSIS, "surprisal", *options),
             ("analysis.commands.surprisal",),
             _csv(results, ("surprisal_means", "surprisal_fits")),
             (f"ablate {ablation.name}",),
         )
-
-
-def _actstore(study: Study, command: str) -> tuple[str, ...]:
-    return (*_PYTHON, "actstore", command, *_plugin_options(study))
-
-
-def _analysis(study: Study, command: str) -> tuple[str, ...]:
-    return (*_PYTHON, "analysis", command, *_plugin_options(study))
-
-
-def _plugin_options(study: Study) -> list[str]:
-    return [word for name in study.plugins for word in ("--plugin", name)]
 
 
 def _plugin_files(study: Study, *kinds: str) -> tuple[str, ...]:

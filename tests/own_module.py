@@ -1,6 +1,7 @@
 """What a user may write outside the package: one of each kind that can be registered. Loaded by its path, as a plugin."""
 
 import numpy as np
+import torch
 
 import analysis
 from actstore import (
@@ -39,7 +40,7 @@ class NextToken(Readout):
     prompts: tuple[str, ...] = setting("texts to continue", default=("The boy",), is_some=True)
 
     def prepare(self, subject):
-        inputs = [subject.tokenizer(prompt, return_tensors="pt")["input_ids"] for prompt in self.prompts]
+        inputs = [torch.as_tensor(ids)[None] for ids in subject.encode(self.prompts)]
 
         def read(model):
             logits = [model(input_ids=ids).logits[0, -1].float() for ids in inputs]

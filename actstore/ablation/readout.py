@@ -33,6 +33,18 @@ class Subject:
     tokenizer: PreTrainedTokenizerBase
     context: int
 
+    def encode(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        """Token ids of each text, after BOS (EOS where there is none).
+
+        Raises
+        ------
+        CorpusError
+            If a text is longer than the context.
+        """
+        from actstore.model import scoring
+
+        return scoring.encode(self.tokenizer, texts, self.context)
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -68,6 +80,7 @@ class Readout(ABC):
 
     Examples
     --------
+    >>> import torch
     >>> from actstore import Field, Reading, Readout, register_readout, setting, with_settings
     >>> @register_readout
     ... @with_settings
@@ -81,9 +94,9 @@ class Readout(ABC):
     ...     prompts: tuple[str, ...] = setting("texts to continue", default=("The",), is_some=True)
     ...
     ...     def prepare(self, subject):
-    ...         inputs = [subject.tokenizer(prompt, return_tensors="pt") for prompt in self.prompts]
+    ...         inputs = [torch.as_tensor(ids)[None] for ids in subject.encode(self.prompts)]
     ...         def read(model):
-    ...             logits = [model(**tokens).logits[0, -1].float() for tokens in inputs]
+    ...             logits = [model(input_ids=ids).logits[0, -1].float() for ids in inputs]
     ...             return {"next_log_probability": [float(values.log_softmax(-1).max()) for values in logits]}
     ...         return Reading({"prompt": list(self.prompts)}, read)
     """
@@ -139,7 +152,7 @@ def register_readout(kind: R) -> R:
         If another module has registered that name, or a stored name is taken.
     """
     own = {name: replace(spec, readout=kind.name) if spec.dims[:2] == _HEAD else spec for name, spec in kind.fields.items()}
-    declare(own)
+    declare(own, kind.__module__)
     kind.fields = own
     READOUTS.add(kind.name, kind, kind.__module__)
     return kind

@@ -25,7 +25,7 @@ _NONE = "none"
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("design", type=place, nargs="?", help="the design, a TOML file (see the README)")
+    parser.add_argument("design", type=place, nargs="?", help="the design, a TOML file (see docs/designs.md)")
     parser.add_argument("--store", type=place, required=True, help="the Zarr store of results to write")
     parser.add_argument("--worker", type=worker, metavar="i/n", help="compute the i-th of n shares, beside other processes")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")

@@ -110,15 +110,20 @@ FIELDS: dict[str, Field] = {
 TOKEN_COORDS = tuple(name for name, spec in FIELDS.items() if spec.dims == (TOKEN,))
 
 
-def declare(fields: Mapping[str, Field]) -> None:
-    """Add the fields of a readout or statistic to the names that may be stored.
+_OWNERS: dict[str, str] = {}
+"""Stored name → the module that declared it, beside those above."""
+
+
+def declare(fields: Mapping[str, Field], module: str) -> None:
+    """Add the fields of a readout or statistic to the names that may be stored; a module may change its own.
 
     Raises
     ------
     ActstoreError
-        If a name is taken by another field.
+        If a name is taken by another module.
     """
     for name, spec in fields.items():
-        taken = FIELDS.setdefault(name, spec)
-        if taken != spec:
+        taken, owner = FIELDS.get(name), _OWNERS.get(name)
+        if taken is not None and owner != module:
             raise ActstoreError(f"the stored name {name!r} is taken ({taken.long_name}); give {spec.long_name!r} another")
+        FIELDS[name], _OWNERS[name] = spec, module

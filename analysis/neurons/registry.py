@@ -52,7 +52,7 @@ def add_statistics(
     name: str, fields: Mapping[str, Field], compute: Callable[[xr.Dataset, Sampling], xr.Dataset], module: str
 ) -> None:
     """Declare the fields of statistics that are computed together, and register them under a name."""
-    declare(fields)
+    declare(fields, module)
     STATISTICS.add(name, NeuronStatistic(fields, compute), module)
 
 

@@ -52,11 +52,9 @@ class ChoiceScorer:
     """Each option is scored after its context, by its own tokens alone."""
 
     def __init__(self, subject: Subject, items: Sequence[MultipleChoice]) -> None:
-        from actstore.model import scoring
-
-        contexts = scoring.encode(subject.tokenizer, [item.context for item in items], subject.context)
+        contexts = subject.encode([item.context for item in items])
         texts = [item.context + option for item in items for option in item.options]
-        self._ids = scoring.encode(subject.tokenizer, texts, subject.context)
+        self._ids = subject.encode(texts)
         self._n_options = len(items[0].options)
         stems = [stem for stem in contexts for _ in range(self._n_options)]
         # The option's own tokens: those after the longest prefix that the context alone shares with both together.
