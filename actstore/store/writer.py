@@ -303,28 +303,31 @@ class StoreWriter:
         spec = FIELDS[name]
         dtype: Any = np.dtypes.StringDType() if spec.dtype == "str" else spec.dtype
         values = np.asarray(values).astype(dtype)
-        cell_dims = (CHECKPOINT, CONDITION) if values.ndim > 1 else ()  # a label is one chunk
-        chunks = tuple(1 if dim in cell_dims else max(1, n) for dim, n in zip(spec.dims, values.shape, strict=True))
+        task_dims = (CHECKPOINT, CONDITION) if values.ndim > 1 else ()  # a label is one chunk
+        chunks = tuple(1 if dim in task_dims else max(1, n) for dim, n in zip(spec.dims, values.shape, strict=True))
         with disk_errors(self.partial), every_chunk():
             array = self._create(name, shape=values.shape, chunks=chunks, dtype=dtype, overwrite=True)
             array[...] = values
 
     def allot(self, name: str, shape: tuple[int, ...]) -> None:
-        """Create an array of the schema that is filled cell by cell: one chunk for each (checkpoint, condition)."""
+        """Create an array of the schema that is filled task by task: one chunk for each (checkpoint, condition)."""
         dtype = FIELDS[name].dtype
         chunks = (1, 1, *(max(1, n) for n in shape[2:]))
         fill_value = np.nan if dtype.startswith("float") else 0
         with disk_errors(self.partial):
             self._create(name, shape=shape, chunks=chunks, dtype=dtype, fill_value=fill_value)
 
-    def fill(self, cell: tuple[int, int], arrays: Mapping[str, Any]) -> dict[str, str]:
-        """Fill one cell of several such arrays; file → digest of the files, which are on disk on return."""
+    def fill(self, index: tuple[int, int], arrays: Mapping[str, Any]) -> dict[str, str]:
+        """Fill several such arrays at one (checkpoint, condition).
+
+        Returns file → digest; the files are on disk then.
+        """
         names = []
         with disk_errors(self.partial), every_chunk():
             for name, values in arrays.items():
                 array: Any = self.group[name]
-                array[cell] = values
-                names.append("/".join(map(str, (name, "c", *cell, *(0,) * (array.ndim - 2)))))
+                array[index] = values
+                names.append("/".join(map(str, (name, "c", *index, *(0,) * (array.ndim - 2)))))
             sync_paths({self.workspace.data / name for name in names} | self._folders_of(names))
             return {name: file_digest(self.workspace.data / name) for name in names}
 
