@@ -102,7 +102,7 @@ def _parser_of(spec: Field[Any], kinds: Collection[Any]) -> Callable[[str], Any]
 def _help(spec: Field[Any], default: Any) -> str:
     """The field's description, with its default where there is one to tell."""
     text = str(spec.metadata["description"])
-    if default in (MISSING, None, "", False):
+    if default is MISSING or default is None or default is False or default == "":
         return text.replace("%", "%%")
     shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
     return f"{text} (default {shown})".replace("%", "%%")
