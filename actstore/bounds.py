@@ -98,8 +98,8 @@ def check_tokens(key: str, value: int | str) -> None:
         If it is.
     """
     if value != ALL and (isinstance(value, str) or not 1 <= value <= MOST_TOKENS):
-        shown = repr(value) if isinstance(value, str) else _short(value)
-        raise SettingError(key, f"{key} must be 1 to {MOST_TOKENS:,}, or {ALL}, got {shown}")
+        text = repr(value) if isinstance(value, str) else _short(value)
+        raise SettingError(key, f"{key} must be 1 to {MOST_TOKENS:,}, or {ALL}, got {text}")
 
 
 def check_window(key: str, window: int) -> None:

@@ -56,7 +56,7 @@ def setting(
 
 @dataclass_transform(frozen_default=True, field_specifiers=(setting, field))
 def with_settings(kind: type[T]) -> type[T]:
-    """A frozen dataclass of `setting` fields, which checks them when it is made and lists them in its documentation.
+    """A frozen dataclass of `setting` fields, which checks them when an instance is made, and lists them in its documentation.
 
     A class that has rules for several fields together has them in `__post_init__`, called after these checks.
     """
@@ -69,10 +69,10 @@ def with_settings(kind: type[T]) -> type[T]:
             together(self)
 
     kind.__post_init__ = check  # type: ignore[attr-defined]
-    made = dataclass(frozen=True)(kind)
-    entries = [f"    {spec.name} : {spec.type}\n        {_described(spec)}" for spec in fields(made)]  # type: ignore[arg-type]
-    made.__doc__ = "\n".join([str(kind.__doc__).rstrip(), "", "    Attributes", "    ----------", *entries, "    "])
-    return made
+    settings_class = dataclass(frozen=True)(kind)
+    entries = [f"    {spec.name} : {spec.type}\n        {_described(spec)}" for spec in fields(settings_class)]  # type: ignore[arg-type]
+    settings_class.__doc__ = "\n".join([str(kind.__doc__).rstrip(), "", "    Attributes", "    ----------", *entries, "    "])
+    return settings_class
 
 
 def _described(spec: Field[Any]) -> str:
@@ -144,15 +144,15 @@ def build(kind: type[T], table: Any, path: str | Path, where: str = "", base: T 
     """
     if not isinstance(table, dict):
         raise ActstoreError(f"{located(path, _key_of(where))}: {where} must be a table, got {table!r}")
-    known = {spec.name: spec for spec in fields(kind)}  # type: ignore[arg-type]
-    unknown = next((key for key in table if key not in known), None)
+    specs = {spec.name: spec for spec in fields(kind)}  # type: ignore[arg-type]
+    unknown = next((key for key in table if key not in specs), None)
     if unknown is not None:
-        raise UnknownNameError(f"key of {where}" if where else "key", unknown, known, located(path, unknown))
-    missing = [key for key, spec in known.items() if key not in table and base is None and _has_no_default(spec)]
+        raise UnknownNameError(f"key of {where}" if where else "key", unknown, specs, located(path, unknown))
+    missing = [key for key, spec in specs.items() if key not in table and base is None and _has_no_default(spec)]
     if missing:
         raise ActstoreError(f"{path} lacks {', '.join(missing)}")
     hints = get_type_hints(kind)
-    values = {key: _typed(value, hints[key], key, path, where, known[key]) for key, value in table.items()}
+    values = {key: _typed(value, hints[key], key, path, where, specs[key]) for key, value in table.items()}
     try:
         return kind(**values) if base is None else replace(base, **values)  # type: ignore[type-var]
     except SettingError as error:

@@ -84,6 +84,7 @@ def measured_cohorts(store: xr.Dataset) -> Iterator[MeasuredCohort]:
             labels = {
                 "checkpoint": int(step),
                 **dict(zip(_LABELS, key, strict=True)),
+                "cohort": _with_draws(str(frame["cohort"][first]), len(group)),
                 "controls": "" if target_index is None else str(frame["cohort"][target_index]),
                 "is_matched": _is_matched(of_step[first], target, of_step[baseline], tolerance),
                 "n_neurons": int(n_edited[checkpoint_index, first]),
@@ -106,6 +107,11 @@ def controls_of(rows: pd.DataFrame, target: pd.Series | dict[str, Any]) -> pd.Se
     for name in SHARED:
         is_control &= rows[name] == target[name]
     return is_control
+
+
+def _with_draws(label: str, n_draws: int) -> str:
+    """The label of a cohort, with the number of its draws where there are several."""
+    return f"{label} ({n_draws} draws)" if n_draws > 1 else label
 
 
 def _target_index(frame: pd.DataFrame, control_index: int) -> int | None:

@@ -103,8 +103,8 @@ def _run(steps: Sequence[Step], folder: Path, dry: bool) -> list[str]:
             continue
         ran.append(step.name)
         if dry:
-            known = f"took {seconds:.0f} s last time" if seconds else "not run yet"
-            print(f"{title}: to run, {known}{f'; {step.work}' if step.work else ''}", flush=True)
+            duration = f"took {seconds:.0f} s last time" if seconds else "not run yet"
+            print(f"{title}: to run, {duration}{f'; {step.work}' if step.work else ''}", flush=True)
             continue
         print(f"{title} …", flush=True)
         ledger.forget(step.name)

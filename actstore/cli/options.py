@@ -104,8 +104,8 @@ def _help(spec: Field[Any], default: Any) -> str:
     text = str(spec.metadata["description"])
     if default is MISSING or default is None or default is False or default == "":
         return text.replace("%", "%%")
-    shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
-    return f"{text} (default {shown})".replace("%", "%%")
+    default_text = " ".join(map(str, default)) if isinstance(default, tuple) else default
+    return f"{text} (default {default_text})".replace("%", "%%")
 
 
 def from_options(

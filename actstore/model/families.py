@@ -78,23 +78,23 @@ class Adapter:
     @staticmethod
     def _matching(model: PreTrainedModel, name: str, what: str) -> dict[int, Module]:
         pattern = re.compile(re.escape(name).replace(r"\{layer\}", r"(\d+)"))
-        found = {
+        modules = {
             int(match[1]): module
             for path, module in model.named_modules(remove_duplicate=False)
             if (match := pattern.fullmatch(path)) is not None
         }
-        if not found:
-            known = {re.sub(r"\.\d+(?=\.|$)", ".{layer}", path, count=1) for path, _ in model.named_modules()}
-            close = difflib.get_close_matches(name, sorted(known), n=3)
+        if not modules:
+            patterns = {re.sub(r"\.\d+(?=\.|$)", ".{layer}", path, count=1) for path, _ in model.named_modules()}
+            close = difflib.get_close_matches(name, sorted(patterns), n=3)
             raise ModelError(
                 f"no module matches the site {name!r} in this {model.config.model_type} model; "
                 f"{'did you mean ' + ' or '.join(map(repr, close)) if close else 'print(model) shows the names'}"
             )
-        if len(set(map(id, found.values()))) < len(found):
+        if len(set(map(id, modules.values()))) < len(modules):
             raise ModelError(
                 f"blocks of this {model.config.model_type} model share {what} module, so they cannot be told apart"
             )
-        return dict(sorted(found.items()))
+        return dict(sorted(modules.items()))
 
 
 _LLAMA_SITE = bounds.EXAMPLE_SITE

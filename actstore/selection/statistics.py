@@ -128,10 +128,10 @@ class Statistics:
         ranked = statistics_in(self.data)
         if name not in ranked:
             raise UnknownNameError(f"statistic in {self._path}", name, ranked)
-        known = self.data[CHECKPOINT].values.tolist()
-        wanted = {SAME: str(step), LAST: str(max(known))}.get(cohort_step, cohort_step)
-        if wanted not in map(str, known):
-            raise UnknownNameError(f"checkpoint in {self._path}", wanted, known)
+        steps = self.data[CHECKPOINT].values.tolist()
+        wanted = {SAME: str(step), LAST: str(max(steps))}.get(cohort_step, cohort_step)
+        if wanted not in map(str, steps):
+            raise UnknownNameError(f"checkpoint in {self._path}", wanted, steps)
         return ranked[name].sel({CHECKPOINT: int(wanted)})
 
     def weights_at(self, step: int) -> str | None:

@@ -65,12 +65,12 @@ def neuron_histograms(
     return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
 
-def neuron_story(found: xr.Dataset, selection: Selection) -> pd.DataFrame:
+def neuron_story(statistics: xr.Dataset, selection: Selection) -> pd.DataFrame:
     """Statistics of the selected neurons at every checkpoint.
 
     Parameters
     ----------
-    found : Dataset
+    statistics : Dataset
         Of `analysis.neuron_statistics`.
     selection : Selection
 
@@ -80,11 +80,11 @@ def neuron_story(found: xr.Dataset, selection: Selection) -> pd.DataFrame:
         One row a (layer, neuron, checkpoint): `wasserstein_distance`, `negative_wasserstein_frac`, `skewness`,
         `excess_kurtosis`, `negative_frac`. Checkpoints that repeat earlier weights are left out.
     """
-    if "duplicate_of" in found.coords:
-        found = found.isel({CHECKPOINT: np.flatnonzero(found["duplicate_of"].values < 0)})
+    if "duplicate_of" in statistics.coords:
+        statistics = statistics.isel({CHECKPOINT: np.flatnonzero(statistics["duplicate_of"].values < 0)})
     frames = []
     for layer, neurons in selection.neurons.items():
-        part = found[list(_STORY)].sel({LAYER: layer, NEURON: list(neurons)})
+        part = statistics[list(_STORY)].sel({LAYER: layer, NEURON: list(neurons)})
         frames.append(part.drop_vars([name for name in part.coords if name not in (CHECKPOINT, LAYER, NEURON)]).to_dataframe())
     return (
         pd.concat(frames)

@@ -140,12 +140,12 @@ def pair_differentiation(
     return result.assign(q_value=((LAYER, NEURON), benjamini_hochberg(result["p_value"].values)))
 
 
-def cohort_table(found: xr.Dataset) -> pd.DataFrame:
+def cohort_table(differentiation: xr.Dataset) -> pd.DataFrame:
     """The fractions of every cohort by layer, as a tidy table.
 
     Parameters
     ----------
-    found : Dataset
+    differentiation : Dataset
         Of `pair_differentiation`.
 
     Returns
@@ -157,13 +157,13 @@ def cohort_table(found: xr.Dataset) -> pd.DataFrame:
     """
     frames = []
     for name, column, dim in (("cohort_pair_frac", "pair_frac", "pool"), ("cohort_excess", "excess", "baseline")):
-        bounds = {side: found[f"{name}_bounds"].sel(ci_bound=side, drop=True) for side in ("lower", "upper")}
-        values = xr.Dataset({column: found[name]} | {f"{column}_{side}": bound for side, bound in bounds.items()})
+        bounds = {side: differentiation[f"{name}_bounds"].sel(ci_bound=side, drop=True) for side in ("lower", "upper")}
+        values = xr.Dataset({column: differentiation[name]} | {f"{column}_{side}": bound for side, bound in bounds.items()})
         frame = values.to_dataframe().reset_index()[[LAYER, "cohort", dim, "signs", *map(str, values.data_vars)]]
         frames.append(frame.rename(columns={dim: "pool"}))
     table = frames[0].merge(frames[1], on=[LAYER, "cohort", "pool", "signs"], how="left")
-    table = table.merge(found["n_neurons"].to_dataframe().reset_index(), on=[LAYER, "cohort"], how="left")
-    return table.assign(n_clusters=found.attrs["n_clusters"], cluster=found.attrs["cluster"])
+    table = table.merge(differentiation["n_neurons"].to_dataframe().reset_index(), on=[LAYER, "cohort"], how="left")
+    return table.assign(n_clusters=differentiation.attrs["n_clusters"], cluster=differentiation.attrs["cluster"])
 
 
 def most_differentiated(

@@ -20,12 +20,12 @@ TAILS = ("abs_skewness", "excess_kurtosis", "bimodality_coefficient")
 """Statistics of heavy tails: a detector of tails would rank neurons by these."""
 
 
-def rank_correlations(found: xr.Dataset, target: str = "wasserstein_distance") -> pd.DataFrame:
+def rank_correlations(statistics: xr.Dataset, target: str = "wasserstein_distance") -> pd.DataFrame:
     """Rank correlation over a layer's neurons of one statistic with every other one.
 
     Parameters
     ----------
-    found : Dataset
+    statistics : Dataset
         Statistics over (layer, neuron), or (checkpoint, layer, neuron).
     target : str
         The statistic to correlate the others with.
@@ -42,7 +42,7 @@ def rank_correlations(found: xr.Dataset, target: str = "wasserstein_distance") -
     See `analysis.kernels.ranks.spearman`.
     """
     rows = []
-    for labels, frame in _layers(found):
+    for labels, frame in _layers(statistics):
         for name in frame.columns.drop(target):
             rho, lower, upper = spearman(frame[target].to_numpy(), frame[name].to_numpy())
             n_neurons = int(frame[[target, name]].notna().all(axis=1).sum())
@@ -52,12 +52,12 @@ def rank_correlations(found: xr.Dataset, target: str = "wasserstein_distance") -
     return table.assign(n_clusters=table["n_neurons"], cluster="neuron")
 
 
-def explained_by_shape(found: xr.Dataset, target: str = "wasserstein_distance") -> pd.DataFrame:
+def explained_by_shape(statistics: xr.Dataset, target: str = "wasserstein_distance") -> pd.DataFrame:
     """How much of the ranking of neurons by one statistic follows from skewness, kurtosis and bimodality.
 
     Parameters
     ----------
-    found : Dataset
+    statistics : Dataset
         With `target` and the statistics of `shape_statistics`, over (layer, neuron), or with
         `checkpoint`.
     target : str
@@ -70,7 +70,7 @@ def explained_by_shape(found: xr.Dataset, target: str = "wasserstein_distance") 
         rank the neurons in the same way; at 0, its ranking is unrelated.
     """
     rows = []
-    for labels, frame in _layers(found):
+    for labels, frame in _layers(statistics):
         ranked = frame[[target, *TAILS]].dropna().to_numpy()
 
         def r2(neurons: NDArray[np.intp], ranked: NDArray[np.float64] = ranked) -> float:

@@ -226,7 +226,7 @@ def test_ablation_tables_and_the_printed_verdict(run_folder, tmp_path, capsys):
     options = ["--score", "critical", "--correction", "bh", "--margin", "0.5"]
     assert main(["tables", "--store", store, "--out", str(tmp_path), *options]) == 0
     message = capsys.readouterr().out
-    assert "negative-zero of top 1% against random 1%: cost of grammar less cost of the rest" in message
+    assert "negative-zero of top 1% against random 1% (2 draws): cost of grammar less cost of the rest" in message
     assert "(bh): no effect beyond" in message
     for name in ("accuracy_by_paradigm", "paired_tests", "dissociation", "edited_by_layer"):
         assert (tmp_path / f"{name}.csv").is_file()

@@ -35,7 +35,7 @@ def planted(pair_accuracies, item_accuracies, seed=0):
     return store.assign_coords(answer=("item", answer), probe=("item", probe)), margins[1:] > 0, right[1:]
 
 
-def row_of(table, cohort="top", against="random"):
+def row_of(table, cohort="top", against="random (2 draws)"):
     return table.set_index(["cohort", "against"]).loc[(cohort, against)]
 
 

@@ -29,12 +29,12 @@ def test_accuracy_is_macro_averaged_and_ties_are_counted():
     assert table.loc[("top", "x"), "accuracy"] == 0.5
     assert table.loc[("top", "y"), "delta_accuracy"] == pytest.approx((-1 + 0.5) / 2)
     assert table.loc[("top", "x"), "n_ties"] == 1
-    assert table.loc[("random", "all"), "delta_accuracy"] == 0
-    assert table.loc[("random", "all"), "equivalence_bound"] == 3 / 8, "the bound is never below 3/n"
-    assert not table.loc[("random", "all"), "is_equivalent"]
+    assert table.loc[("random (2 draws)", "all"), "delta_accuracy"] == 0
+    assert table.loc[("random (2 draws)", "all"), "equivalence_bound"] == 3 / 8, "the bound is never below 3/n"
+    assert not table.loc[("random (2 draws)", "all"), "is_equivalent"]
     wide = pair_accuracy(small([1, 1, 1, -1, 1, 1, 1, -1]), margin=0.5).set_index(["cohort", "phenomenon"])
-    assert wide.loc[("random", "all"), "is_equivalent"]
-    assert table.loc[("random", "all"), "n_pairs"] == 8
+    assert wide.loc[("random (2 draws)", "all"), "is_equivalent"]
+    assert table.loc[("random (2 draws)", "all"), "n_pairs"] == 8
 
 
 def test_by_paradigm():
@@ -89,9 +89,9 @@ def test_the_paired_test_is_mcnemar_on_single_pairs():
     row = table.loc[("top", "intact", "all")]
     assert (row["n_lost"], row["n_gained"]) == (n_lost, n_gained)
     assert row["p"] == pytest.approx(binomtest(n_gained, n_lost + n_gained).pvalue)
-    assert table.loc[("random", "intact", "all"), "n_gained"] == 5
-    assert ("top", "random", "all") in table.index
-    assert ("random", "top", "all") not in table.index
+    assert table.loc[("random (2 draws)", "intact", "all"), "n_gained"] == 5
+    assert ("top", "random (2 draws)", "all") in table.index
+    assert ("random (2 draws)", "top", "all") not in table.index
 
 
 def test_phenomena_are_corrected_together():

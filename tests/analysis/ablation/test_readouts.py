@@ -41,11 +41,13 @@ def test_means_and_changes_over_items_that_have_a_value_everywhere(store):
             3,
             "prompt",
         ]
-    assert table.loc[("mine", "random"), "delta"] == pytest.approx(2 / 3), "over both draws"
-    assert table.loc[("mine", "random"), "delta_lower"] < 2 / 3 < table.loc[("mine", "random"), "delta_upper"]
+    assert table.loc[("mine", "random (2 draws)"), "delta"] == pytest.approx(2 / 3), "over both draws"
+    assert (
+        table.loc[("mine", "random (2 draws)"), "delta_lower"] < 2 / 3 < table.loc[("mine", "random (2 draws)"), "delta_upper"]
+    )
     assert table.loc[("mine", "none"), "delta"] == 0
     assert table.loc[("total", "top"), "delta"] == 0
-    assert np.isnan(table.loc[("total", "random"), "delta_lower"]), "one value has no interval"
+    assert np.isnan(table.loc[("total", "random (2 draws)"), "delta_lower"]), "one value has no interval"
 
 
 def test_a_registered_table_is_written_and_takes_the_place_of_the_general_one(store, monkeypatch):

@@ -58,10 +58,10 @@ def test_a_constant_rise_is_recovered(surprisal):
     surprisal[0, 3] += 0.3
     table = analysis.perplexity_table(planted(surprisal)).set_index("cohort")
     assert table.loc["top", "perplexity_ratio"] == pytest.approx(np.exp(0.5))
-    assert table.loc["random", "perplexity_ratio"] == pytest.approx(np.exp(0.2))
+    assert table.loc["random (2 draws)", "perplexity_ratio"] == pytest.approx(np.exp(0.2))
     reach = t.ppf(0.975, 1) * 0.1  # two draws, one degree of freedom; all documents change alike
-    assert table.loc["random", "perplexity_ratio_lower"] == pytest.approx(np.exp(0.2 - reach))
-    assert table.loc["random", "perplexity_ratio_upper"] == pytest.approx(np.exp(0.2 + reach))
+    assert table.loc["random (2 draws)", "perplexity_ratio_lower"] == pytest.approx(np.exp(0.2 - reach))
+    assert table.loc["random (2 draws)", "perplexity_ratio_upper"] == pytest.approx(np.exp(0.2 + reach))
     assert table["n_clusters"].tolist() == [40, 40, 40]
     assert set(table["cluster"]) == {"document"}
 
@@ -101,7 +101,7 @@ def test_the_change_by_upos_is_that_of_the_planted_class_alone(surprisal):
     assert top["n_words"].tolist() == [40, 40, 40]
     for upos in ("NOUN", "PUNCT"):
         assert abs(top.loc[upos, "delta_surprisal"]) < 0.03
-    assert (table[table["cohort"] == "random"]["delta_surprisal"] == 0).all()
+    assert (table[table["cohort"] == "random (2 draws)"]["delta_surprisal"] == 0).all()
 
 
 def test_probe_accuracy_against_known_answers():
@@ -116,7 +116,7 @@ def test_probe_accuracy_against_known_answers():
     assert table.loc[("none", "facts"), "accuracy"] == 1
     assert table.loc[("top", "facts"), "delta_accuracy"] == -0.25
     assert table.loc[("top", "recall"), "delta_accuracy"] == 0
-    assert table.loc[("random", "facts"), "chance"] == 0.25
+    assert table.loc[("random (2 draws)", "facts"), "chance"] == 0.25
 
 
 def test_null_intervals_rarely_exclude_zero():
@@ -134,7 +134,7 @@ def test_null_intervals_rarely_exclude_zero():
 
 def test_on_a_real_ablation(ablation):
     table = analysis.perplexity_table(ablation)
-    assert table["cohort"].tolist() == ["none", "random 1%", "top 1%"]
+    assert table["cohort"].tolist() == ["none", "random 1% (2 draws)", "top 1%"]
     assert table["n_neurons"].tolist() == [0, 20, 20]
     assert table["perplexity"].iloc[0] == pytest.approx(float(ablation["perplexity"].values[0, 0]), rel=1e-6)
 
