@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.training.summaries import separate_layers
 from reports.basis import basis
 from reports.figures import neurons as figures
 from reports.panel import Panel, drawn
@@ -112,17 +113,15 @@ def negative_share(results: Results) -> Panel | None:
     if not results.main.has("negative_trajectory"):
         return None
     table = of_single_layers(results.main.last("negative_trajectory"))
-    top, rest = (rows.set_index("layer") for rows in (wasserstein_neurons(table), rest_of_neurons(table)))
-    n_higher = (top["mean_lower"] > rest["mean_upper"]).sum()
-    n_lower = (top["mean_upper"] < rest["mean_lower"]).sum()
+    top, (higher, lower) = wasserstein_neurons(table), separate_layers(table, "mean", "top")
     return Panel(
         title="Where the distance lies: the negative side",
         figure=drawn(lambda ax: _share_plot(table, ax), (7.5, 3.4)),
         alt=("Dots with intervals: mean share of the Wasserstein distance that falls on negative pre-activations, by layer."),
         finding=sentence(
             f"of the selected neurons' distance {number(top['mean'].min(), 2)} to {number(top['mean'].max(), 2)} (range over "
-            f"layers) falls on negative pre-activations; it is more than the others' in {n_higher} of {len(top)} layers and "
-            f"less in {n_lower}, by intervals that do not overlap"
+            f"layers) falls on negative pre-activations; it is more than the others' in {len(higher)} of {len(top)} layers and "
+            f"less in {len(lower)}, by intervals that do not overlap"
         ),
         note=basis(table),
         source=_source(results, "negative_trajectory"),

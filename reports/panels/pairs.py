@@ -7,13 +7,14 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.training.summaries import separate_layers
 from reports.basis import basis
 from reports.figures import neurons as figures
 from reports.figures.intervals import interval_plot
 from reports.panel import Panel, drawn, plot_height
 from reports.registry import panel
 from reports.results import Results, Run
-from reports.rows import rest_of_neurons, wasserstein_neurons
+from reports.rows import wasserstein_neurons
 from reports.sentences import has_intervals, interval, largest_first, listed, number, sentence
 from reports.style import COLORS, layer_color
 
@@ -109,17 +110,15 @@ def _excess(run: Run) -> str:
     table = _negative_excess(run)
     if not has_intervals(table, "excess"):
         return "without intervals there is no telling whether similar pairs are negative–negative more often than matched ones"
-    top, rest = (rows.set_index("layer") for rows in (wasserstein_neurons(table), rest_of_neurons(table)))
+    top, (more, less) = wasserstein_neurons(table), separate_layers(table, "excess", "top")
     n_above = int((top["excess_lower"] > 0).sum())
     text = f"in {n_above} of {len(top)} layers similar pairs are negative–negative more often than matched ones"
-    n_more = int((top["excess_lower"] > rest["excess_upper"].reindex(top.index)).sum())
-    n_less = int((top["excess_upper"] < rest["excess_lower"].reindex(top.index)).sum())
-    if not n_more and not n_less:
+    if not more and not less:
         return (
             f"{text}, for Wasserstein neurons as for the rest: no layer's intervals are apart, so there is no evidence that "
             "it is special to them"
         )
-    parts = [f"in {n} {comparison} so" for n, comparison in ((n_more, "more"), (n_less, "less")) if n]
+    parts = [f"in {len(layers)} {comparison} so" for layers, comparison in ((more, "more"), (less, "less")) if layers]
     return f"{text}; {listed(parts)} for Wasserstein neurons than for the rest"
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.training.summaries import half_settled_steps, of_all_layers, steepest_rise
 from reports.basis import basis
 from reports.figures.curves import by_layer, lines, training_axis
 from reports.panel import Panel, drawn
 from reports.registry import panel
 from reports.results import Results, Run
-from reports.rows import of_intact, over_all_layers, over_all_paradigms, wasserstein_neurons
+from reports.rows import of_intact, over_all_paradigms
 from reports.sentences import interval, listed, sentence
 from reports.style import COLORS, CYCLE
 
@@ -75,10 +76,7 @@ def weights_over_training(results: Results) -> Panel | None:
     table = table[table["chosen_at"] == table["chosen_at"].max()]
     if table["checkpoint"].nunique() < 2:
         return None
-    half = [
-        int(rows.loc[rows["mean"] <= rows["mean"].iloc[0] / 2, "checkpoint"].min())
-        for _, rows in wasserstein_neurons(table).sort_values("checkpoint").groupby("layer")
-    ]
+    half = half_settled_steps(table, "top")
     return Panel(
         title="Change of the neurons' weights over training",
         figure=drawn(lambda ax: by_layer(table, "cosine dissimilarity\nto the final weights", ax), (8.5, 4.0)),
@@ -87,7 +85,7 @@ def weights_over_training(results: Results) -> Panel | None:
             "cohort and rest."
         ),
         finding=sentence(
-            f"half of the cohort's change of direction is done by step {min(half)} to {max(half)} (range over layers)"
+            f"half of the cohort's change of direction is done by step {half.min():.0f} to {half.max():.0f} (range over layers)"
         ),
         note=("One less the cosine between a neuron's weights then and at the last checkpoint. " + basis(table, label="Bands")),
         source=f"models/{results.main.name}/analysis/weights.csv",
@@ -149,8 +147,7 @@ def _draw_distance_and_accuracy(distance: pd.DataFrame, accuracy: pd.DataFrame, 
 
 def _mean_distance(cohorts: pd.DataFrame, chosen_at: int) -> pd.DataFrame:
     """The mean distance of a cohort over the neurons of all layers, in the order of training."""
-    rows = over_all_layers(wasserstein_neurons(cohorts))
-    return rows[rows["chosen_at"] == chosen_at].sort_values("checkpoint")
+    return of_all_layers(cohorts[cohorts["chosen_at"] == chosen_at], "top")
 
 
 def _from_to(table: pd.DataFrame, name: str) -> str:
@@ -160,8 +157,6 @@ def _from_to(table: pd.DataFrame, name: str) -> str:
 
 def _steepest(run: Run, chosen_at: int) -> str:
     """Where the mean distance of a cohort rises most steeply; empty if it does not rise."""
-    table = over_all_layers(run.tables["emergence"])
-    row = table[table["chosen_at"] == chosen_at].iloc[0]
-    if row["slope"] <= 0:
-        return ""
-    return f", rising most steeply, per doubling of the step, from step {row['step_from']:.0f} to {row['step_to']:.0f}"
+    table = run.tables["emergence"]
+    steps = steepest_rise(table[table["chosen_at"] == chosen_at])
+    return f", rising most steeply, per doubling of the step, from step {steps[0]} to {steps[1]}" if steps else ""
