@@ -45,7 +45,6 @@ _DETERMINERS: dict[str, list[tuple[str, str, float]]] = {
         ("poss", "PRON", 6),
     ],
 }
-QUANTIFIED = ("every", "each", "no", "few", "many", "several", "all", "most", "both")
 _POSSESSIVE = [("his", "he"), ("her", "she"), ("their", "they"), ("my", "I"), ("our", "we")]
 PRONOUNS = {  # (gender, number): subject, object, reflexive
     ("m", "sg"): ("he", "him", "himself"),
