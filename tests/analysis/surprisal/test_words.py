@@ -7,7 +7,7 @@ import pytest
 
 import analysis
 from actstore.errors import StoreError
-from tests.analysis.ablation.test_tables import made
+from tests.analysis.ablation.test_tables import planted
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def with_words(store):
 
 
 def test_words_sum_their_pieces_and_drop_unscored(surprisal):
-    store = made(surprisal)
+    store = planted(surprisal)
     words, values = analysis.word_table(store)
     assert len(words) == 120
     assert words["n_pieces"].tolist()[:3] == [1, 2, 1]
@@ -40,7 +40,7 @@ def test_words_sum_their_pieces_and_drop_unscored(surprisal):
 
 
 def test_one_row_a_word_and_condition(surprisal):
-    table = analysis.surprisal_table(with_words(made(surprisal)))
+    table = analysis.surprisal_table(with_words(planted(surprisal)))
     assert table["condition"].unique().tolist() == ["negative-zero/top", "negative-zero/random"]
     assert len(table) == 240
     first = table[table["word"] == 1].set_index("rule")
@@ -57,7 +57,7 @@ def test_one_row_a_word_and_condition(surprisal):
 
 
 def test_frequency_is_of_the_type_and_classes_are_of_the_part_of_speech(surprisal):
-    table = analysis.surprisal_table(with_words(made(surprisal)))
+    table = analysis.surprisal_table(with_words(planted(surprisal)))
     frequency = table.drop_duplicates("word_type").set_index("word_type")["log_frequency"]
     assert np.exp(frequency["the"]) == pytest.approx(1 / 3)
     assert np.exp(frequency["dog"]) == pytest.approx(1 / 6)
@@ -66,7 +66,7 @@ def test_frequency_is_of_the_type_and_classes_are_of_the_part_of_speech(surprisa
 
 
 def test_unknown_parts_of_speech_are_empty(surprisal):
-    store = with_words(made(surprisal))
+    store = with_words(planted(surprisal))
     store["upos"].values[1] = ""
     table = analysis.surprisal_table(store)
     assert table.loc[table["word"] == 0, ["upos", "word_class"]].isna().all(axis=None)
@@ -74,13 +74,13 @@ def test_unknown_parts_of_speech_are_empty(surprisal):
 
 
 def test_repeated_checkpoints_have_no_rows(surprisal):
-    store = with_words(made(surprisal)).assign_coords(duplicate_of=("checkpoint", [3]))
+    store = with_words(planted(surprisal)).assign_coords(duplicate_of=("checkpoint", [3]))
     with pytest.raises(StoreError, match="the intact model alone"):
         analysis.surprisal_table(store)
 
 
 def test_a_store_without_its_baseline_or_words_is_refused(surprisal):
-    store = with_words(made(surprisal))
+    store = with_words(planted(surprisal))
     with pytest.raises(StoreError, match="no intact model to compare with"):
         analysis.surprisal_table(store.isel(condition=[1, 2, 3]))
     with pytest.raises(StoreError, match="has no words"):
