@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from actstore.ablation.applied import applied
 from actstore.ablation.readout import Subject
 from actstore.ablation.readouts.minimal_pairs import PairScorer
-from actstore.ablation.run import applied
 from actstore.extraction.job import COMPUTE_DTYPES
 from actstore.model import prefixes, scoring, sources
 from actstore.model.interventions import intervention

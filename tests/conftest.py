@@ -25,6 +25,8 @@ from analysis.__main__ import main as analysis_main
 from tests.helpers import QUIET
 from tests.hub_server import HubServer
 
+collect_ignore = ["own_module.py", "own_figure.py"]
+"""Modules of a user's, loaded by the tests that need them alone."""
 mpl.use("Agg")
 settings.register_profile("untimed", deadline=None)  # machines are shared
 settings.load_profile("untimed")

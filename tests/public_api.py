@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def text() -> str:
 
 def _signature(value: Any) -> str:
     is_error = isinstance(value, type) and issubclass(value, Exception)
-    return "" if is_error else str(inspect.signature(value))
+    return "" if is_error else re.sub(r" at 0x[0-9a-f]+", "", str(inspect.signature(value)))
 
 
 if __name__ == "__main__":

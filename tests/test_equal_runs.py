@@ -17,6 +17,8 @@ STUDY = """
 name = "small"
 models = ["pico-neox"]
 checkpoints = "0,64,4000"
+
+[extraction_text]
 tokens = 1000
 
 [pairs]
@@ -26,9 +28,11 @@ top = 40
 [text]
 tokens = 600
 
-[readouts]
-pairs_per_paradigm = 1
-probes = ["facts"]
+[readouts.minimal_pairs]
+per_paradigm = 1
+
+[readouts.probes]
+names = ["facts"]
 
 [[ablations]]
 name = "all-in-one"

@@ -53,6 +53,6 @@ def test_of_a_selection(run_folder, tmp_path):
 
 @pytest.mark.parametrize(("limit", "name"), [(0, "steps.json"), (40 * KIB, "store-")], ids=["list", "store"])
 def test_of_a_study(tmp_path, limit, name):
-    (tmp_path / "s.toml").write_text('name = "s"\nmodels = ["pico-neox"]\ntokens = 1500\n')
+    (tmp_path / "s.toml").write_text('name = "s"\nmodels = ["pico-neox"]\n[extraction_text]\ntokens = 1500\n')
     assert name in run(limit, "reports", str(tmp_path / "s.toml"), "--runs", str(tmp_path / "runs"))
     assert not list((tmp_path / "runs").glob("**/report"))

@@ -22,11 +22,13 @@ from actstore import plugins
 from actstore.ablation.design import CohortSpec, Design, conditions, load_design
 from actstore.ablation.readout import READOUTS
 from actstore.errors import ActstoreError, UnknownNameError
-from actstore.model.families import adapter_for
-from actstore.model.interventions import intervention
+from actstore.model.families import FAMILIES, adapter_for
+from actstore.model.interventions import INTERVENTIONS, intervention
 from actstore.registry import kinds_of
+from actstore.store import schema
+from analysis.neurons.registry import STATISTICS
 from analysis.results import load_dataset
-from tests.helpers import tiny_model
+from tests.helpers import isolate, tiny_model
 
 OWN, FIGURE = (Path(__file__).with_name(f"own_{name}.py") for name in ("module", "figure"))
 STUDY = """
@@ -142,9 +144,15 @@ def test_select_and_designs_know_them(study, folder):
 
 
 @pytest.fixture
-def own_module():
+def own_module(monkeypatch):
+    """Loaded in this process; what it registers is gone after the test."""
+    for registry in (FAMILIES, INTERVENTIONS, READOUTS, STATISTICS):
+        isolate(monkeypatch, registry)
+    monkeypatch.setattr(schema, "FIELDS", dict(schema.FIELDS))
+    monkeypatch.setattr(schema, "_OWNERS", dict(schema._OWNERS))
     plugins.load([str(OWN)])
-    return sys.modules["own_module"]
+    yield
+    del sys.modules["own_module"]
 
 
 def test_what_is_registered(own_module):

@@ -28,7 +28,14 @@ _HEAD = (CHECKPOINT, CONDITION)
 
 @dataclass(frozen=True)
 class Subject:
-    """The model that a readout is prepared for: its tokenizer, and the most tokens that it takes at once."""
+    """The model that a readout is prepared for.
+
+    Attributes
+    ----------
+    tokenizer : PreTrainedTokenizerBase
+    context : int
+        The most tokens that it takes at once.
+    """
 
     tokenizer: PreTrainedTokenizerBase
     context: int

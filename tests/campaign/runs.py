@@ -22,9 +22,8 @@ statistics = "in/results/entanglement.zarr"
 [text]
 tokens = 200
 
-[readouts]
-pairs_per_paradigm = 1
-probes = []
+[readouts.minimal_pairs]
+per_paradigm = 1
 
 [[cohorts]]
 rule = "top"
@@ -36,6 +35,8 @@ seeds = 2
 STUDY = """name = "s"
 models = ["pico-neox"]
 checkpoints = "64,4000"
+
+[extraction_text]
 tokens = 260
 
 [selection]
@@ -49,9 +50,8 @@ top = 8
 [text]
 tokens = 200
 
-[readouts]
-pairs_per_paradigm = 1
-probes = []
+[readouts.minimal_pairs]
+per_paradigm = 1
 
 [[ablations]]
 name = "a"

@@ -105,7 +105,8 @@ def test_the_order_is_the_same_whatever_was_imported_first():
         print(order)
     """)
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert process.stdout.strip() == str(ORDER)
+    costs = "What an ablation costs"
+    assert process.stdout.strip() == str({**ORDER, costs: [*ORDER[costs], "own-readouts"]})
 
 
 def test_a_panel_of_a_user_is_on_the_page_and_in_the_exports(own_module, study_file, study_folder, tmp_path, report):

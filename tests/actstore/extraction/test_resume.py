@@ -256,7 +256,7 @@ def test_another_configuration_does_not_take_over_an_unfinished_store(tmp_path, 
     path = tmp_path / "s.zarr"
     interrupted_after(2, monkeypatch, path)
     with pytest.raises(StoreError, match=r"unfinished with another configuration .*tokens: stored 1000, asked 900"):
-        extract(replace(CONFIG, tokens=900), path, QUIET)
+        extract(replace(CONFIG, text=TextConfig(tokens=900)), path, QUIET)
     assert len(list((partial_path(path) / "ledger").glob("*.json"))) == 2
 
 

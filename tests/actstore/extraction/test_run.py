@@ -7,7 +7,7 @@ import pytest
 import torch
 import xarray as xr
 
-from actstore.config import ExtractConfig, TextConfig
+from actstore.config import ExtractConfig, RunConfig, TextConfig
 from actstore.errors import ActstoreError, CorpusError, ModelError
 from actstore.extraction import block
 from actstore.extraction.job import choose_layers
@@ -97,7 +97,7 @@ def test_shards_do_not_change_a_value(extract_config, run_folder, tmp_path, monk
 
 
 def test_the_same_configuration_gives_the_same_bytes(extract_config, tmp_path):
-    config = replace(extract_config, checkpoints="64", tokens=400)
+    config = replace(extract_config, checkpoints="64", text=TextConfig(tokens=400))
     for name in ("a", "b"):
         assert extract(config, tmp_path / name, QUIET) is Outcome.WRITTEN
     assert extract(config, tmp_path / "a", QUIET) is Outcome.ALREADY_COMPLETE, "a finished store is not written again"
@@ -190,7 +190,7 @@ def test_layers_that_do_not_exist(spec):
 
 @pytest.mark.parametrize("compute_dtype", ["bfloat16", "float16"])
 def test_other_arithmetic_is_close(extract_config, run_folder, tmp_path, compute_dtype):
-    config = replace(extract_config, compute_dtype=compute_dtype, checkpoints="4000")
+    config = replace(extract_config, run=RunConfig(compute_dtype=compute_dtype), checkpoints="4000")
     extract(config, tmp_path / "s.zarr", QUIET)
     rough, fine = open_store(tmp_path / "s.zarr"), open_store(run_folder / "store.zarr").sel(checkpoint=[4000])
     difference = np.abs(rough["preactivation"].values.astype(float) - fine["preactivation"].values)
