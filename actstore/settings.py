@@ -49,6 +49,10 @@ def setting(
         Whether it may name something beside the file that sets it (`anchored`).
     is_some : bool
         Whether a field of many values must have one.
+
+    Returns
+    -------
+    dataclasses.Field
     """
     metadata = {"description": description, "check": check, "choices": choices, "is_path": is_path, "is_some": is_some}
     return field(default=default, default_factory=default_factory, metadata=metadata)
@@ -58,7 +62,16 @@ def setting(
 def with_settings(kind: type[T]) -> type[T]:
     """A frozen dataclass of `setting` fields, which checks them when an instance is made, and lists them in its documentation.
 
-    A class that has rules for several fields together has them in `__post_init__`, called after these checks.
+    Parameters
+    ----------
+    kind : type
+        A class whose fields are `setting(…)`. Rules for several fields together are its `__post_init__`, called after these
+        checks.
+
+    Returns
+    -------
+    type
+        The class, as a frozen dataclass.
     """
     together = kind.__dict__.get("__post_init__")
 

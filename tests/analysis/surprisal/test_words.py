@@ -41,16 +41,14 @@ def test_words_sum_their_pieces_and_drop_unscored(surprisal):
 
 def test_one_row_a_word_and_condition(surprisal):
     table = analysis.surprisal_table(with_words(planted(surprisal)))
-    assert table["condition"].unique().tolist() == ["negative-zero/top", "negative-zero/random"]
+    assert table["condition"].unique().tolist() == ["negative-zero of top", "negative-zero of random (2 draws)"]
     assert len(table) == 240
     first = table[table["word"] == 1].set_index("rule")
     pieces = surprisal[0, :, 2:4].sum(axis=1)
     assert first.loc["top", "delta"] == pytest.approx(pieces[1] - pieces[0])
-    assert first.loc["random (2 draws)", "delta"] == pytest.approx((pieces[2] + pieces[3]) / 2 - pieces[0])
-    assert first.loc["random (2 draws)", "n_seeds"] == 2
-    assert first.loc["random (2 draws)", ["delta_draw_1", "delta_draw_2"]].tolist() == pytest.approx(
-        (pieces[2:] - pieces[0]).tolist()
-    )
+    assert first.loc["random", "delta"] == pytest.approx((pieces[2] + pieces[3]) / 2 - pieces[0])
+    assert first.loc["random", "n_seeds"] == 2
+    assert first.loc["random", ["delta_draw_1", "delta_draw_2"]].tolist() == pytest.approx((pieces[2:] - pieces[0]).tolist())
     assert first.loc["top", ["delta_draw_1", "delta_draw_2"]].isna().all()
     assert first.loc["top", ["word_type", "word_form", "n_pieces", "position"]].tolist() == ["cats", "cats", 2, 2]
     assert set(table.loc[table["word_type"] == "the", "word_form"]) == {"The", "the"}
