@@ -5,6 +5,7 @@ Owns the treatment of missing tests: a p-value of NaN does not count as a test, 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import numpy as np
@@ -64,7 +65,7 @@ def holm(p: ArrayLike) -> NDArray[np.float64]:
     >>> holm([0.01, 0.02, float("nan"), 0.9]).round(3)
     array([0.03, 0.04,  nan, 0.9 ])
     """
-    return _corrected(p, lambda values: multipletests(values, method="holm")[1])
+    return _corrected(p, _step_down)
 
 
 def adjusted(p: ArrayLike, correction: str) -> NDArray[np.float64]:
@@ -78,6 +79,15 @@ def adjusted(p: ArrayLike, correction: str) -> NDArray[np.float64]:
     if correction not in CORRECTIONS:
         raise UnknownNameError("correction", correction, CORRECTIONS)
     return holm(p) if correction == "holm" else benjamini_hochberg(p)
+
+
+def _step_down(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Holm's adjustment by statsmodels, which collects garbage at every call: what is alive is not looked at meanwhile."""
+    gc.freeze()
+    try:
+        return np.asarray(multipletests(p, method="holm")[1], np.float64)
+    finally:
+        gc.unfreeze()
 
 
 def _corrected(p: ArrayLike, correction: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> NDArray[np.float64]:
