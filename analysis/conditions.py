@@ -68,7 +68,7 @@ def measured_cohorts(store: xr.Dataset) -> Iterator[MeasuredCohort]:
         If the store has no intact model.
     """
     frame = pd.DataFrame({name: store[name].values for name in (*_LABELS, "tolerance")})
-    targets = [_target_index(frame, index) for index in range(len(frame))]
+    targets = _targets(frame)
     intact = np.flatnonzero(frame["intervention"] == BASELINE)
     if not intact.size:
         raise StoreError(f"the store has no intact model to compare with: no condition {BASELINE!r}")
@@ -79,7 +79,7 @@ def measured_cohorts(store: xr.Dataset) -> Iterator[MeasuredCohort]:
         of_step = perplexity[checkpoint_index]
         for key, group in frame.groupby(_LABELS, sort=False):
             first = int(group.index[0])
-            tolerance, target_index = float(frame["tolerance"][first]), targets[first]
+            tolerance, target_index = float(frame["tolerance"][first]), targets.get(first)
             target = np.nan if np.isnan(tolerance) or target_index is None else float(of_step[target_index])
             labels = {
                 "checkpoint": int(step),
@@ -114,14 +114,13 @@ def _with_draws(label: str, n_draws: int) -> str:
     return f"{label} ({n_draws} draws)" if n_draws > 1 else label
 
 
-def _target_index(frame: pd.DataFrame, control_index: int) -> int | None:
-    """Index of the condition of the top cohort that a condition controls for; None if there is none."""
-    row = frame.iloc[control_index]
-    is_target = (frame["rule"] == "top") & (frame["scope"] == row["target_scope"])
-    for name in ("intervention", *SHARED):
-        is_target &= frame[name] == row[name]
-    indices = np.flatnonzero(is_target & (row["target_scope"] != ""))
-    return int(indices[0]) if indices.size else None
+def _targets(frame: pd.DataFrame) -> dict[int, int]:
+    """Index of each condition that is a control → index of the condition of the first top cohort that it controls for."""
+    targets: dict[int, int] = {}
+    for top in np.flatnonzero(frame["rule"] == "top"):
+        for control in np.flatnonzero(controls_of(frame, frame.iloc[top])):
+            targets.setdefault(int(control), int(top))
+    return targets
 
 
 def _is_matched(perplexity: float, target: float, intact: float, tolerance: float) -> int:

@@ -131,7 +131,7 @@ def _in_order() -> Iterator[tuple[_Entry, bool]]:
         return titles.index(entry.section), modules.index(module) if module in modules else len(modules)
 
     for entry in sorted(entries, key=rank):
-        yield entry, entry.draw.__module__ in modules
+        yield entry, entry.draw.__module__.startswith("reports.panels.")
 
 
 def _draw(entry: _Entry, results: Results) -> Panel | str:

@@ -149,12 +149,12 @@ def _design(table: dict[str, Any], study: Study, of_ablations: dict[str, Any], p
 
 def _merged(general: Any, own: Any) -> Any:
     """A table of the study with an ablation's own keys in place of its; what is no table is left for `build` to refuse."""
-    return {**general, **own} if isinstance(general, dict) and isinstance(own, dict) else own or general
+    return {**general, **own} if isinstance(own, dict) else own
 
 
 def _merged_readouts(general: Any, own: Any) -> Any:
     """The readouts that an ablation names, or those of the study; the options of each are merged."""
-    if own is None or not isinstance(own, dict) or not isinstance(general, dict):
+    if not isinstance(own, dict):
         return general if own is None else own
     return {name: _merged(general.get(name, {}), options) for name, options in own.items()}
 

@@ -108,15 +108,9 @@ def _help(spec: Field[Any], default: Any) -> str:
     return f"{text} (default {default_text})".replace("%", "%%")
 
 
-def from_options(
-    kind: type[T], options: argparse.Namespace, only: Collection[str] = (), *, names: Mapping[str, str] | None = None
-) -> T:
-    """The settings that `add_settings` options ask for; a field without an option has its default."""
-    values = {
-        spec.name: getattr(options, (names or {}).get(spec.name, spec.name))
-        for spec in fields(kind)  # type: ignore[arg-type]
-        if not only or spec.name in only
-    }
+def from_options(kind: type[T], options: argparse.Namespace) -> T:
+    """The settings that the options of all fields ask for."""
+    values = {spec.name: getattr(options, spec.name) for spec in fields(kind)}  # type: ignore[arg-type]
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
