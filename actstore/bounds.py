@@ -39,6 +39,8 @@ TOKENIZING_SECONDS = 60.0
 TOKENIZING_RATE = 50_000
 """Characters a second; tokenizers do a million."""
 ALL = "all"
+AUTO = "auto"
+"""In place of a number: what fits."""
 """In place of a number of tokens: the whole corpus."""
 MOST_TOKENS = 100_000_000
 """Tokens of a text; the labels of all are held in memory, some 600 bytes each."""
@@ -125,6 +127,20 @@ def check_fraction(key: str, value: float) -> None:
     """
     if not 0 < value <= 1:
         raise SettingError(key, f"{key} must be above 0 and at most 1, got {value:g}")
+
+
+def check_fraction_or_auto(key: str, value: float | str) -> None:
+    """Refuse a share that is neither `auto` nor above 0 and at most 1.
+
+    Raises
+    ------
+    SettingError
+        If it is.
+    """
+    if isinstance(value, str) and value != AUTO:
+        raise SettingError(key, f"{key} must be above 0 and at most 1, or {AUTO}, got {value!r}")
+    if not isinstance(value, str):
+        check_fraction(key, value)
 
 
 def check_above_zero(key: str, value: float) -> None:

@@ -12,7 +12,12 @@ SEED = setting("seed of all that is drawn", default=0, check=bounds.between(0, b
 class SelectionConfig:
     """Which neurons count as Wasserstein neurons."""
 
-    fraction: float = setting("share of each layer called Wasserstein neurons", default=0.01, check=bounds.check_fraction)
+    fraction: float | str = setting(
+        "share of each layer called Wasserstein neurons; auto is the smallest of 1%, 2%, 5%, 10%, 20% and 30% that is at least "
+        "16 neurons",
+        default=0.01,
+        check=bounds.check_fraction_or_auto,
+    )
     random_seeds: int = setting(
         "random control selections to write beside them, up to 1,000", default=5, check=bounds.between(0, bounds.MOST_DRAWS)
     )

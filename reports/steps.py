@@ -85,7 +85,7 @@ def _model_steps(study: Study, model: str, name: str, folder: Path) -> Iterator[
         f"pairs {name}",
         (*_ANALYSIS, "pairs", *shared, *words_of(study.pairs, names={"tokens": "pair_tokens"})),
         ("analysis.commands.pairs",),
-        (results / "pairs.zarr", *_csv(results, ("pair_signs", "pair_labels"))),
+        (results / "pairs.zarr", *_csv(results, ("pair_signs", "pair_labels", "pair_functional", "pair_contrasts"))),
         (f"entanglement {name}",),
     )
     if is_first:
@@ -99,9 +99,9 @@ def _model_steps(study: Study, model: str, name: str, folder: Path) -> Iterator[
     if is_first and study.has_training:
         yield Step(
             f"dynamics {name}",
-            (*_ANALYSIS, "dynamics", *shared, "--fraction", str(study.selection.fraction)),
+            (*_ANALYSIS, "dynamics", *shared),
             ("analysis.commands.dynamics",),
-            _csv(results, ("emergence", "cohorts", "weights", "overlap")),
+            _csv(results, ("emergence", "cohorts", "weights", "overlap", "rise")),
             (f"entanglement {name}",),
         )
 
@@ -121,7 +121,15 @@ def _extract(study: Study, model: str, name: str, store: Path) -> Step:
 
 
 def _entanglement(study: Study, name: str, store: Path, results: Path) -> Step:
-    tables = ("neurons", "trajectory", "negative_trajectory", "histogram", "rank_correlations", "explained_by_shape")
+    tables = (
+        "neurons",
+        "trajectory",
+        "negative_trajectory",
+        "histogram",
+        "rank_correlations",
+        "explained_by_shape",
+        "distance_contrasts",
+    )
     draws = [f"random-{seed}" for seed in range(study.selection.random_seeds)]
     selections = [results / "selections" / f"{label}.json" for label in ("top", *draws)]
     options = ("--store", str(store), "--out", str(results), *words_of(study.selection))

@@ -19,6 +19,8 @@ from actstore.settings import anchored, build, located, read_toml, setting, with
 from analysis.config import SEED, PairsConfig, SelectionConfig
 from reports.names import model_names
 
+_SOME_NEURONS = 10_000
+"""Conditions are counted before the model is known; the size of its layers changes no number of conditions, but for `auto`."""
 _OF_ABLATIONS = ("text", "readouts")
 """Tables of a study that hold for every ablation that does not say otherwise."""
 
@@ -42,7 +44,7 @@ class AblationStudy:
 
     def n_conditions(self) -> int:
         """Conditions at each checkpoint, the intact model among them."""
-        return len(conditions(self.design, max([1, *(spec.layer_groups for spec in self.design.cohorts)])))
+        return len(conditions(self.design, max([1, *(spec.layer_groups for spec in self.design.cohorts)]), _SOME_NEURONS))
 
 
 @with_settings
@@ -122,6 +124,8 @@ def _ablation(table: Any, study: Study, of_ablations: dict[str, Any], path: Path
     for key in ("statistics", "run", "plugins"):
         if key in table:
             raise ActstoreError(f"{located(path, key)}: {key} is set for the whole study; leave it out of {where}")
+    if isinstance(table.get("cohorts"), list):
+        table["cohorts"] = [_with_fraction(cohort, study) for cohort in table["cohorts"]]
     design = _design(table, study, of_ablations, path, where)
     if design.model not in study.models:
         raise ActstoreError(
@@ -135,6 +139,11 @@ def _ablation(table: Any, study: Study, of_ablations: dict[str, Any], path: Path
     except ActstoreError as error:
         raise ActstoreError(f"{path}: {where}: {error}") from None
     return ablation
+
+
+def _with_fraction(cohort: Any, study: Study) -> Any:
+    """A cohort of a design; one that says no fraction has that of the study's Wasserstein neurons."""
+    return {"fraction": study.selection.fraction, **cohort} if isinstance(cohort, dict) else cohort
 
 
 def _design(table: dict[str, Any], study: Study, of_ablations: dict[str, Any], path: Path, where: str) -> Design:

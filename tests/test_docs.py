@@ -204,7 +204,7 @@ def test_designs_unfold_and_python_compiles(page, tmp_path):
             continue  # `test_ones_own_is_added_as_the_page_says` runs it
         (tmp_path / "example.toml").write_text(text, encoding="utf-8")
         if "[[cohorts]]" in text:
-            assert len(conditions(load_design(tmp_path / "example.toml"), n_layers=16)) > 1
+            assert len(conditions(load_design(tmp_path / "example.toml"), n_layers=16, n_neurons=4096)) > 1
         else:
             assert load_study(tmp_path / "example.toml").ablations
     for text in blocks(page, "python"):

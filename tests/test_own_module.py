@@ -173,7 +173,7 @@ def test_a_design_names_them(own_module, tmp_path):
     )
     design = load_design(tmp_path / "d.toml")
     assert design.readouts[0].prompts == ("A",)
-    assert conditions(design, 4)[1].label == "soften:0.5 of top 1%"
+    assert conditions(design, 4, 512)[1].label == "soften:0.5 of top 1%"
     (tmp_path / "d.toml").write_text('model = "m"\n[readouts.next_token]\npromts = "A"\n')
     with pytest.raises(
         UnknownNameError, match=r"line 3: unknown key of \[readouts.next_token\] 'promts': did you mean 'prompts'"
@@ -183,4 +183,4 @@ def test_a_design_names_them(own_module, tmp_path):
     with pytest.raises(ActstoreError, match="already registered by own_module"):
         load_design(tmp_path / "d.toml")
     with pytest.raises(UnknownNameError, match="unknown intervention 'soft'"):
-        conditions(Design("m", interventions=("soft",), cohorts=(CohortSpec(),)), 4)
+        conditions(Design("m", interventions=("soft",), cohorts=(CohortSpec(),)), 4, 512)

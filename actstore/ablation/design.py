@@ -24,6 +24,7 @@ from actstore.selection.choosing import RULES
 from actstore.selection.label import cohort_label
 from actstore.selection.record import SCOPES
 from actstore.selection.selection import Selection
+from actstore.selection.share import share_of_layer
 from actstore.selection.statistics import SAME
 from actstore.settings import anchored, build, read_toml, setting, table_of, with_settings
 from actstore.store.schema import BASELINE
@@ -48,7 +49,12 @@ class CohortSpec:
         choices=_RULES,
     )
     statistic: str = setting("the variable that is ranked", default="wasserstein_distance")
-    fraction: tuple[float, ...] = setting("share of neurons", default=(0.01,), check=bounds.check_fraction, is_some=True)
+    fraction: tuple[float | str, ...] = setting(
+        "share of neurons; auto is the smallest of 1%, 2%, 5%, 10%, 20% and 30% that is at least 16 of each layer",
+        default=(0.01,),
+        check=bounds.check_fraction_or_auto,
+        is_some=True,
+    )
     scope: tuple[str, ...] = setting(
         "layer: ranked layer by layer; all: over all layers. Of perplexity-matched it says only where its own neurons come from",
         default=("layer",),
@@ -219,8 +225,14 @@ def design_table(design: Design) -> dict[str, Any]:
     return table | {"readouts": readout_tables(design.readouts)}
 
 
-def conditions(design: Design, n_layers: int) -> list[Condition]:
+def conditions(design: Design, n_layers: int, n_neurons: int) -> list[Condition]:
     """The intact model first, then every intervention on every cohort, each once; controls with their targets.
+
+    Parameters
+    ----------
+    design : Design
+    n_layers, n_neurons : int
+        Of the model, and of each of its layers.
 
     Raises
     ------
@@ -231,7 +243,7 @@ def conditions(design: Design, n_layers: int) -> list[Condition]:
     """
     by_label: dict[str, Condition] = {BASELINE: Condition()}
     for spec in design.cohorts:
-        for name, cohort in product(spec.interventions or design.interventions, _cohorts(spec, n_layers)):
+        for name, cohort in product(spec.interventions or design.interventions, _cohorts(spec, n_layers, n_neurons)):
             intervention(name)
             condition = Condition(name, cohort)
             if by_label.setdefault(condition.label, condition) != condition:
@@ -279,7 +291,7 @@ def _may_control(control: Cohort, top: Cohort) -> bool:
     )
 
 
-def _cohorts(spec: CohortSpec, n_layers: int) -> Iterator[Cohort]:
+def _cohorts(spec: CohortSpec, n_layers: int, n_neurons: int) -> Iterator[Cohort]:
     if spec.rule == FILE:
         yield from _of_files(spec)
         return
@@ -291,7 +303,7 @@ def _cohorts(spec: CohortSpec, n_layers: int) -> Iterator[Cohort]:
     match = spec.match if spec.rule == "matched" else ()
     tolerance = spec.tolerance if spec.rule == PERPLEXITY_MATCHED else 0.0
     for fraction, scope, checkpoint, layers, seed in product(
-        spec.fraction, spec.scope, spec.checkpoint, _layer_sets(spec, n_layers), seeds
+        (share_of_layer(fraction, n_neurons) for fraction in spec.fraction), spec.scope, spec.checkpoint, _layer_sets(spec, n_layers), seeds
     ):
         yield Cohort(spec.rule, spec.statistic, fraction, scope, checkpoint, layers, seed, match, tolerance, spec.target_scope)
 

@@ -173,7 +173,7 @@ def concrete(design: Design) -> Run:
     """
     job = prepare(ExtractConfig(design.model, design.checkpoints, text=design.text, run=design.run))
     _check_layers(job)
-    every = conditions(design, len(job.layout.layers))
+    every = conditions(design, len(job.layout.layers), job.layout.n_neurons)
     statistics = Statistics(design.statistics)
     if (data := statistics.data) is not None:
         name = f"the statistics {design.statistics}"

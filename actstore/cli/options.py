@@ -90,7 +90,7 @@ def _parser_of(spec: Field[Any], kinds: Collection[Any]) -> Callable[[str], Any]
         value: Any = text
         if int in kinds and not (str in kinds and text.isalpha()):
             value = whole(spec.name)(text)
-        elif float in kinds:
+        elif float in kinds and not (str in kinds and text.isalpha()):
             value = number(text)
         with_bounds(check_field, spec, value)
         return value

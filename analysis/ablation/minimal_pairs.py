@@ -1,6 +1,6 @@
 """Minimal pairs: accuracy by phenomenon and paradigm, and paired tests between conditions.
 
-Owns which answers are right, which pairs are one cluster, and every comparison on the same pairs.
+Owns which answers are right and by what margin, which pairs are one cluster, and every comparison on the same pairs.
 """
 
 from __future__ import annotations
@@ -106,6 +106,7 @@ def pair_accuracy(store: xr.Dataset, by: str = "phenomenon", score: str = "total
         pairs (micro-average).
 
         - `accuracy` and `delta_accuracy`, with 95% bounds; NaN bounds where there is a single cluster.
+        - `margin` and `delta_margin`, with 95% bounds: the score of the good sentence less that of the bad one, in nats.
         - `equivalence_bound`: the least margin within which two one-sided tests at 5% call the change
           none, and at least 3/n for n clusters; `is_equivalent`: whether this bound is within `margin`.
         - `n_pairs`; `n_ties` and `n_undefined`, summed over draws.
@@ -138,8 +139,33 @@ def pair_accuracy(store: xr.Dataset, by: str = "phenomenon", score: str = "total
             }
             bound = np.maximum(np.abs(change.value) + change.reach(0.05), 3 / clusters.n_clusters)
             columns |= {"equivalence_bound": bound, "is_equivalent": bound < margin, **pairs.ties_and_undefined(cohort)}
+            of_cohort, of_intact = cohort.of(pairs.defined_margins), cohort.intact(pairs.defined_margins)
+            columns |= bounds("margin", clusters.estimate(of_cohort))
+            columns |= bounds("delta_margin", clusters.estimate(of_cohort - of_intact))
             frames.append(pd.DataFrame({**cohort.labels, "benchmark": benchmark, by: pairs.rows, **columns, **sizes}))
     return pd.concat(frames, ignore_index=True)
+
+
+def macro_average(store: xr.Dataset, score: str = "total") -> tuple[NDArray[np.float64], Clusters]:
+    """Margins of the pairs that are defined under every condition, and the clusters that average them over all paradigms.
+
+    Parameters
+    ----------
+    store : Dataset
+        An ablation store with minimal pairs.
+    score : str
+        As in `pair_margins`.
+
+    Returns
+    -------
+    array (checkpoint, condition, pair), Clusters of a single row
+    """
+    margins = pair_margins(store, score).values.astype(np.float64)
+    is_defined = ~np.isnan(margins).any(axis=(0, 1))
+    names = [store[name].values[is_defined].astype(str) for name in ("benchmark", "paradigm")]
+    paradigm = np.unique(np.char.add(np.char.add(names[0], "/"), names[1]), return_inverse=True)[1]
+    weights = np.full((1, int(paradigm.max()) + 1), 1 / (int(paradigm.max()) + 1))
+    return margins[..., is_defined], Clusters.of(pair_clusters(store)[is_defined], paradigm, weights)
 
 
 def paired_tests(
@@ -169,6 +195,9 @@ def paired_tests(
           means over draws. `delta_accuracy`: macro-average of the change.
         - `p` by the named `test`; `p_adjusted` by the named `correction`, except in the row `all`, which
           is a single test.
+        - `delta_margin` with 95% bounds: the macro-averaged change of the margin, in nats; `margin_p` (Student's t over
+          clusters and draws) and `margin_p_adjusted` likewise; `margin_equivalence_bound` and `margin_detectable` as in
+          `analysis.contrasts`.
         - `is_matched`: of a control that is to match the perplexity of its cohort, 1 if it does and 0
           if not; -1 of all others.
         - `n_clusters` and `cluster`: pairs that share a sentence are one cluster. `n_draws`: the number
@@ -195,10 +224,12 @@ def paired_tests(
         pairs = _Paradigms.of(store, indices, margins[..., indices], by, micro=False)
         for cohort, reference in contrasts(store):
             tests = _tests(cohort.of(pairs.right), reference.of(pairs.right), pairs, seed)
+            tests |= _margin_tests(cohort.of(pairs.defined_margins), reference.of(pairs.defined_margins), pairs)
             table = pd.DataFrame({**comparison(cohort, reference), "benchmark": benchmark, by: pairs.rows, **tests})
             single = table[by] != "all"
-            table["p_adjusted"] = table["p"]
-            table.loc[single, "p_adjusted"] = adjusted(table.loc[single, "p"], correction)
+            for name in ("p", "margin_p"):
+                table[f"{name}_adjusted"] = table[name]
+                table.loc[single, f"{name}_adjusted"] = adjusted(table.loc[single, name], correction)
             frames.append(table.assign(correction=correction))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
@@ -229,6 +260,17 @@ def _tests(ablated: NDArray[np.float64], compared: NDArray[np.float64], pairs: _
     }
 
 
+def _margin_tests(ablated: NDArray[np.float64], compared: NDArray[np.float64], pairs: _Paradigms) -> dict[str, object]:
+    """Columns of the change of margin in a comparison, from margins (draw, pair) of both sides."""
+    estimate = pairs.clusters.estimate(ablated, minus=compared)
+    return {
+        **bounds("delta_margin", estimate),
+        "margin_p": estimate.p_value(),
+        "margin_equivalence_bound": estimate.equivalence_bound(),
+        "margin_detectable": estimate.detectable(),
+    }
+
+
 def _sign_flips(change: NDArray[np.float64], pairs: _Paradigms, seed: int) -> NDArray[np.float64]:
     """(row,) p-values of the sign-flip test, from the change (pair,)."""
     weights = pairs.clusters.weights
@@ -254,6 +296,8 @@ class _Paradigms(NamedTuple):
     """(checkpoint, condition, pair); 1 for right, 0 for wrong or a tie."""
     margins: NDArray[np.float64]
     """(checkpoint, condition, pair) of all pairs of the benchmark; NaN where the score is not defined."""
+    defined_margins: NDArray[np.float64]
+    """(checkpoint, condition, pair) of the pairs whose score is defined under every condition."""
     members: NDArray[np.bool_]
     """(row, pair) The pairs of every row, of all pairs of the benchmark."""
 
@@ -274,8 +318,9 @@ class _Paradigms(NamedTuple):
             members, rows = np.vstack([members, members[-1:]]), [*rows, "all pairs"]
         weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1)
         cluster = pair_clusters(store)[indices][is_defined]
-        right = (margins[..., is_defined] > 0).astype(np.float64)
-        return cls(rows, paradigm, cluster, Clusters.of(cluster, paradigm, weights), right, margins, members)
+        defined = margins[..., is_defined].astype(np.float64)
+        right = (defined > 0).astype(np.float64)
+        return cls(rows, paradigm, cluster, Clusters.of(cluster, paradigm, weights), right, margins, defined, members)
 
     @property
     def paradigm_sizes(self) -> NDArray[np.intp]:

@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from actstore.store.schema import CHECKPOINT, CONDITION, LAYER, NEURON, OPTION
+from analysis.ablation.choices import choice_margins
 from analysis.ablation.minimal_pairs import MARGIN
 from analysis.ablation.registry import TABLES, TableOptions, register_table
 from analysis.conditions import bounds, counted, measured_cohorts
@@ -114,11 +115,13 @@ def probe_table(store: xr.Dataset) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a (checkpoint, intervention, cohort, probe): `accuracy` and `delta_accuracy` with
-        their 95% bounds, `n_items`, `chance`, `n_clusters` and `cluster` (items).
+        One row a (checkpoint, intervention, cohort, probe): `accuracy` and `delta_accuracy`, `margin` and `delta_margin`
+        (log-probability of the right option less that of the best wrong one, in nats) with their 95% bounds; `n_items`,
+        `chance`, `n_clusters` and `cluster` (items).
     """
     scores = store["log_probability_option"]
-    right = (scores.argmax(OPTION) == store["answer"]).transpose(CHECKPOINT, CONDITION, ...).values.astype(float)
+    margins = choice_margins(store)
+    right = (margins > 0).astype(float)
     names, group = np.unique(store["probe"].values.astype(str), return_inverse=True)
     clusters = Clusters.of(np.arange(len(group)), group)
     counts = {"n_items": np.bincount(group), "chance": 1 / scores.sizes[OPTION], **counted(clusters, "item")}
@@ -127,7 +130,10 @@ def probe_table(store: xr.Dataset) -> pd.DataFrame:
         ablated, intact = cohort.of(right), cohort.intact(right)
         accuracy = bounds("accuracy", clusters.estimate(ablated, binary=True), 0, 1)
         change = bounds("delta_accuracy", clusters.estimate(ablated - intact, binary=True))
-        frames.append(pd.DataFrame({**cohort.labels, "probe": names, **accuracy, **change, **counts}))
+        of_cohort, of_intact = cohort.of(margins), cohort.intact(margins)
+        margin = bounds("margin", clusters.estimate(of_cohort))
+        margin |= bounds("delta_margin", clusters.estimate(of_cohort - of_intact))
+        frames.append(pd.DataFrame({**cohort.labels, "probe": names, **accuracy, **change, **margin, **counts}))
     return pd.concat(frames, ignore_index=True)
 
 

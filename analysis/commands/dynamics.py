@@ -15,6 +15,7 @@ from analysis.commands.shared import load_statistics, provenance, save_tables, s
 from analysis.labels import at_checkpoint
 from analysis.training.cohorts import cohort_overlap, cohort_trajectory
 from analysis.training.emergence import emergence
+from analysis.training.rise import rise
 from analysis.training.weights import weight_dissimilarity
 
 
@@ -40,7 +41,8 @@ def run(options: argparse.Namespace) -> None:
         "emergence": of_both(lambda cohort: emergence(distance, cohort, seed=options.seed)),
         "cohorts": trajectories,
         "weights": weights,
-        "overlap": cohort_overlap(distance, options.fraction).to_dataframe().reset_index(),
+        "rise": rise(distance, early_selection),
+        "overlap": cohort_overlap(distance, options.fraction or selection.fraction).to_dataframe().reset_index(),
     }
     save_tables(options.results, tables)
     steps = f"{selection.checkpoint} and {early_selection.checkpoint}"

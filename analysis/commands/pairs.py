@@ -6,8 +6,11 @@ import argparse
 
 from actstore.store.schema import LAYER
 from analysis.belonging import IDENTITY
-from analysis.commands.shared import save_tables, selected
+from analysis.commands.shared import load_statistics, save_tables, selected
+from analysis.labels import at_checkpoint
+from analysis.pairs.contrasts import pair_contrasts
 from analysis.pairs.differentiation import cohort_table, pair_differentiation
+from analysis.pairs.functional import functional_differentiation, functional_table
 from analysis.pairs.labels import pair_labels
 from analysis.pairs.similarity import find_pairs
 from analysis.results import DIFFERENTIATION, PAIRS, save_dataset
@@ -21,7 +24,11 @@ def run(options: argparse.Namespace) -> None:
     differentiation = pair_differentiation(store, pairs, selection, n_top=options.top, seed=options.seed)
     identity = {key: store.attrs[key] for key in IDENTITY}
     save_dataset(differentiation.assign_attrs(identity), options.results, DIFFERENTIATION)
+    functional = functional_differentiation(store, pairs, selection, seed=options.seed)
+    statistics = at_checkpoint(load_statistics(options.results))
     tables = {
+        "pair_functional": functional_table(functional, selection),
+        "pair_contrasts": pair_contrasts(store, pairs, selection, statistics, n_top=options.top, seed=options.seed),
         "pair_signs": cohort_table(differentiation),
         "pair_labels": pair_labels(store, pairs, selection, n_top=options.top, seed=options.seed),
     }

@@ -55,6 +55,20 @@ class Estimate(NamedTuple):
         reach = self.reach((1 - level) / 2)
         return self.value - reach, self.value + reach
 
+    def equivalence_bound(self) -> NDArray[np.float64]:
+        """The least margin (row,) within which two one-sided tests at 5% call the value none: Schuirmann (1987)."""
+        bound: NDArray[np.float64] = np.abs(self.value) + self.reach(0.05)
+        return bound
+
+    def detectable(self, power: float = 0.8) -> NDArray[np.float64]:
+        """The smallest true value (row,) whose two-sided test at 5% rejects with this power, at the estimated variance.
+
+        Notes
+        -----
+        The half-width of the 95% interval, and that of the one-sided interval of level `power`: Bloom (1995).
+        """
+        return self.reach(0.025) + self.reach(1 - power)
+
     def p_value(self) -> NDArray[np.float64]:
         """Two-sided p-value (row,) of a true value of 0: 1 less the level of the narrowest interval that holds 0."""
         low, high = np.zeros(self.value.shape), np.full(self.value.shape, 0.5)

@@ -51,3 +51,10 @@ def explained(target: NDArray[np.float64], predictors: NDArray[np.float64]) -> f
     residual = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
     unexplained = residual @ residual / ((y - y.mean()) @ (y - y.mean()))
     return float(1 - unexplained * (n - 1) / (n - k - 1))
+
+
+def ranks_and_squares(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks (neuron, …) of covariates within a layer, from -1 to 1, and their squares; NaN where one is missing."""
+    ranks = rankdata(values, axis=0, nan_policy="omit")
+    ranks = 2 * (ranks - 1) / np.maximum(np.nanmax(ranks, axis=0) - 1, 1) - 1
+    return np.concatenate([ranks, ranks**2], axis=1)

@@ -49,7 +49,7 @@ class PairTokens(NamedTuple):
     """Labels of the tokens."""
     indices: NDArray[np.int64]
     """(token,) Indices of the tokens in the store."""
-    selection: Selection
+    selection: Selection | None
 
     def sample(self, layer: xr.Dataset) -> Sample:
         """The sample of a layer's Dataset in memory."""
@@ -58,7 +58,8 @@ class PairTokens(NamedTuple):
         has_match = (layer["token_a"].values != NO_PAIR) & (layer["matched_a"].values != NO_PAIR)
         ends = {name: np.searchsorted(self.indices, layer[name].values[has_match]) for name in _ENDS}
         is_selected = np.zeros(len(values), dtype=bool)
-        is_selected[list(self.selection.neurons.get(layer_number, ()))] = True
+        if self.selection is not None:
+            is_selected[list(self.selection.neurons.get(layer_number, ()))] = True
         return Sample(
             layer_number,
             values,
@@ -68,8 +69,10 @@ class PairTokens(NamedTuple):
         )
 
 
-def pair_tokens(store: xr.Dataset, pairs: xr.Dataset, selection: Selection, checkpoint: int | None, n_top: int) -> PairTokens:
-    """The tokens of the pairs of `find_pairs`, at one checkpoint.
+def pair_tokens(
+    store: xr.Dataset, pairs: xr.Dataset, selection: Selection | None, checkpoint: int | None, n_top: int
+) -> PairTokens:
+    """The tokens of the pairs of `find_pairs`, at one checkpoint; without a selection no neuron is selected.
 
     Raises
     ------
@@ -77,12 +80,8 @@ def pair_tokens(store: xr.Dataset, pairs: xr.Dataset, selection: Selection, chec
         If no selected layer is in the store, or its pairs are fewer than `n_top`.
     """
     store = at_checkpoint(store, checkpoint)
-    if not set(selection.neurons) & {int(layer) for layer in store[LAYER].values}:
-        raise SelectionError("no layer of the selection is in the store; select neurons on the same store")
-    if selection.n_neurons_per_layer != store.sizes[NEURON]:
-        raise SelectionError(
-            f"the selection is for layers of {selection.n_neurons_per_layer} neurons, the store has {store.sizes[NEURON]}"
-        )
+    if selection is not None:
+        _check_selection(selection, store)
     n_least = int(((pairs["matched_a"] != NO_PAIR) & (pairs["token_a"] != NO_PAIR)).sum(PAIR).min())
     if n_least < n_top:
         raise SelectionError(
@@ -93,3 +92,13 @@ def pair_tokens(store: xr.Dataset, pairs: xr.Dataset, selection: Selection, chec
     tokens = store.isel({TOKEN: indices})
     values = tokens[["preactivation"]].drop_vars([name for name in tokens.coords if name != LAYER])
     return PairTokens(values.merge(pairs[list(_ENDS)]), tokens, indices, selection)
+
+
+def _check_selection(selection: Selection, store: xr.Dataset) -> None:
+    """Refuse a selection of other layers, or of layers of another size."""
+    if not set(selection.neurons) & {int(layer) for layer in store[LAYER].values}:
+        raise SelectionError("no layer of the selection is in the store; select neurons on the same store")
+    if selection.n_neurons_per_layer != store.sizes[NEURON]:
+        raise SelectionError(
+            f"the selection is for layers of {selection.n_neurons_per_layer} neurons, the store has {store.sizes[NEURON]}"
+        )

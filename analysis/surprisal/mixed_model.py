@@ -121,7 +121,12 @@ class MixedModel:
         return self._estimates(cells, weights)
 
     def contrasts(
-        self, factor: str, pairs: Sequence[tuple[str, str]], by: Sequence[str] = (), correction: str = "holm"
+        self,
+        factor: str,
+        pairs: Sequence[tuple[str, str]],
+        by: Sequence[str] = (),
+        correction: str = "holm",
+        between: tuple[str, str] | None = None,
     ) -> pd.DataFrame:
         """Differences of marginal means between levels of a factor.
 
@@ -134,6 +139,9 @@ class MixedModel:
             Factors; there is one difference for every combination of their levels.
         correction : str
             holm or bh, over all rows.
+        between : (level, level), optional
+            Two levels of the only factor of `by`: adds for each pair the difference at the first of them less that at the
+            second, as the level "FIRST less SECOND".
 
         Returns
         -------
@@ -155,6 +163,11 @@ class MixedModel:
             first, second = ((cells[factor] == level).to_numpy() for level in pair)
             labels.append(cells.loc[first, list(by)].assign(level=pair[0], against=pair[1]))
             rows.append(weights[first] - weights[second])
+            if between is not None:
+                of_levels = cells.loc[first, by[0]].tolist()
+                label = {by[0]: " less ".join(between), "level": pair[0], "against": pair[1]}
+                labels.append(pd.DataFrame([label]))
+                rows.append(np.subtract(*(rows[-1][of_levels.index(level)] for level in between))[None])
         if not rows:
             raise FitError(f"no two levels of {factor} to compare")
         table = self._estimates(pd.concat(labels, ignore_index=True)[["level", "against", *by]], np.concatenate(rows))

@@ -17,6 +17,8 @@ from analysis.surprisal.mixed_model import FitWarning, MixedModel
 
 _COVARIATES = ("log_frequency", "position", "n_pieces")
 _BY = ("upos", "word_class")
+WORD_CLASSES = ("scaffolding", "content")
+"""Words that hold a sentence together, and words that carry its content."""
 _REQUIRED = ("delta", "checkpoint", "intervention", "condition", *COHORT, "is_matched", "n_seeds")
 _OVER = {"checkpoint": ["checkpoint"], "layers": ["first_layer", "last_layer"]}
 _MAX_SLOPES = 2000
@@ -38,7 +40,7 @@ def surprisal_effects(table: pd.DataFrame, seed: int = 0, n_replicates: int = N_
     dict of str to DataFrame
         Every table has `checkpoint`, `intervention` and `by` (upos or word_class). `surprisal_means`: the expected change
         for every condition and level at the mean word. `surprisal_contrasts`: top cohorts less each of their controls
-        (Holm). Both have `is_matched`, of the condition, or of the control in a contrast: for a control that was to be
+        (Holm); by class of word also at scaffolding less at content words. Both have `is_matched`, of the condition, or of the control in a contrast: for a control that was to be
         matched on perplexity, 1 if it is and 0 if not; -1 for others. They also have `n_draws`, the number of draws of
         the condition; in a contrast the smaller number of the sides that were drawn several times, or 1.
         `surprisal_tests`: terms that can be left out. `surprisal_effects`, `surprisal_variances`, `surprisal_fits`;
@@ -93,7 +95,9 @@ def _means(model: MixedModel, rows: pd.DataFrame, by: str) -> pd.DataFrame:
 
 def _contrasts(model: MixedModel, rows: pd.DataFrame, by: str) -> pd.DataFrame:
     """Top cohorts less each of their controls, at every level."""
-    contrasts = model.contrasts("condition", control_pairs(rows), [by]).rename(columns={"level": "condition"})
+    has_both = by == "word_class" and set(WORD_CLASSES) <= set(model.design.levels.get(by, ()))
+    contrasts = model.contrasts("condition", control_pairs(rows), [by], between=WORD_CLASSES if has_both else None)
+    contrasts = contrasts.rename(columns={"level": "condition"})
     contrasts = contrasts.rename(columns={by: "level"})
     n_draws = rows.groupby("condition")["n_seeds"].first()
     of_sides = pd.DataFrame({side: contrasts[side].map(n_draws) for side in ("condition", "against")})

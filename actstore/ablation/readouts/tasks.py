@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _BATCH = 16
+MARGIN = "margin"
+"""The metric of multiple choice beside the task's own: log-probability of the right option less the best wrong one, in nats."""
 
 
 @register_readout
 @with_settings
 class Tasks(Readout):
-    """Scores of every item of some tasks, by every metric of theirs that is a number an item."""
+    """Scores of every item of some tasks, by every metric of theirs that is a number an item, and margins of multiple choice."""
 
     name = "tasks"
     fields: ClassVar = {
@@ -78,7 +80,8 @@ class TaskScorer:
         for name, task in _flat(self._tasks):
             task.set_fewshot_seed(options.seed)
             n_items = min(len(task.eval_docs), options.limit or len(task.eval_docs))
-            rows += [(name, item, metric) for metric in task.aggregation() for item in range(n_items)]
+            metrics = [*task.aggregation(), *([MARGIN] if task.OUTPUT_TYPE == "multiple_choice" else [])]
+            rows += [(name, item, metric) for metric in metrics for item in range(n_items)]
         tasks, items, metrics = zip(*rows, strict=True)
         self._row_index = {row: index for index, row in enumerate(rows)}
         self.labels = {"task": np.array(tasks), "task_item": np.array(items), "metric": np.array(metrics)}
@@ -100,7 +103,17 @@ class TaskScorer:
                     index = self._row_index.get((name, sample["doc_id"], metric))
                     if index is not None and np.isscalar(sample[metric]):
                         scores[index] = float(sample[metric])
+                if (index := self._row_index.get((name, sample["doc_id"], MARGIN))) is not None:
+                    scores[index] = _margin(sample)
         return {"task_score": scores}
+
+
+def _margin(sample: Mapping[str, Any]) -> float:
+    """The margin of a multiple-choice item; NaN where the task does not say which option is right."""
+    scores = [float(response[0]) for response in sample["filtered_resps"]]
+    if not isinstance(sample["target"], (int, np.integer)) or not 0 <= sample["target"] < len(scores) or len(scores) < 2:
+        return np.nan
+    return scores.pop(sample["target"]) - max(scores)
 
 
 @cache  # it takes seconds, and the ablations of a study name the same

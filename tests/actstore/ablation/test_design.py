@@ -13,12 +13,12 @@ DESIGNS = Path(__file__).parent.parent.parent.parent / "designs"
 
 
 def labels(*specs, n_layers=8, interventions=("negative-zero",)):
-    return [condition.label for condition in conditions(Design("m", interventions=interventions, cohorts=specs), n_layers)]
+    return [condition.label for condition in conditions(Design("m", interventions=interventions, cohorts=specs), n_layers, 512)]
 
 
 @pytest.mark.parametrize("file", sorted(DESIGNS.glob("*.toml")), ids=lambda path: path.stem)
 def test_shipped_designs_are_valid(file):
-    assert len(conditions(load_design(file), 4)) > 1
+    assert len(conditions(load_design(file), 4, 512)) > 1
 
 
 def test_a_design_unfolds_in_order():
@@ -50,7 +50,7 @@ def test_cohorts_may_have_their_own_interventions_statistics_and_checkpoints():
 def targets(*specs, **options):
     """Label of each condition, without its intervention → label of the top cohort that it controls for."""
     target_labels = {}
-    for condition in conditions(Design("m", cohorts=specs, **options), 8)[1:]:
+    for condition in conditions(Design("m", cohorts=specs, **options), 8, 512)[1:]:
         target = condition.cohort.target
         target_labels[condition.label.removeprefix("negative-zero of ")] = target and target.label
     return target_labels
@@ -126,7 +126,7 @@ def test_controls_that_could_not_be_compared_are_refused(specs, message):
 
 
 def test_layers_are_cut_into_groups_single_and_cumulative():
-    every = conditions(Design("m", cohorts=(CohortSpec(layer_groups=3, grouping=("single", "cumulative")),)), 8)
+    every = conditions(Design("m", cohorts=(CohortSpec(layer_groups=3, grouping=("single", "cumulative")),)), 8, 512)
     layers = [condition.cohort.layers for condition in every[1:]]
     assert layers == [(0, 1, 2), (3, 4, 5), (6, 7), (0, 1, 2, 3, 4, 5), ()], "no layers named: all of them"
     assert every[2].label == "negative-zero of top 1%, layers 3 to 5"

@@ -35,9 +35,10 @@ def planted(pair_accuracies, item_accuracies, seed=0):
     return store.assign_coords(answer=("item", answer), probe=("item", probe)), margins[1:] > 0, right[1:]
 
 
-def row_of(table, against="random"):
+def row_of(table, against="random", outcome="accuracy"):
     """The row of the top cohort against the intact model or its random control, however often that was drawn."""
-    (row,) = table[(table["cohort"] == "top") & table["against"].str.startswith(against)].to_dict("records")
+    rows = table[(table["cohort"] == "top") & (table["outcome"] == outcome)]
+    (row,) = rows[rows["against"].str.startswith(against)].to_dict("records")
     return row
 
 
@@ -131,3 +132,26 @@ def test_a_null_is_rejected_at_its_rate():
     p = [row_of(dissociation(planted([0.85] * 4, [0.8] * 4, seed)[0]), against="intact")["p"] for seed in range(300)]
     assert abs(np.mean(np.array(p) < 0.05) - 0.05) < 0.025
     assert np.std(p) == pytest.approx(1 / np.sqrt(12), abs=0.05)
+
+
+def test_margins_see_what_accuracy_at_its_ceiling_cannot():
+    """Every answer stays right while grammar loses 0.5 nats and the rest none: Welch's test of changes, one draw a side."""
+    store, *_ = planted([1.0] * 4, [1.0] * 4)
+    rng = np.random.default_rng(1)
+    loss = rng.normal(0.5, 0.1, N_PAIRS)
+    good = store["log_probability_good"].values
+    good += 4 - good.min()
+    good[0, 1] -= loss
+    options = store["log_probability_option"].values
+    options *= rng.uniform(2, 3, (1, 4, N_ITEMS, 1))
+    table = dissociation(store.isel(condition=ONE_DRAW))
+    accuracy, margin = (row_of(table, outcome=outcome) for outcome in ("accuracy", "margin"))
+    assert accuracy["interaction"] == 0
+    right = np.take_along_axis(options[0], store["answer"].values[None, :, None], axis=-1)[..., 0]
+    rest = right[2] - right[1]
+    of_probes = np.mean([rest[: N_ITEMS // 3].mean(), rest[N_ITEMS // 3 :].mean()])
+    assert margin["grammar_cost"] == pytest.approx(loss.mean())
+    assert margin["other_cost"] == pytest.approx(of_probes)
+    assert margin["interaction_lower"] > 0.3
+    assert np.isnan(margin["log_odds_interaction"])
+    assert 0 < margin["detectable"] < margin["interaction"]

@@ -52,8 +52,12 @@ def test_scores_are_those_of_the_intervened_model(readout, neox, neox_tokenizer)
     answer = np.array([item.answer for item in ITEMS])
 
     def both():
-        right = ours.read(neox)["log_probability_option"].argmax(axis=1) == answer
-        return readout.read(neox)["task_score"], right
+        scores = ours.read(neox)["log_probability_option"]
+        right = np.take_along_axis(scores, answer[:, None], axis=1)[:, 0]
+        np.put_along_axis(scores, answer[:, None], -np.inf, axis=1)
+        accuracy, margin = readout.read(neox)["task_score"].reshape(2, -1)
+        np.testing.assert_allclose(margin, right - scores.max(axis=1), atol=1e-4)
+        return accuracy, right > scores.max(axis=1)
 
     intact, expected = both()
     np.testing.assert_array_equal(intact, expected)
@@ -66,14 +70,14 @@ def test_scores_are_those_of_the_intervened_model(readout, neox, neox_tokenizer)
 
 def test_labels(readout):
     assert set(readout.labels["task"]) == {"local_facts"}
-    assert set(readout.labels["metric"]) == {"acc"}
-    assert readout.labels["task_item"].tolist() == list(range(24))
+    assert set(readout.labels["metric"]) == {"acc", "margin"}
+    assert readout.labels["task_item"].tolist() == [*range(24), *range(24)]
 
 
 def test_a_limit(folder, neox, neox_tokenizer):
     tasks = Tasks(("local_facts",), folder, limit=5)
     reading = tasks.prepare(Subject(neox_tokenizer, 256))
-    assert shapes(tasks, reading) == {"task_score": (5,)}
+    assert shapes(tasks, reading) == {"task_score": (10,)}
     assert not np.isnan(reading.read(neox)["task_score"]).any()
 
 
