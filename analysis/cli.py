@@ -82,7 +82,9 @@ def _add_atlas(parser: argparse.ArgumentParser) -> None:
 def _add_dynamics(parser: argparse.ArgumentParser) -> None:
     _add_selected(parser)
     parser.add_argument(
-        "--fraction", type=fraction("fraction"), help="share of each layer to compare between checkpoints (that of the selection)"
+        "--fraction",
+        type=fraction("fraction"),
+        help="share of each layer to compare between checkpoints (that of the selection)",
     )
     parser.add_argument(
         "--early",

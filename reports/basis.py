@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.kernels.clusters import FEW_CLUSTERS, LEAST_CLUSTERS
+from analysis.rows import ablated
 from reports.results import Results, Run
-from reports.rows import ablated
 from reports.sentences import listed
 
 _STUDENT = "Student's t"

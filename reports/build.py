@@ -15,12 +15,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 import matplotlib as mpl
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from actstore.errors import run_reporting
 from actstore.files import disk_errors
 from reports.browser import browser_data
+from reports.evidence import claims_of, claims_view
 from reports.export import export_figures, export_tables, results_json
 from reports.methods import limits, methods, provenance
 from reports.registry import Section, drawn_sections
@@ -41,7 +43,7 @@ def build(study: Study, folder: Path, out: Path) -> Path:
     folder : Path
         Of the run.
     out : Path
-        Gets `index.html`, `results.json`, `figures/` and `tables/`.
+        Gets `index.html`, `results.json`, `claims.csv`, `figures/` and `tables/`.
 
     Raises
     ------
@@ -51,19 +53,25 @@ def build(study: Study, folder: Path, out: Path) -> Path:
     mpl.use("Agg")
     results = load_results(study, folder)
     sections, missing = drawn_sections(results)
+    claims = claims_of(results)
     origin = provenance(results, folder)
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         images = export_figures(sections, out)
-        export_tables(results, out)
-        (out / "results.json").write_text(results_json(results, sections, origin), encoding="utf-8")
+        export_tables(results, claims, out)
+        (out / "results.json").write_text(results_json(results, claims, sections, origin), encoding="utf-8")
         partial = out / "index.html.partial"
-        partial.write_text(render(results, sections, missing, images, origin), encoding="utf-8")
+        partial.write_text(render(results, claims, sections, missing, images, origin), encoding="utf-8")
         return partial.replace(out / "index.html")
 
 
 def render(
-    results: Results, sections: list[Section], missing: list[str], images: dict[str, bytes], origin: dict[str, dict[str, str]]
+    results: Results,
+    claims: pd.DataFrame,
+    sections: list[Section],
+    missing: list[str],
+    images: dict[str, bytes],
+    origin: dict[str, dict[str, str]],
 ) -> str:
     """The whole page; all text from data is escaped."""
     environment = Environment(
@@ -74,6 +82,7 @@ def render(
         study=results.study,
         title=results.study.title or f"Negative pre-activations of {results.main.attributes['model']}",
         configuration=_configuration(results.study),
+        claims=claims_view(claims, images),
         sections=sections,
         images={name: _data_uri(image) for name, image in images.items()},
         tables=list(page_tables(results)),

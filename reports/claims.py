@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from analysis.rows import of_intact, over_all_paradigms
 from reports.results import Run
-from reports.rows import of_intact, over_all_paradigms
 from reports.sentences import interval
 
 _CEILING, _HIGH = 0.99, 0.95

@@ -31,8 +31,9 @@ def export_figures(sections: list[Section], folder: Path) -> dict[str, bytes]:
     return images
 
 
-def export_tables(results: Results, folder: Path) -> None:
-    """Write every table as `tables/models/NAME/TABLE.csv` or `tables/ablations/NAME/TABLE.csv`."""
+def export_tables(results: Results, claims: pd.DataFrame, folder: Path) -> None:
+    """Write `claims.csv`, and every table as `tables/models/NAME/TABLE.csv` or `tables/ablations/NAME/TABLE.csv`."""
+    defused(claims).to_csv(folder / "claims.csv", index=False, float_format="%.10g")
     shutil.rmtree(folder / "tables", ignore_errors=True)
     for path, run in _runs(results).items():
         (folder / "tables" / path).mkdir(parents=True)
@@ -40,11 +41,12 @@ def export_tables(results: Results, folder: Path) -> None:
             defused(table).to_csv(folder / "tables" / path / f"{name}.csv", index=False, float_format="%.10g")
 
 
-def results_json(results: Results, sections: list[Section], provenance: dict[str, dict[str, str]]) -> str:
+def results_json(results: Results, claims: pd.DataFrame, sections: list[Section], provenance: dict[str, dict[str, str]]) -> str:
     """All findings and numbers: tables by columns, missing numbers as null."""
     return json.dumps(
         {
             "study": results.study.name,
+            "claims": _columns(claims),
             "panels": [panel for section in sections for panel in _panels(section)],
             "tables": {
                 path: {name: _columns(table) for name, table in run.tables.items()} for path, run in _runs(results).items()

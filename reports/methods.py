@@ -7,16 +7,15 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-import pandas as pd
-
 from actstore.ablation.design import PERPLEXITY_MATCHED, CohortSpec, Design
 from actstore.ablation.readout import Readout
+from actstore.selection.share import share_of_layer
+from analysis.rows import cohorts_with_controls
 from reports.basis import few_clusters
 from reports.claims import text_limits, text_of
 from reports.matching import is_evidence
 from reports.pipeline import recorded_keys
 from reports.results import Results, Run
-from reports.rows import cohorts_with_controls
 from reports.sentences import listed
 
 _SCOPES = {"layer": "each layer", "all": "all layers together"}
@@ -117,8 +116,8 @@ def _cohort(spec: CohortSpec, design: Design, run: Run) -> str:
 def _neurons(spec: CohortSpec, run: Run) -> str:
     """The neurons of a cohort, by its rule."""
     if spec.rule == PERPLEXITY_MATCHED:
-        return _perplexity_matched(spec, run.tables["perplexity"])
-    shares = listed([f"{100 * fraction:g}%" for fraction in spec.fraction])
+        return _perplexity_matched(spec, run)
+    shares = listed([f"{100 * fraction:g}%" for fraction in _fractions(spec, run)])
     draws = f"{spec.seeds} random draws" if spec.seeds > 1 else "a random draw"
     return {
         "top": f"the top {shares}",
@@ -129,9 +128,14 @@ def _neurons(spec: CohortSpec, run: Run) -> str:
     }[spec.rule]
 
 
-def _perplexity_matched(spec: CohortSpec, table: pd.DataFrame) -> str:
+def _fractions(spec: CohortSpec, run: Run) -> list[float]:
+    """The shares of neurons of a cohort, those that are made to fit the layers too."""
+    return [share_of_layer(fraction, run.sizes["neuron"]) for fraction in spec.fraction]
+
+
+def _perplexity_matched(spec: CohortSpec, run: Run) -> str:
     """Where the neurons of a control are from, which cohort it is matched to, and how closely."""
-    controlled = listed(cohorts_with_controls(table, spec.rule, spec.fraction))
+    controlled = listed(cohorts_with_controls(run.tables["perplexity"], spec.rule, _fractions(spec, run)))
     scopes = " or of ".join(_SCOPES[scope] for scope in spec.scope)
     return (
         f"as many of the bottom neurons (of {scopes}) as raise perplexity like the cohort that they control for, {controlled} "

@@ -99,9 +99,12 @@ def load_panels() -> list[str]:
     list of str
         The names of the modules, in the order that their panels have within a section.
     """
-    from reports.panels import ablation, grammar, layers_and_steps, neurons, pairs, readouts, surprisal, training
+    from reports.panels import ablation, functional, grammar, layers_and_steps, neurons, pairs, readouts, surprisal, training
 
-    return [module.__name__ for module in (neurons, pairs, training, ablation, grammar, layers_and_steps, readouts, surprisal)]
+    return [
+        module.__name__
+        for module in (neurons, pairs, functional, training, ablation, grammar, layers_and_steps, readouts, surprisal)
+    ]
 
 
 def drawn_sections(results: Results) -> tuple[list[Section], list[str]]:

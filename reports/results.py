@@ -18,8 +18,8 @@ from actstore.store import manifest
 from actstore.store.opening import open_store
 from analysis.belonging import Origin, check_belonging, origin_of, origin_of_results, origin_of_selection
 from analysis.results import ENTANGLEMENT, load_table
+from analysis.rows import comparable
 from reports.names import model_names
-from reports.rows import comparable
 from reports.steps import ablation_folder, model_folder
 from reports.study import AblationStudy, Study
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from analysis.rows import comparable, has_conditions
 from reports.claims import headroom, text_of, with_intact
 from reports.matching import marked
 from reports.results import Results, Run
-from reports.rows import comparable, has_conditions
 from reports.sentences import interval, number, p_value
 
 _MOST_ROWS = 400

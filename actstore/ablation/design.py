@@ -303,7 +303,11 @@ def _cohorts(spec: CohortSpec, n_layers: int, n_neurons: int) -> Iterator[Cohort
     match = spec.match if spec.rule == "matched" else ()
     tolerance = spec.tolerance if spec.rule == PERPLEXITY_MATCHED else 0.0
     for fraction, scope, checkpoint, layers, seed in product(
-        (share_of_layer(fraction, n_neurons) for fraction in spec.fraction), spec.scope, spec.checkpoint, _layer_sets(spec, n_layers), seeds
+        (share_of_layer(fraction, n_neurons) for fraction in spec.fraction),
+        spec.scope,
+        spec.checkpoint,
+        _layer_sets(spec, n_layers),
+        seeds,
     ):
         yield Cohort(spec.rule, spec.statistic, fraction, scope, checkpoint, layers, seed, match, tolerance, spec.target_scope)
 

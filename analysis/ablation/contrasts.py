@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from analysis.ablation.registry import TableOptions, register_table
-from analysis.conditions import comparison, contrasts, counted
+from analysis.conditions import comparison, contrasts
 from analysis.contrasts import contrast_columns
 from analysis.kernels.clusters import Clusters
 from analysis.kernels.multiplicity import adjusted

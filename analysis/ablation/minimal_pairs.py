@@ -192,7 +192,8 @@ def paired_tests(
         One row a (checkpoint, intervention, cohort, against, benchmark, `by`):
 
         - `n_lost`, `n_gained`: pairs that are right only under `against`, and only under the ablation;
-          means over draws. `delta_accuracy`: macro-average of the change.
+          means over draws. `delta_accuracy`: macro-average of the change, with 95% bounds over clusters and draws;
+          `equivalence_bound` and `detectable` as in `analysis.contrasts`.
         - `p` by the named `test`; `p_adjusted` by the named `correction`, except in the row `all`, which
           is a single test.
         - `delta_margin` with 95% bounds: the macro-averaged change of the margin, in nats; `margin_p` (Student's t over
@@ -241,9 +242,10 @@ def _tests(ablated: NDArray[np.float64], compared: NDArray[np.float64], pairs: _
     n_lost, n_gained = (
         (weights != 0) @ np.bincount(pairs.paradigm, weights=part) for part in (np.maximum(-change, 0), np.maximum(change, 0))
     )
+    estimate = clusters.estimate(ablated, minus=compared, binary=True)
     n_draws = min((len(side) for side in (ablated, compared) if len(side) > 1), default=1)
     if n_draws > 1:
-        p, test = clusters.estimate(ablated, minus=compared, binary=True).p_value(), "t"
+        p, test = estimate.p_value(), "t"
         least_p = np.zeros(len(weights))
     else:
         p, test = _sign_flips(change, pairs, seed), "sign flips"
@@ -251,7 +253,9 @@ def _tests(ablated: NDArray[np.float64], compared: NDArray[np.float64], pairs: _
     return {
         "n_lost": n_lost,
         "n_gained": n_gained,
-        "delta_accuracy": weights @ (np.bincount(pairs.paradigm, weights=change) / pairs.paradigm_sizes),
+        **bounds("delta_accuracy", estimate),
+        "equivalence_bound": estimate.equivalence_bound(),
+        "detectable": estimate.detectable(),
         "p": p,
         "test": test,
         "n_draws": n_draws,

@@ -111,7 +111,9 @@ def _over_layers(cohorts: Sequence[MeasuredCohort]) -> Iterator[tuple[str, dict[
             yield ACCUMULATED, labels, [states[cumulative[0]], states[cumulative[-1]]], np.array([-1.0, 1.0])
 
 
-def _over_training(cohorts: Sequence[MeasuredCohort]) -> Iterator[tuple[str, dict[str, Any], list[_State], NDArray[np.float64]]]:
+def _over_training(
+    cohorts: Sequence[MeasuredCohort],
+) -> Iterator[tuple[str, dict[str, Any], list[_State], NDArray[np.float64]]]:
     """The trends over checkpoints."""
     for labels, states in _families(cohorts, _OF_TRAINING):
         steps = np.array([float(state.top.labels[CHECKPOINT]) for state in states])  # type: ignore[arg-type]
@@ -129,7 +131,7 @@ def _families(
         if cohort.labels["rule"] == "top" and checkpoint_index in (None, cohort.checkpoint_index):
             is_control = controls_of(labels, cohort.labels) & (labels["rule"] == "random")
             is_control &= labels[CHECKPOINT] == cohort.labels[CHECKPOINT]
-            controls = [cohorts[index] for index in np.flatnonzero(is_control)]
+            controls = [cohorts[int(index)] for index in np.flatnonzero(is_control)]
             key = tuple(cohort.labels[name] for name in shared)
             families.setdefault(key, []).append(_State(cohort, controls[0] if controls else None))
     for key, states in families.items():

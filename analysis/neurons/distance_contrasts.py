@@ -61,7 +61,7 @@ def distance_contrasts(store: xr.Dataset, fraction: float, *, checkpoint: int | 
         top = select(distance, fraction).mask(distance[LAYER].values)
         for given, of_given in effects.items():
             of_given.append([_effect(measured_on.isel({LAYER: i}), top[i], given) for i in range(len(top))])
-    rows = [{"given": given} | _row(*of_halves, n_top=int(top.sum())) for given, of_halves in effects.items()]
+    rows = [{"given": given} | _row(of_halves[0], of_halves[1], int(top.sum())) for given, of_halves in effects.items()]
     return pd.DataFrame(rows)
 
 

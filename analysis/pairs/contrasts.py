@@ -149,12 +149,23 @@ def _rows(
 
 
 def _by_layer(
-    of_measure: Mapping[str, object], effects: Mapping[int, CohortEffect], n_selected: Mapping[int, int], share: NDArray[np.float64]
+    of_measure: Mapping[str, object],
+    effects: Mapping[int, CohortEffect],
+    n_selected: Mapping[int, int],
+    share: NDArray[np.float64],
 ) -> list[dict[str, object]]:
     columns = {number: contrast_columns(weighted_effect([effect], np.ones(1), share)) for number, effect in effects.items()}
     corrected = adjusted(np.array([of_layer["p"] for of_layer in columns.values()]), "holm")
     return [
-        {**of_measure, "over": LAYER, LAYER: number, **of_layer, "p_adjusted": p, "n_layers": 1, "n_neurons": n_selected[number]}
+        {
+            **of_measure,
+            "over": LAYER,
+            LAYER: number,
+            **of_layer,
+            "p_adjusted": p,
+            "n_layers": 1,
+            "n_neurons": n_selected[number],
+        }
         for (number, of_layer), p in zip(columns.items(), corrected, strict=True)
     ]
 

@@ -114,6 +114,8 @@ def _permuted_excess(
     null = []
     for _ in range(n_permutations):
         order = rng.permutation(activations.whole.shape[1])
-        similar, matched = (separation_shares(activations, order[of_pool]).share for of_pool in (sample.similar, sample.matched))
+        similar, matched = (
+            separation_shares(activations, order[of_pool]).share for of_pool in (sample.similar, sample.matched)
+        )
         null.append(np.nan_to_num(similar - matched))
     return np.stack(null)

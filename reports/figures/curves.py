@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from reports.rows import of_single_layers
+from analysis.rows import of_single_layers
 from reports.style import layer_color
 
 _MARKERS = "osD^vP*Xh<>"

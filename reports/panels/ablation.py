@@ -8,15 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reports.basis import basis
-from reports.claims import intact_readouts, text_of
-from reports.figures.curves import lines
-from reports.figures.intervals import interval_plot
-from reports.matching import caveat, marked
-from reports.panel import Panel, cohort_colors, drawn, plot_height
-from reports.registry import panel
-from reports.results import Results, Run
-from reports.rows import (
+from analysis.rows import (
     ablated,
     at_first_fraction,
     comparable,
@@ -30,6 +22,14 @@ from reports.rows import (
     rules_of,
     tops,
 )
+from reports.basis import basis
+from reports.claims import intact_readouts, text_of
+from reports.figures.curves import lines
+from reports.figures.intervals import interval_plot
+from reports.matching import caveat, marked
+from reports.panel import Panel, cohort_colors, drawn, plot_height
+from reports.registry import panel
+from reports.results import Results, Run
 from reports.sentences import are_disjoint, effect, has_intervals, interval, listed, sentence
 
 _COSTS, _CONTROLS = "What an ablation costs", "Controls of the intervention itself"

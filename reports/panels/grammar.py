@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.rows import comparable, first_top, rules_of, tops
 from reports.basis import basis
 from reports.claims import headroom, intact_accuracy, intact_readouts, with_intact
 from reports.figures.intervals import interval_plot
@@ -14,7 +15,6 @@ from reports.matching import caveat, is_evidence, marked
 from reports.panel import Panel, cohort_colors, drawn, plot_height
 from reports.registry import panel
 from reports.results import Results
-from reports.rows import comparable, first_top, rules_of, tops
 from reports.sentences import effect, excluding, interval, largest_first, listed, number, p_value, sentence
 from reports.style import COLORS
 

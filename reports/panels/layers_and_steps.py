@@ -7,16 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reports.basis import basis
-from reports.claims import headroom, intact_readouts
-from reports.figures.curves import lines, training_axis
-from reports.figures.intervals import interval_plot
-from reports.matching import caveat, marked
-from reports.panel import Panel, cohort_colors, drawn, plot_height
-from reports.panels.grammar import beside
-from reports.registry import panel
-from reports.results import Results, Run
-from reports.rows import (
+from analysis.rows import (
     ablated,
     layer_ranges,
     main_intervention,
@@ -28,6 +19,15 @@ from reports.rows import (
     tops,
     when_chosen,
 )
+from reports.basis import basis
+from reports.claims import headroom, intact_readouts
+from reports.figures.curves import lines, training_axis
+from reports.figures.intervals import interval_plot
+from reports.matching import caveat, marked
+from reports.panel import Panel, cohort_colors, drawn, plot_height
+from reports.panels.grammar import beside
+from reports.registry import panel
+from reports.results import Results, Run
 from reports.sentences import excluding, has_intervals, interval, listed, sentence
 
 _SINGLE, _CUMULATIVE = "one group at a time", "cumulative, from the first"

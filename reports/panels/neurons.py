@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.rows import of_single_layers, over_all_layers, rest_of_neurons, wasserstein_neurons
 from analysis.training.summaries import separate_layers
 from reports.basis import basis
 from reports.figures import neurons as figures
 from reports.panel import Panel, drawn
 from reports.registry import panel
 from reports.results import Results
-from reports.rows import of_single_layers, over_all_layers, rest_of_neurons, wasserstein_neurons
 from reports.sentences import interval, listed, number, sentence
 
 _SECTION = "Neurons far from Gaussian"

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.rows import wasserstein_neurons
 from analysis.training.summaries import separate_layers
 from reports.basis import basis
 from reports.figures import neurons as figures
@@ -14,7 +15,6 @@ from reports.figures.intervals import interval_plot
 from reports.panel import Panel, drawn, plot_height
 from reports.registry import panel
 from reports.results import Results, Run
-from reports.rows import wasserstein_neurons
 from reports.sentences import has_intervals, interval, largest_first, listed, number, sentence
 from reports.style import COLORS, layer_color
 

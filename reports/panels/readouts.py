@@ -6,13 +6,13 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.rows import comparable, first_top, main_intervention, rules_of
 from reports.basis import basis
 from reports.figures.intervals import interval_plot
 from reports.matching import caveat, marked
 from reports.panel import Panel, cohort_colors, drawn, plot_height
 from reports.registry import panel
 from reports.results import Results
-from reports.rows import comparable, first_top, main_intervention, rules_of
 from reports.sentences import effect, listed, sentence
 
 

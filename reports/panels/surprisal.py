@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.rows import of_main_intervention, rules_of, tops
 from reports.basis import basis
 from reports.figures.curves import lines, training_axis
 from reports.figures.intervals import interval_plot, quantile_plot, spread_plot
@@ -14,7 +15,6 @@ from reports.matching import caveat, is_evidence, marked
 from reports.panel import Panel, cohort_colors, drawn, plot_height
 from reports.registry import panel
 from reports.results import Results, Run
-from reports.rows import of_main_intervention, rules_of, tops
 from reports.sentences import excluding, interval, largest_first, listed, number, p_value, sentence
 
 _SECTION = "Where in the sentence"

@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.rows import of_intact, over_all_paradigms
 from analysis.training.summaries import half_settled_steps, of_all_layers, steepest_rise
 from reports.basis import basis
 from reports.figures.curves import by_layer, lines, training_axis
 from reports.panel import Panel, drawn
 from reports.registry import panel
 from reports.results import Results, Run
-from reports.rows import of_intact, over_all_paradigms
 from reports.sentences import interval, listed, sentence
 from reports.style import COLORS, CYCLE
 

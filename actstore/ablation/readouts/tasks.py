@@ -80,8 +80,8 @@ class TaskScorer:
         for name, task in _flat(self._tasks):
             task.set_fewshot_seed(options.seed)
             n_items = min(len(task.eval_docs), options.limit or len(task.eval_docs))
-            metrics = [*task.aggregation(), *([MARGIN] if task.OUTPUT_TYPE == "multiple_choice" else [])]
-            rows += [(name, item, metric) for metric in metrics for item in range(n_items)]
+            names = [*task.aggregation(), *([MARGIN] if task.OUTPUT_TYPE == "multiple_choice" else [])]
+            rows += [(name, item, metric) for metric in names for item in range(n_items)]
         tasks, items, metrics = zip(*rows, strict=True)
         self._row_index = {row: index for index, row in enumerate(rows)}
         self.labels = {"task": np.array(tasks), "task_item": np.array(items), "metric": np.array(metrics)}
