@@ -2,7 +2,7 @@
 
 >>> import analysis
 >>> sorted(analysis.__all__)[:3]
-['MixedModel', 'class_separation', 'cohort_overlap']
+['Evidence', 'MixedModel', 'claims_table']
 """
 
 from typing import TYPE_CHECKING
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from analysis.ablation.tables import probe_table as probe_table
     from analysis.ablation.tables import surprisal_by_upos as surprisal_by_upos
     from analysis.ablation.tables import task_table as task_table
+    from analysis.claims.contrasts import Evidence as Evidence
+    from analysis.claims.table import claims_table as claims_table
+    from analysis.claims.verdict import verdict as verdict
     from analysis.neurons.atlas import neuron_atlas as neuron_atlas
     from analysis.neurons.distribution import entanglement as entanglement
     from analysis.neurons.distribution import shape_statistics as shape_statistics
@@ -63,6 +66,9 @@ _PUBLIC = {
     "analysis.ablation.readouts": "readout_table",
     "analysis.ablation.registry": "register_table",
     "analysis.ablation.tables": "edited_by_layer perplexity_table probe_table surprisal_by_upos task_table",
+    "analysis.claims.contrasts": "Evidence",
+    "analysis.claims.table": "claims_table",
+    "analysis.claims.verdict": "verdict",
     "analysis.neurons.atlas": "neuron_atlas",
     "analysis.pairs.differentiation": "cohort_table most_differentiated pair_differentiation",
     "analysis.pairs.labels": "pair_labels",

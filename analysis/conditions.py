@@ -144,13 +144,14 @@ def contrasts(store: xr.Dataset) -> Iterator[tuple[MeasuredCohort, MeasuredCohor
 
 
 def comparison(cohort: MeasuredCohort, reference: MeasuredCohort) -> dict[str, object]:
-    """Labels of a comparison: those of the cohort, and `against`, the label of the reference.
+    """Labels of a comparison: those of the cohort, and `against` and `against_rule`, the label and rule of the reference.
 
     `is_matched` is that of the reference if it is a control, and that of the cohort if the reference is the intact model.
     """
     if reference.is_intact:
-        return {**cohort.labels, "against": "intact"}
-    return {**cohort.labels, "is_matched": reference.labels["is_matched"], "against": reference.labels["cohort"]}
+        return {**cohort.labels, "against": "intact", "against_rule": BASELINE}
+    of_reference = {"against": reference.labels["cohort"], "against_rule": reference.labels["rule"]}
+    return {**cohort.labels, "is_matched": reference.labels["is_matched"], **of_reference}
 
 
 def bounds(name: str, estimate: Estimate, least: float = -np.inf, most: float = np.inf) -> dict[str, NDArray[np.float64]]:

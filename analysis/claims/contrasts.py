@@ -19,12 +19,14 @@ from analysis.neurons.distance_contrasts import NOTHING
 from analysis.pairs.contrasts import FUNCTIONAL, MEAN, NEGATIVE, SLOPE
 from analysis.rows import comparable, is_on_all_layers, of_intact, of_main_intervention, over_all_paradigms, tops
 from analysis.surprisal.models import WORD_CLASSES
-from analysis.training.rise import ITSELF, REST
+from analysis.training.cohorts import REST
+from analysis.training.rise import ITSELF
 
 CEILING = 0.95
 """Above this accuracy of the intact model, margins are read before accuracy."""
 _COLUMNS = ("estimate", "lower", "upper", "p", "equivalence_bound", "detectable")
 _RULES = {"random": "as many random neurons", "matched": "as many neurons matched on covariates"}
+_PERPLEXITY_MATCHED = "perplexity-matched"
 Tables = Mapping[str, pd.DataFrame]
 
 
@@ -130,8 +132,8 @@ def perplexity(evidence: Evidence) -> Iterator[Contrast]:
         rows = rows[rows["checkpoint"] == rows["checkpoint"].max()]
         rows = rows[is_on_all_layers(rows) & (rows["chosen_at"] == "same") & (rows["fraction"] != fraction)]
         for rule, words in _RULES.items():
-            for share, of_share in _controls(rows, rule).groupby("fraction"):
-                name = f"log perplexity, top {100 * share:g}% of each layer less {words}"
+            for value, of_share in _controls(rows, rule).groupby("fraction"):
+                name = f"log perplexity, top {100 * float(str(value)):g}% of each layer less {words}"
                 yield _of_row(name, 1, "nat", of_share, f"{ablation}/perplexity_contrasts", "", is_main=False)
 
 
@@ -257,18 +259,18 @@ def _main(evidence: Evidence, name: str) -> tuple[str, pd.DataFrame]:
 
 
 def _controls(table: pd.DataFrame, rule: str) -> pd.DataFrame:
-    return table[table["against"].str.startswith(f"{rule} ")] if len(table) else table
+    return table[table["against_rule"] == rule] if len(table) else table
 
 
 def _matched(table: pd.DataFrame) -> pd.DataFrame:
     """Comparisons with perplexity-matched controls that are matched."""
-    return table[table["against"].str.startswith("perplexity-matched") & (table["is_matched"] == 1)]
+    return table[(table["against_rule"] == _PERPLEXITY_MATCHED) & (table["is_matched"] == 1)]
 
 
 def _unmatched(table: pd.DataFrame) -> str:
     if table.empty:
         return "no minimal pairs"
-    has_one = table["against"].str.startswith("perplexity-matched").any()
+    has_one = (table["against_rule"] == _PERPLEXITY_MATCHED).any()
     return "no control reaches the perplexity of the top cohort" if has_one else "no perplexity-matched control"
 
 
