@@ -27,7 +27,8 @@ from actstore.text.json_records import RecordError, check_characters, parse
 from actstore.text.text_files import TextFile, text_files
 
 DEFAULT_PER_PARADIGM = 50
-BUILTIN, BLIMP = "builtin", "blimp"
+BUILTIN, BLIMP, TSE = "builtin", "blimp", "tse"
+_NAMED = (BUILTIN, BLIMP, TSE)
 _BLIMP_REPO = "nyu-mll/blimp"
 _PICKLES = (".pickle", ".pkl")
 _SUFFIXES = (".jsonl", ".jsonl.gz", *_PICKLES)
@@ -53,7 +54,7 @@ def read_pairs(name: str, per_paradigm: int | None = None, seed: int = 0, *, ski
     Parameters
     ----------
     name : str
-        `builtin`; `blimp` (the hub's data set); or a file or folder of `.jsonl` or `.jsonl.gz` in
+        `builtin`; `blimp` (the hub's data set); `tse` (the agreement templates of Marvin and Linzen); or a file or folder of `.jsonl` or `.jsonl.gz` in
         BLiMP's form, or of Marvin and Linzen's `.pickle` templates.
     per_paradigm : int, optional
         At most this many pairs of each paradigm, drawn by seed; all of a file by default, 50 of the
@@ -77,14 +78,16 @@ def read_pairs(name: str, per_paradigm: int | None = None, seed: int = 0, *, ski
 
     References
     ----------
-    Warstadt et al. (2020), "BLiMP: The Benchmark of Linguistic Minimal Pairs for English".
+    Warstadt et al. (2020), "BLiMP: The Benchmark of Linguistic Minimal Pairs for English"; Marvin and Linzen (2018).
     """
     if per_paradigm is not None:
         bounds.check("pairs_per_paradigm", per_paradigm, 1, bounds.MOST_ITEMS)
     if name == BUILTIN:
         return _embedded(per_paradigm or DEFAULT_PER_PARADIGM, seed)
     path = locate_pairs(name)
-    if path is None:
+    if name == TSE:
+        pairs = list(_agreement())
+    elif path is None:
         pairs = list(_hub_blimp())
     else:
         pairs = [pair for file in _files(path) for pair in _file(file, path.name.partition(".")[0], skip_bad)]
@@ -95,21 +98,21 @@ def read_pairs(name: str, per_paradigm: int | None = None, seed: int = 0, *, ski
 
 
 def locate_pairs(name: str) -> Path | None:
-    """The path of minimal pairs in files; None for `builtin` and `blimp`.
+    """The path of minimal pairs in files; None for `builtin`, `blimp` and `tse`.
 
     Raises
     ------
     UnknownNameError, CorpusError
         If it does not exist.
     """
-    if name in (BUILTIN, BLIMP):
+    if name in _NAMED:
         return None
     path = existing(name)
     if path is not None:
         return path
     if looks_like_path(name) or "/" in name or name.endswith(_SUFFIXES):
         raise CorpusError(f"minimal pairs {name}: no such file or folder")
-    raise UnknownNameError("minimal pairs", name, [BUILTIN, BLIMP, "a path to .jsonl files in BLiMP's form"])
+    raise UnknownNameError("minimal pairs", name, [*_NAMED, "a path to .jsonl files in BLiMP's form"])
 
 
 def _embedded(per_paradigm: int, seed: int) -> list[MinimalPair]:
@@ -142,6 +145,14 @@ def _sampled(pairs: list[MinimalPair], per_paradigm: int | None, seed: int) -> I
             rng = np.random.default_rng([seed, zlib.crc32(name.encode())])  # the draw is independent of other paradigms
             members = [members[i] for i in sorted(rng.choice(len(members), per_paradigm, replace=False))]
         yield from members
+
+
+def _agreement() -> Iterator[MinimalPair]:
+    from actstore.builtin.agreement import CONSTRUCTIONS, PHENOMENON
+
+    for name, pairs in CONSTRUCTIONS.items():
+        for good, bad in pairs():
+            yield MinimalPair(good, bad, PHENOMENON, name, TSE)
 
 
 def _hub_blimp() -> Iterator[MinimalPair]:

@@ -54,7 +54,10 @@ class MinimalPairs(Readout):
     }
 
     sources: tuple[str, ...] = setting(
-        "builtin, blimp, or paths of .jsonl files in BLiMP's form", default=(BUILTIN,), is_path=True, is_some=True
+        "builtin, blimp, tse (agreement by Marvin and Linzen's templates), or paths of .jsonl files in BLiMP's form",
+        default=(BUILTIN,),
+        is_path=True,
+        is_some=True,
     )
     per_paradigm: int = setting(
         "at most N pairs of a paradigm, drawn by seed; 0 for all (50 of the embedded ones)",

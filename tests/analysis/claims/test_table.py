@@ -48,7 +48,9 @@ def test_planted_damage(rise, expected):
 
 
 def test_null_damage_is_called_supported_or_contrary_at_its_rate():
-    verdicts = [verdict_on(claims_table([Evidence("m", "gelu", {}, {"a": ablation(0.0, seed)[1]})]), "C4") for seed in range(200)]
+    verdicts = [
+        verdict_on(claims_table([Evidence("m", "gelu", {}, {"a": ablation(0.0, seed)[1]})]), "C4") for seed in range(200)
+    ]
     shares = pd.Series(verdicts).value_counts(normalize=True)
     assert shares["no evidence"] == pytest.approx(0.95, abs=0.04)
     assert shares.get("supported", 0) < 0.06
@@ -82,7 +84,11 @@ def test_smooth_models_are_compared_with_the_relu_model():
     assert (functional["estimate"], functional["lower"]) == pytest.approx((0.05, 0.04))
     assert negative["lower"] == pytest.approx(-0.03 - np.hypot(0.01, 0.02))
     assert negative["p"] == pytest.approx(2 * norm.sf(0.03 / (np.hypot(0.01, 0.02) / norm.ppf(0.975))))
-    assert (functional["verdict"], negative["verdict"], verdict_on(table, "C3", "smooth")) == ("supported", "contrary", "supported")
+    assert (functional["verdict"], negative["verdict"], verdict_on(table, "C3", "smooth")) == (
+        "supported",
+        "contrary",
+        "supported",
+    )
     assert verdict_on(table, "C3", "relu") == "not tested"
     assert verdict_on(table, "C2", "relu") == "no evidence"
 
@@ -119,7 +125,9 @@ def test_margins_come_first_where_accuracy_is_at_its_ceiling(share_right, first)
 def test_a_control_that_is_not_matched_tests_nothing():
     margins = np.zeros((4, 50))
     store = pair_store(margins, ["p"] * 50, ["x"] * 50).isel(condition=[0, 1, 2])
-    store = store.assign_coords(rule=("condition", ["none", "top", "perplexity-matched"]), tolerance=("condition", [np.nan, np.nan, 0.01]))
+    store = store.assign_coords(
+        rule=("condition", ["none", "top", "perplexity-matched"]), tolerance=("condition", [np.nan, np.nan, 0.01])
+    )
     store["perplexity"][0, 1] = 12.0
     tables = {"paired_tests": paired_tests(store), "accuracy_by_phenomenon": pair_accuracy(store)}
     table = claims_table([Evidence("m", "gelu", {}, {"a": tables})])
