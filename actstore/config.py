@@ -17,7 +17,7 @@ class TextConfig:
     """A text: where it comes from, and what of it is taken."""
 
     corpus: str = setting(
-        "builtin, builtin-evaluation, wikitext2, or a path to .txt, .jsonl, .conllu (also .gz), Brown's tagged files, or a "
+        "builtin, builtin-evaluation, wikitext2, wikitext2-validation, or a path to .txt, .jsonl, .conllu (also .gz), Brown's tagged files, or a "
         "folder or .zip of these",
         default="builtin",
         is_path=True,

@@ -46,7 +46,7 @@ def check_corpus(name: str) -> None:
     UnknownNameError
         If there is nothing there.
     """
-    if name not in BUILTIN and name != WIKITEXT:
+    if name not in BUILTIN and name not in WIKITEXT:
         locate(name)
 
 

@@ -98,7 +98,7 @@ def plan(config: ExtractConfig, folder: Path) -> Plan:
         raise ActstoreError(f"the sizes of {source.name} are not known without a download; plan by a name of `actstore models`")
     outline = sources.outline(source, connect=is_local)
     check_window(text, outline, source.name)
-    if text.corpus not in (*BUILTIN, WIKITEXT):
+    if text.corpus not in (*BUILTIN, *WIKITEXT):
         locate(text.corpus)
     n_tokens = _count_tokens(text, source) if is_local else None
     if n_tokens is None and text.n_tokens is None:

@@ -24,8 +24,9 @@ from actstore.text.text_files import text_files
 
 BUILTIN = {"builtin": "extraction", "builtin-evaluation": "evaluation", "builtin-train": "train"}
 """Name of an embedded corpus, which is endless → the part of the language that it is drawn from."""
-WIKITEXT = "wikitext2"
-_WIKITEXT_FILE = ("Salesforce/wikitext", "wikitext-2-raw-v1/test-00000-of-00001.parquet")
+WIKITEXT = {"wikitext2": "test", "wikitext2-validation": "validation"}
+"""Name of a corpus of the hub → the part of WikiText-2 that it is."""
+_WIKITEXT_REPO, _WIKITEXT_FILE = "Salesforce/wikitext", "wikitext-2-raw-v1/{part}-00000-of-00001.parquet"
 _FORMS = f"{', '.join(READERS)} (also .gz), the tagged files of the Brown corpus, or a .zip or folder of these"
 
 
@@ -36,7 +37,7 @@ def read_corpus(name: str, seed: int | None = 0, boundary: str = "file") -> Iter
     ----------
     name : str
         `builtin`, `builtin-evaluation`, `builtin-train`, `wikitext2` (the raw test part, one
-        document an article), or a path: `.txt`, `.jsonl`, `.conllu`, each also as `.gz`; the
+        document an article), `wikitext2-validation`, or a path: `.txt`, `.jsonl`, `.conllu`, each also as `.gz`; the
         tagged files of the Brown corpus; a `.zip` or a folder of these.
     seed : int, optional
         Seed of an embedded corpus, or of the order of a finite one's documents; None leaves a
@@ -60,7 +61,7 @@ def read_corpus(name: str, seed: int | None = 0, boundary: str = "file") -> Iter
         if seed is None:
             raise CorpusError(f"the corpus {name} is endless; say how much of it to take with --tokens N")
         return _builtin(BUILTIN[name], seed)
-    files = _wikitext if name == WIKITEXT else partial(_from_path, locate(name), boundary)
+    files = partial(_wikitext, name) if name in WIKITEXT else partial(_from_path, locate(name), boundary)
     documents = chain.from_iterable(files()) if seed is None else drawn(files, seed)
     return _not_empty(name, documents)
 
@@ -85,7 +86,7 @@ def locate(name: str) -> Path:
         return path
     if looks_like_path(name) or "/" in name or PurePath(name).suffix:
         raise CorpusError(f"corpus {name}: no such file or folder")
-    raise UnknownNameError("corpus", name, [*BUILTIN, WIKITEXT, f"a path to {_FORMS}"])
+    raise UnknownNameError("corpus", name, [*BUILTIN, *WIKITEXT, f"a path to {_FORMS}"])
 
 
 def _builtin(part: str, seed: int) -> Iterator[CorpusDocument]:
@@ -100,15 +101,15 @@ def _builtin(part: str, seed: int) -> Iterator[CorpusDocument]:
         yield CorpusDocument(document.name, document.text, tuple(sentences))
 
 
-def _wikitext() -> Iterator[Iterator[CorpusDocument]]:
+def _wikitext(name: str) -> Iterator[Iterator[CorpusDocument]]:
     import pandas as pd
 
-    path = repositories.dataset_file(*_WIKITEXT_FILE)
+    path = repositories.dataset_file(_WIKITEXT_REPO, _WIKITEXT_FILE.format(part=WIKITEXT[name]))
     try:
         text = "".join(pd.read_parquet(path)["text"])
     except ImportError:
-        raise CorpusError("reading wikitext2 needs pyarrow: pip install 'actstore[wikitext]'") from None
-    yield plain(WIKITEXT, io.StringIO(text), "article")
+        raise CorpusError(f"reading {name} needs pyarrow: pip install 'actstore[wikitext]'") from None
+    yield plain(name, io.StringIO(text), "article")
 
 
 def _from_path(path: Path, boundary: str) -> Iterator[Iterator[CorpusDocument]]:
