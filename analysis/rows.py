@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from actstore.selection.label import cohort_label
+from actstore.selection.label import cohort_in_words, cohort_label
 from actstore.store.schema import BASELINE
 from analysis.conditions import controls_of as is_control_of
 from analysis.training.cohorts import ALL_LAYERS
@@ -112,6 +112,24 @@ def kind_of_cohort(row: pd.Series) -> str:
     """What a cohort has in common with those that differ in size alone, in words."""
     names = ("statistic", "scope", "chosen_at")
     return cohort_label(row["rule"], None, **{name: row[name] for name in names})
+
+
+def in_words(row: pd.Series) -> str:
+    """How the neurons of a cohort were chosen, in words."""
+    names = ("statistic", "scope")
+    return cohort_in_words(row["rule"], row["fraction"], **{name: row[name] for name in names}, n_draws=int(row["n_seeds"]))
+
+
+def unmoved(table: pd.DataFrame, category: str, value: str, reference: float = 0.0) -> list[str]:
+    """Categories in which no row differs from the reference."""
+    is_still = (table[value] == reference).groupby(table[category], sort=False).all()
+    return [str(name) for name in is_still.index[is_still]]
+
+
+def largest_categories_first(table: pd.DataFrame, rows: pd.DataFrame, category: str, value: str) -> pd.DataFrame:
+    """A table with its categories ordered by the largest value, whatever its sign, that they have in some of its rows."""
+    sizes = rows[value].abs().groupby(rows[category]).max()
+    return table.sort_values(category, key=lambda names: -names.map(sizes).fillna(0.0), kind="stable")
 
 
 def wasserstein_neurons(table: pd.DataFrame) -> pd.DataFrame:

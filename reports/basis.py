@@ -32,7 +32,7 @@ def basis(*tables: pd.DataFrame, label: str = "Intervals", method: str = _STUDEN
     """
     units = _units(tables)
     counts = listed([_counted(low, high, unit) for unit, (low, high) in units.items()])
-    text = f"{label}: 95%, {method} over {counts}{also}{_draws(tables)}."
+    text = f"{label}: 95% each, not adjusted for their number, {method} over {counts}{also}{_draws(tables)}."
     unit = min(units, key=lambda unit: units[unit][0])
     fewest, _ = units[unit]
     if fewest < LEAST_CLUSTERS:
@@ -56,6 +56,28 @@ def _draws(tables: Sequence[pd.DataFrame]) -> str:
     """How often cohorts were drawn at random, where more than once."""
     draws = {int(n) for table in tables for name in ("n_seeds", "n_draws") if name in table for n in table[name] if n > 1}
     return f" and, where neurons were drawn at random, over {listed([str(n) for n in sorted(draws)])} draws" if draws else ""
+
+
+def no_width(table: pd.DataFrame, value: str, reference: float = 0.0) -> str:
+    """What a caption says of intervals of no width, which have open dots; empty if there is none.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Has `value`, its bounds and `cluster`.
+    value : str
+    reference : float
+        Where "no effect" is.
+    """
+    rows = table[table[f"{value}_lower"] == table[f"{value}_upper"]]
+    if rows.empty:
+        return ""
+    reasons = []
+    if (rows[value] == reference).any():
+        reasons.append("nothing at all changed, as every answer or token is that of the intact model")
+    if (rows[value] != reference).any():
+        reasons.append(f"the change is the same in every {listed(list(dict.fromkeys(rows['cluster'])))}")
+    return f" Open dots have intervals of no width: {'; or '.join(reasons)}."
 
 
 def few_clusters(results: Results) -> list[str]:

@@ -6,13 +6,14 @@ Owns the page as a whole; its look is in `templates/report.{html,css,js}`.
 from __future__ import annotations
 
 import argparse
-import base64
 import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
 
 import matplotlib as mpl
 import pandas as pd
@@ -21,17 +22,38 @@ from markupsafe import Markup
 
 from actstore.errors import run_reporting
 from actstore.files import disk_errors
+from reports.about import DEFINITIONS, PAPER, about, labels
 from reports.browser import browser_data
+from reports.dark import dark_rules
 from reports.evidence import claims_of, claims_view
-from reports.export import export_figures, export_tables, results_json
+from reports.export import Image, export_figures, export_tables, results_json, table_links
+from reports.glossary import GLOSSARY
 from reports.methods import limits, methods, provenance
 from reports.registry import Section, drawn_sections
 from reports.results import Results, load_results
 from reports.study import Study, load_study
+from reports.svg import Glyphs, inline, size_of
 from reports.tables import page_tables
 
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 """Characters that end a script element, begin a comment in it, or end a line of JavaScript → how JSON escapes them."""
+
+_WIDEST_BESIDE, _LETTERS_BESIDE = 560, 2.2
+"""On paper: width of a figure, in points, that leaves room for its caption beside it; letters of a caption a point of height."""
+
+
+class _Plot(NamedTuple):
+    """A figure on the page."""
+
+    number: int
+    wide: Markup
+    narrow: Markup | None
+    data: list[tuple[str, str]]
+    """The tables it is drawn from: how each is called, and its file."""
+    width: int = 0
+    """In points."""
+    is_beside: bool = False
+    """Whether its caption stands beside it on paper."""
 
 
 def build(study: Study, folder: Path, out: Path) -> Path:
@@ -70,13 +92,16 @@ def render(
     claims: pd.DataFrame,
     sections: list[Section],
     missing: list[str],
-    images: dict[str, bytes],
+    images: dict[str, Image],
     origin: dict[str, dict[str, str]],
 ) -> str:
     """The whole page; all text from data is escaped."""
     environment = Environment(
         loader=PackageLoader("reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    glyphs = Glyphs()
+    plots = _plots(results, sections, images, glyphs)
+    environment.filters["file_link"] = quote
     source = {name: Markup(environment.get_template(f"report.{name}").render()) for name in ("css", "js")}
     return environment.get_template("report.html").render(
         study=results.study,
@@ -84,7 +109,14 @@ def render(
         configuration=_configuration(results.study),
         claims=claims_view(claims, images),
         sections=sections,
-        images={name: _data_uri(image) for name, image in images.items()},
+        plots=plots,
+        glyphs=glyphs.markup,
+        dark=Markup(dark_rules(svg for plot in plots.values() for svg in plot[1:3] if svg)),
+        about=about(results),
+        labels=labels(results),
+        paper=PAPER,
+        definitions=DEFINITIONS,
+        glossary=GLOSSARY,
         tables=list(page_tables(results)),
         methods=methods(results),
         limits=limits(results, missing),
@@ -95,9 +127,17 @@ def render(
     )
 
 
-def _data_uri(image: bytes) -> str:
-    """An SVG as the source of an image."""
-    return "data:image/svg+xml;base64," + base64.b64encode(image).decode("ascii")
+def _plots(results: Results, sections: list[Section], images: dict[str, Image], glyphs: Glyphs) -> dict[str, _Plot]:
+    """Figures by name, numbered in the order of the page."""
+    panels = {name: panel for section in sections for name, panel in section.panels.items()}
+    plots = {}
+    for number, (name, panel) in enumerate(panels.items(), start=1):
+        image, data = images[name], table_links(panel.source, results)
+        narrow = inline(image.narrow, f"{name}-narrow", panel.alt, glyphs) if image.narrow else None
+        width, height = size_of(image.wide)
+        is_beside = width <= _WIDEST_BESIDE and len(panel.note) + 40 * len(data) < height * _LETTERS_BESIDE
+        plots[name] = _Plot(number, inline(image.wide, name, panel.alt, glyphs), narrow, data, round(width), is_beside)
+    return plots
 
 
 def _script_data(data: object) -> Markup | None:

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+_OF_ANSWERS = ("item", "minimal-pair cluster")
+"""Clusters of right and wrong answers."""
+
 
 def number(value: float, decimals: int = 3, signed: bool = False) -> str:
     """A number with so many decimals; with more where it would read as zero but is not."""
@@ -25,7 +28,20 @@ def interval(row: pd.Series, name: str, decimals: int = 3, bounds: Sequence[str]
     estimate = number(row[name], decimals, signed)
     if pd.isna(row[lower]) and pd.isna(row[upper]):
         return f"{estimate} (no interval)"
+    if row[lower] == row[upper] == row[name]:
+        return f"{estimate} ({_no_width(row)})"
     return f"{estimate} [{number(row[lower], decimals, signed)}, {number(row[upper], decimals, signed)}]"
+
+
+def _no_width(row: pd.Series) -> str:
+    """Why an interval has no width."""
+    cluster = str(row.get("cluster", "cluster"))
+    return "every answer the same" if cluster in _OF_ANSWERS else f"the same in every {cluster}"
+
+
+def sentences(parts: Sequence[str]) -> str:
+    """Each part as a sentence of its own."""
+    return " ".join(sentence(part) for part in parts if part)
 
 
 def excludes(row: pd.Series, name: str, reference: float, bounds: Sequence[str] = ()) -> bool:

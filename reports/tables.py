@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,8 @@ from reports.results import Results, Run
 from reports.sentences import interval, number, p_value
 
 _MOST_ROWS = 400
+_FEW_ROWS = 3
+"""With fewer rows than this a table keeps all its columns."""
 _BASIS = ("n_clusters", "cluster")
 """What intervals and tests rest on: the last columns of every table that has some."""
 
@@ -42,6 +44,8 @@ class Table:
     rows: list[list[Cell]]
     file: str
     """The CSV with all of it."""
+    constants: str = ""
+    """What holds of all rows alike, in place of columns; ends in a space."""
 
 
 @dataclass(frozen=True)
@@ -244,7 +248,22 @@ def _table(key: str, caption: str, table: pd.DataFrame, file: str, columns: Sequ
     if "is_matched" in rows:
         rows = marked(rows, "cohort" if "cohort" in rows else "condition")
     cells = [[_cell(row, name) for name in columns] for _, row in rows.iterrows()]
-    return Table(key, caption, [_WORDS.get(name, name.replace("_", " ")) for name in columns], cells, file)
+    head = [_WORDS.get(name, name.replace("_", " ")) for name in columns]
+    return _without_constants(Table(key, caption, head, cells, file))
+
+
+def _without_constants(table: Table) -> Table:
+    """The table without columns whose cells are all alike: what they say is said once."""
+    if len(table.rows) < _FEW_ROWS:
+        return table
+    columns = list(zip(*table.rows, strict=True))
+    is_constant = [len({cell.text for cell in column}) == 1 for column in columns]
+    said = [f"{name} {column[0].text}" for name, column, same in zip(table.head, columns, is_constant, strict=True) if same]
+    said = [words for words in said if not words.endswith(" ")]
+    rows = [[cell for cell, same in zip(row, is_constant, strict=True) if not same] for row in table.rows]
+    head = [name for name, same in zip(table.head, is_constant, strict=True) if not same]
+    constants = f"In all rows: {'; '.join(said)}. " if said else ""
+    return replace(table, head=head, rows=rows, constants=constants)
 
 
 def _fewer(table: pd.DataFrame) -> pd.DataFrame:

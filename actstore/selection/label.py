@@ -47,3 +47,33 @@ def cohort_label(
     if chosen_at != "same":
         parts.append(f"chosen at {'the last checkpoint' if chosen_at == 'last' else f'step {chosen_at}'}")
     return ", ".join(parts)
+
+
+def cohort_in_words(rule: str, fraction: float, *, statistic: str = _DEFAULT, scope: str = "layer", n_draws: int = 1) -> str:
+    """How the neurons of a cohort were chosen, for readers who see its label for the first time.
+
+    Parameters
+    ----------
+    rule, statistic, scope : str
+        As in `cohort_label`.
+    fraction : float
+    n_draws : int
+        How often neurons were drawn at random.
+
+    Examples
+    --------
+    >>> cohort_in_words("top", 0.01)
+    'the 1% of each layer with the largest Wasserstein distance'
+    >>> cohort_in_words("random", 0.01, n_draws=5)
+    'as many neurons as the top 1% of each layer, drawn at random from the others (5 draws)'
+    """
+    share, name = f"{100 * fraction:g}%", "Wasserstein distance" if statistic == _DEFAULT else statistic
+    of = "each layer" if scope == "layer" else "all layers together"
+    draws = f" ({n_draws} draws)" if n_draws > 1 else ""
+    return {
+        "top": f"the {share} of {of} with the largest {name}",
+        "bottom": f"the {share} of {of} with the smallest {name}",
+        "random": f"as many neurons as the top {share} of {of}, drawn at random from the others{draws}",
+        "matched": f"as many other neurons as the top {share} of {of}, alike in the statistics that Methods names",
+        "perplexity-matched": f"neurons of {of} with the smallest {name}, as many as raise perplexity like the top {share}",
+    }.get(rule, f"{share} of the neurons, from a file")

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from analysis.rows import of_single_layers
-from reports.style import layer_color
+from reports.style import layer_color, legend_above
 
 _MARKERS = "osD^vP*Xh<>"
 _COHORT_STYLE: dict[str, Any] = {"marker": "o", "markersize": 3.5, "linewidth": 1.7}
@@ -34,7 +34,7 @@ def by_layer(table: pd.DataFrame, label: str, ax: Axes) -> Axes:
         ax.fill_between(rows["checkpoint"], rows["mean_lower"], rows["mean_upper"], color=color, alpha=0.12, linewidth=0)
     training_axis(ax)
     ax.set(ylabel=label, ylim=(0, None))
-    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    legend_above(ax, most=4)
     return ax
 
 
@@ -74,7 +74,7 @@ def lines(
         marker = _MARKERS[index % len(_MARKERS)]
         ax.plot(rows[x], rows[value], color=color, marker=marker, markersize=4, linewidth=1.6, label=level)
         ax.fill_between(rows[x], rows[bounds[0]], rows[bounds[1]], color=color, alpha=0.15, linewidth=0)
-    ax.legend()
+    legend_above(ax)
     return ax
 
 

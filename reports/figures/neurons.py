@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import norm
 
-from reports.style import COLORS, POOLS, printable, shortened
+from reports.style import COLORS, POOLS, is_narrow, legend_above, printable, shortened
 
-_MANY = 4000
+_MANY = 1000
 """More dots than this are drawn as an image inside the vector graphics."""
 _BAR_STYLE: dict[str, Any] = {"markersize": 4.5, "capsize": 2}
+_BEHIND_TEXT = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
 _SIGNS = {"NN": "negative–negative", "PN": "mixed", "PP": "positive–positive"}
 
 
@@ -30,7 +31,7 @@ def wasserstein_by_layer(neurons: pd.DataFrame, ax: Axes) -> Axes:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=16))
     ax.set(xlabel="layer", ylabel="Wasserstein distance to N(0, 1) (SD)", ylim=(0, None))
     ax.grid(axis="x", visible=False)
-    ax.legend(loc="upper left", bbox_to_anchor=(0, 1.12), ncols=2, borderaxespad=0)
+    legend_above(ax)
     return ax
 
 
@@ -44,11 +45,12 @@ def statistic_scatter(neurons: pd.DataFrame, x: str, y: str, labels: tuple[str, 
 def _dots(neurons: pd.DataFrame, x: str, y: str, ax: Axes, size: float) -> Axes:
     is_selected = neurons["selected"].to_numpy(dtype=bool)
     is_image = len(neurons) > _MANY
-    for mask, style in (
-        (~is_selected, {"s": 2 if is_image else 5, "color": COLORS["rest"], "alpha": 0.5, "label": "other neurons"}),
-        (is_selected, {"s": size, "color": COLORS["top"], "marker": "D", "label": "selected: top of each layer"}),
-    ):
-        ax.scatter(neurons[x][mask], neurons[y][mask], linewidths=0, rasterized=is_image, **style)
+    selected, others = neurons[is_selected], neurons[~is_selected]
+    rest: dict[str, Any] = {"color": COLORS["rest"], "linewidths": 0, "alpha": 0.5}
+    ax.scatter([], [], s=16, label="other neurons", **rest)
+    ax.scatter(others[x], others[y], s=3 if is_image else 5, rasterized=is_image, **rest)
+    style: dict[str, Any] = {"color": COLORS["top"], "linewidths": 0, "marker": "D", "label": "selected: top of each layer"}
+    ax.scatter(selected[x], selected[y], s=size, **style)
     return ax
 
 
@@ -68,7 +70,7 @@ def neuron_histogram(histogram: pd.DataFrame, ax: Axes) -> Axes:
     if grid[0] < zero < grid[-1]:
         ax.axvline(zero, color=COLORS["top"], linewidth=1)
     ax.set(xlabel="standardised pre-activation (SD)", ylabel="density", xlim=(grid[0], grid[-1]))
-    ax.legend()
+    legend_above(ax)
     return ax
 
 
@@ -77,27 +79,34 @@ def separated_pairs(pairs: pd.DataFrame, ax: Axes) -> Axes:
     heights = list(reversed(range(len(pairs))))
     values = pairs[["preactivation_a", "preactivation_b"]]
     lower, upper = values.min(axis=1), values.max(axis=1)
-    ax.hlines(heights, lower, upper, color=COLORS["rest"], linewidth=1.2)
-    for side, color in zip("ab", (COLORS["random"], COLORS["bottom"]), strict=True):
-        ax.plot(pairs[f"preactivation_{side}"], heights, "o", color=color, markersize=6)
+    ax.hlines(heights, lower, upper, color=COLORS["rest"], linewidth=1.2, label="a pair of similar inputs")
+    for side, label in (("a", "one of the two"), ("b", None)):
+        ax.plot(pairs[f"preactivation_{side}"], heights, "o", color=COLORS["random"], markersize=6, label=label)
     for height, (_, row) in zip(heights, pairs.iterrows(), strict=True):
         for side in "ab":
             _annotate(row, side, height, ax)
-    span = float(upper.max() - lower.min()) or 1.0
-    ax.axvline(0, color=COLORS["top"], linewidth=1)
-    ax.set(xlim=(lower.min() - 1.3 * span, upper.max() + 1.3 * span), ylim=(-0.6, len(pairs) - 0.4))
+    span = (float(upper.max() - lower.min()) or 1.0) * (0.1 if is_narrow(ax) else 1.3)
+    ax.axvline(0, color=COLORS["top"], linewidth=1, label="zero")
+    ax.set(xlim=(lower.min() - span, max(float(upper.max()), 0.0) + span), ylim=(-0.6, len(pairs) - 0.3))
     ax.set(xlabel="pre-activation", yticks=[])
     ax.grid(axis="y", visible=False)
     ax.spines["left"].set_visible(False)
+    legend_above(ax)
     return ax
 
 
 def _annotate(row: pd.Series, side: str, height: float, ax: Axes) -> None:
-    """The words of one end of a pair, beside its dot."""
+    """The words of one end of a pair, beside its dot; above it where there is no room beside it."""
     value = row[f"preactivation_{side}"]
-    is_left = value == min(row["preactivation_a"], row["preactivation_b"])
+    other = row[f"preactivation_{'b' if side == 'a' else 'a'}"]
+    is_left = value < other or (value == other and side == "a")
+    if is_narrow(ax):
+        place, where = (0.0 if is_left else 1.0, height + 0.3), ax.get_yaxis_transform()
+        style: dict[str, Any] = {"ha": "left" if is_left else "right", "va": "center", "fontsize": 8, "parse_math": False}
+        ax.text(*place, _context(row, side, (8, 14, 5)), transform=where, bbox=_BEHIND_TEXT, **style)
+        return
     ax.annotate(
-        _context(row, side),
+        _context(row, side, (18, 20, 14)),
         (value, height),
         (-9 if is_left else 9, 0),
         textcoords="offset points",
@@ -105,12 +114,15 @@ def _annotate(row: pd.Series, side: str, height: float, ax: Axes) -> None:
         va="center",
         fontsize=8.5,
         parse_math=False,
+        bbox=_BEHIND_TEXT,
     )
 
 
-def _context(row: pd.Series, side: str) -> str:
+def _context(row: pd.Series, side: str, lengths: tuple[int, int, int]) -> str:
+    """A word in brackets with what stands before and after it."""
     before, text, after = (printable(str(row[f"{part}_{side}"])) for part in ("before", "text", "after"))
-    return f"{shortened(before, 18, from_end=True)}[{shortened(text.strip(), 20)}]{shortened(after, 14)}"
+    n_before, n_text, n_after = lengths
+    return f"{shortened(before, n_before, from_end=True)}[{shortened(text.strip(), n_text)}]{shortened(after, n_after)}"
 
 
 def share_by_layer(table: pd.DataFrame, ax: Axes) -> Axes:

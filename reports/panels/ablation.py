@@ -14,6 +14,7 @@ from analysis.rows import (
     comparable,
     controls_of,
     first_top,
+    in_words,
     is_on_all_layers,
     kind_of_cohort,
     main_intervention,
@@ -22,7 +23,7 @@ from analysis.rows import (
     rules_of,
     tops,
 )
-from reports.basis import basis
+from reports.basis import basis, no_width
 from reports.claims import intact_readouts, text_of
 from reports.figures.curves import lines
 from reports.figures.intervals import interval_plot
@@ -30,7 +31,8 @@ from reports.matching import caveat, marked
 from reports.panel import Panel, cohort_colors, drawn, plot_height
 from reports.registry import panel
 from reports.results import Results, Run
-from reports.sentences import are_disjoint, effect, has_intervals, interval, listed, sentence
+from reports.sentences import are_disjoint, effect, excluding, has_intervals, interval, listed, sentence, sentences
+from reports.style import only_left_labels, shared_legend
 
 _COSTS, _CONTROLS = "What an ablation costs", "Controls of the intervention itself"
 _RATIO = "perplexity, ratio to the intact model"
@@ -78,7 +80,7 @@ def perplexity(results: Results) -> Panel | None:
     if run is None:
         return None
     table = comparable(run.tables["perplexity"])
-    note = f"{text_of(run)}. {basis(table)}{caveat(table)}"
+    note = f"{text_of(run)}. {basis(table)}{no_width(table, 'perplexity_ratio', 1)}{caveat(table)}"
     table = marked(table)
     top = first_top(table).iloc[0]
     ratios = [f"{row['cohort']} {interval(row, 'perplexity_ratio', 4)}" for _, row in controls_of(table, top).iterrows()]
@@ -92,7 +94,16 @@ def perplexity(results: Results) -> Panel | None:
         note=note,
         source=_source(run),
         is_headline=True,
+        brief=_brief_effect(top, controls_of(table, top)),
     )
+
+
+def _brief_effect(top: pd.Series, controls: pd.DataFrame) -> str:
+    """The effect on the top cohort, and how many of its controls have one."""
+    condition = f"{top['intervention']} of {in_words(top)}"
+    n_changed = len(excluding(controls, "perplexity_ratio", 1))
+    of_controls = f"{n_changed} of its {len(controls)} controls have an interval without 1"
+    return sentences([effect(top, "perplexity_ratio", 1, "perplexity", condition, 4), of_controls if len(controls) else ""])
 
 
 def _draw_ratios(table: pd.DataFrame, category: str, ax: Any) -> None:
@@ -142,8 +153,9 @@ def _interventions(run: Run, interventions: Sequence[str], title: str, explanati
     ratios = _ratios_under(run, interventions)
     accuracy = _accuracy_beside(run, ratios, interventions)
     has_accuracy = len(accuracy) > 0
-    note = f"{explanation} {basis(ratios, *([accuracy] if has_accuracy else []))}"
+    note = f"{explanation} {basis(ratios, *([accuracy] if has_accuracy else []))}{no_width(ratios, 'perplexity_ratio', 1)}"
     if has_accuracy:
+        note += no_width(accuracy, "delta_accuracy")
         note += f" Accuracy of the intact model: {listed(intact_readouts(run, ratios['checkpoint'].iloc[0]))}."
     measures = "perplexity ratio and change of accuracy" if has_accuracy else "perplexity ratio"
     return Panel(
@@ -154,6 +166,7 @@ def _interventions(run: Run, interventions: Sequence[str], title: str, explanati
         note=note,
         source=_source(run) + (f" and ablations/{run.name}/analysis/accuracy_by_phenomenon.csv" if has_accuracy else ""),
         is_headline=is_headline,
+        brief=sentences([f"perplexity ratio under {words}" for words in _ratios_in_words(tops(ratios))]),
     )
 
 
@@ -185,9 +198,8 @@ def _intervention_figure(ratios: pd.DataFrame, accuracy: pd.DataFrame) -> Figure
         if has_accuracy:
             ax, label, colors = axes[0, 1], "change in accuracy on minimal pairs", cohort_colors(rules_of(ratios))
             interval_plot(accuracy, "intervention", "cohort", "delta_accuracy", ax, colors=colors, label=label, reference=0)
-            ax.set_yticklabels([])
-            if ax.get_legend():
-                ax.get_legend().remove()
+        shared_legend(axes.ravel())
+        only_left_labels(axes.ravel())
 
     height = plot_height(ratios["intervention"].nunique(), ratios["cohort"].nunique()) + 0.4
     return drawn(draw, (9.0, height), ncols=2 if has_accuracy else 1, squeeze=False)
@@ -195,7 +207,7 @@ def _intervention_figure(ratios: pd.DataFrame, accuracy: pd.DataFrame) -> Figure
 
 def _intervention_ratios(rows: pd.DataFrame) -> str:
     """The perplexity ratio of the top cohort under every intervention, and which are apart from that of negative-zero."""
-    ratios = [f"{row['intervention']} {interval(row, 'perplexity_ratio', 4)}" for _, row in rows.iterrows()]
+    ratios = _ratios_in_words(rows)
     is_base = rows["intervention"] == "negative-zero"
     base = rows[is_base].iloc[0]
     disjoint = [row["intervention"] for _, row in rows[~is_base].iterrows() if are_disjoint(row, base, "perplexity_ratio")]
@@ -208,6 +220,10 @@ def _intervention_ratios(rows: pd.DataFrame) -> str:
     return f"perplexity ratios of the top cohort: {listed(ratios)}; {verdict}"
 
 
+def _ratios_in_words(rows: pd.DataFrame) -> list[str]:
+    return [f"{row['intervention']} {interval(row, 'perplexity_ratio', 4)}" for _, row in rows.iterrows()]
+
+
 @panel(_CONTROLS, needs="the ReLU null control (needs an ablation of a ReLU model)")
 def relu(results: Results) -> Panel | None:
     """negative-zero of a ReLU model, which must change nothing."""
@@ -215,7 +231,7 @@ def relu(results: Results) -> Panel | None:
     if run is None:
         return None
     table = ablated(run.last("perplexity"))
-    note = f"{text_of(run)}. {basis(table)}{caveat(table)}"
+    note = f"{text_of(run)}. {basis(table)}{no_width(table, 'perplexity_ratio', 1)}{caveat(table)}"
     table = marked(table)
     height = plot_height(table["intervention"].nunique(), table["cohort"].nunique()) + 0.3
     return Panel(

@@ -7,15 +7,15 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.rows import comparable, first_top, rules_of, tops
-from reports.basis import basis
+from analysis.rows import comparable, first_top, largest_categories_first, rules_of, tops, unmoved
+from reports.basis import basis, no_width
 from reports.claims import headroom, intact_accuracy, intact_readouts, with_intact
 from reports.figures.intervals import interval_plot
 from reports.matching import caveat, is_evidence, marked
 from reports.panel import Panel, cohort_colors, drawn, plot_height
 from reports.registry import panel
 from reports.results import Results
-from reports.sentences import effect, excluding, interval, largest_first, listed, number, p_value, sentence
+from reports.sentences import effect, excluding, interval, largest_first, listed, number, p_value, sentence, sentences
 from reports.style import COLORS
 
 _SECTION = "What an ablation costs"
@@ -33,19 +33,40 @@ def phenomena(results: Results) -> Panel | None:
     top = first_top(table)
     whole, parts = top[top["is_whole"]], top[~top["is_whole"]]
     changed = excluding(parts, "delta_accuracy", 0)
+    still = unmoved(table[~table["is_whole"]], "phenomenon", "delta_accuracy")
     return Panel(
         title="Minimal pairs by phenomenon",
-        figure=_phenomena_figure(table),
+        figure=_phenomena_figure(_ordered(table, still)),
         alt=("Dots with intervals: change of minimal-pair accuracy against the intact model, by phenomenon and cohort."),
         finding=sentence(_accuracy_effects(whole) + _changed_phenomena(changed, len(parts)) + _intact_on(whole)),
         note=(
             f"{int(whole['n_pairs'].sum()):,} pairs, macro-averaged over paradigms, by total log-probability; "
-            f"{int(whole['n_ties'].sum())} ties. {basis(table)} Not corrected for the number of phenomena (paired_tests.csv "
-            f"is, by Holm).{_without_headroom(parts.drop(changed.index))}{unmatched}"
+            f"{int(whole['n_ties'].sum())} ties. {basis(table)} p-values are in paired_tests.csv, "
+            f"adjusted by Holm. {_left_out(still)}{_without_headroom(parts.drop(changed.index))}"
+            f"{no_width(table[~table['phenomenon'].isin(still)], 'delta_accuracy')}{unmatched}"
         ),
         source=f"ablations/{run.name}/analysis/accuracy_by_phenomenon.csv",
         is_headline=True,
+        brief=sentences(
+            [
+                *_accuracy_effects(whole).split("; "),
+                f"{len(changed)} of {len(parts)} phenomena have an interval without 0",
+                *(f"accuracy of the intact model on {words}" for words in _intact_accuracies(whole)),
+            ]
+        ),
     )
+
+
+def _ordered(table: pd.DataFrame, still: list[str]) -> pd.DataFrame:
+    """Whole benchmarks, then the phenomena that change most under the top cohort; without those of which nothing changes."""
+    moving = table[table["is_whole"] | ~table["phenomenon"].isin(still)]
+    ordered = largest_categories_first(moving, first_top(moving), "phenomenon", "delta_accuracy")
+    return ordered.sort_values("is_whole", ascending=False, kind="stable")
+
+
+def _left_out(still: list[str]) -> str:
+    """Which phenomena the figure leaves out."""
+    return f"Left out, as no accuracy changes under any condition: {listed(still)}." if still else "No phenomenon is left out."
 
 
 def _by_phenomenon(accuracy: pd.DataFrame) -> pd.DataFrame:
@@ -85,7 +106,11 @@ def _changed_phenomena(changed: pd.DataFrame, n_phenomena: int) -> str:
 
 
 def _intact_on(whole: pd.DataFrame) -> str:
-    return beside([f"{_benchmark(row)} {intact_accuracy(row)}" for _, row in whole.iterrows()])
+    return beside(_intact_accuracies(whole))
+
+
+def _intact_accuracies(whole: pd.DataFrame) -> list[str]:
+    return [f"{_benchmark(row)} {intact_accuracy(row)}" for _, row in whole.iterrows()]
 
 
 def _without_headroom(rows: pd.DataFrame) -> str:
@@ -134,6 +159,7 @@ def dissociation(results: Results) -> Panel | None:
         ),
         source=f"ablations/{run.name}/analysis/dissociation.csv",
         is_headline=True,
+        brief=_brief_verdict(comparisons),
     )
 
 
@@ -178,6 +204,18 @@ def _verdict(comparisons: pd.DataFrame) -> str:
     if len(rest):
         text += f"; not counted, as perplexity is not matched: against {listed(_interactions(rest))}"
     return text
+
+
+def _brief_verdict(comparisons: pd.DataFrame) -> str:
+    """Against how many controls there is a double dissociation, and how many do not count."""
+    controls = comparisons[comparisons["against"] != "intact"]
+    evidence = controls[is_evidence(controls)]
+    n_double, n_unmatched = int(evidence["is_double"].astype(bool).sum()), len(controls) - len(evidence)
+    verdict = f"a double dissociation against {n_double} of {len(evidence)} controls"
+    if n_double == 0:
+        verdict = f"there is no evidence of a double dissociation against any of {len(evidence)} controls"
+    unmatched = f"{n_unmatched} more are not matched on perplexity and do not count" if n_unmatched else ""
+    return sentences([verdict, unmatched])
 
 
 def _interactions(comparisons: pd.DataFrame) -> list[str]:

@@ -19,7 +19,7 @@ from analysis.rows import (
     tops,
     when_chosen,
 )
-from reports.basis import basis
+from reports.basis import basis, no_width
 from reports.claims import headroom, intact_readouts
 from reports.figures.curves import lines, training_axis
 from reports.figures.intervals import interval_plot
@@ -29,6 +29,7 @@ from reports.panels.grammar import beside
 from reports.registry import panel
 from reports.results import Results, Run
 from reports.sentences import excluding, has_intervals, interval, listed, sentence
+from reports.style import shared_legend
 
 _SINGLE, _CUMULATIVE = "one group at a time", "cumulative, from the first"
 
@@ -70,7 +71,9 @@ def layers(results: Results) -> Panel | None:
             "group at a time and cumulatively."
         ),
         finding=sentence("; ".join(effects) + _intact_at_last_step(run)) if single else "No ablation of one group was run.",
-        note=f"{main_intervention(ratios)}, {share}. {basis(*tables.values())}{caveat(ratios)}",
+        note=f"{main_intervention(ratios)}, {share}. {basis(*tables.values())}"
+        + "".join(no_width(tables[measure.table], measure.value, measure.reference) for measure in measures)
+        + caveat(ratios),
         source=_source(run, measures),
     )
 
@@ -108,9 +111,7 @@ def _layers_figure(tables: dict[str, pd.DataFrame], kinds: dict[str, list[str]],
                     part, "group", "kind", measure.value, ax, colors=colors, label=measure.label, reference=measure.reference
                 )
                 ax.set_title(kind, loc="left", fontsize=9)
-        for ax in axes.ravel()[1:]:
-            if ax.get_legend():
-                ax.get_legend().remove()
+        shared_legend(axes.ravel())
 
     height = sum(plot_height(len(groups), len(colors)) for groups in kinds.values()) + 0.5
     return drawn(draw, (9.5, height), nrows=len(kinds), ncols=len(measures), squeeze=False)
@@ -165,8 +166,8 @@ def ablation_over_training(results: Results) -> Panel | None:
         alt=("Lines with bands: perplexity ratio and change of accuracy under the ablation over training steps, by cohort."),
         finding=sentence(_effect_at_steps(rows, measures[-1]) + _intact_at_last_step(run)),
         note=(
-            f"{main_intervention(rows)}, {share}. {basis(*tables.values(), label='Bands')} Not corrected for the number of "
-            f"steps.{_steps_without_headroom(run)}{caveat(tables['perplexity'])}"
+            f"{main_intervention(rows)}, {share}. {basis(*tables.values(), label='Bands')}"
+            f"{_steps_without_headroom(run)}{caveat(tables['perplexity'])}"
         ),
         source=_source(run, measures),
     )
@@ -187,6 +188,7 @@ def _steps_figure(tables: dict[str, pd.DataFrame], measures: list[_Measure]) -> 
             lines(tables[name], "checkpoint", value, "kind", ax, colors=colors, reference=reference, bounds=bounds)
             training_axis(ax)
             ax.set_ylabel(label)
+        shared_legend(axes.ravel(), most=2)
 
     return drawn(draw, (9.5, 3.9), ncols=len(measures), squeeze=False)
 

@@ -15,6 +15,7 @@ from reports.panel import Panel, drawn
 from reports.registry import panel
 from reports.results import Results
 from reports.sentences import interval, listed, number, sentence
+from reports.style import legend_above, only_left_labels, shared_legend
 
 _SECTION = "Neurons far from Gaussian"
 _DISTANCE = "Wasserstein distance (SD)"
@@ -39,8 +40,8 @@ def wasserstein_distance(results: Results) -> Panel:
             "diamonds."
         ),
         finding=(
-            f"The {len(selected)} selected neurons lie at {selected.min():.3f} to {selected.max():.3f} SD; the mean of the "
-            f"others is {interval(mean.iloc[0], 'mean')} SD and their furthest lies at {others.max():.3f} SD."
+            f"The {len(selected)} selected neurons lie at {selected.min():.3f} to {selected.max():.3f} SD. The mean of the "
+            f"others is {interval(mean.iloc[0], 'mean')} SD. Their furthest lies at {others.max():.3f} SD."
         ),
         note=(
             f"Checkpoint {selection.checkpoint}; top {selection.fraction:.1%} of {_SCOPES[selection.scope]}. Distance 0 is "
@@ -104,7 +105,7 @@ def mapping_difficulty(results: Results) -> Panel:
 
 def _difficulty_scatter(neurons: pd.DataFrame, ax: Any) -> None:
     labels = (_DISTANCE, "mapping difficulty")
-    figures.statistic_scatter(neurons, "wasserstein_distance", "mapping_difficulty", labels, ax).legend()
+    legend_above(figures.statistic_scatter(neurons, "wasserstein_distance", "mapping_difficulty", labels, ax))
 
 
 @panel(_SECTION, needs="negative share by layer")
@@ -131,7 +132,7 @@ def negative_share(results: Results) -> Panel | None:
 def _share_plot(table: pd.DataFrame, ax: Any) -> None:
     figures.share_by_layer(table, ax)
     ax.set_ylabel("share of the distance\non negative pre-activations")
-    ax.legend()
+    legend_above(ax)
 
 
 @panel(_SECTION)
@@ -160,8 +161,9 @@ def shape(results: Results) -> Panel:
 
 def _shape_scatters(neurons: pd.DataFrame, axes: Any) -> None:
     for ax, name, label in zip(axes, ("skewness", "excess_kurtosis"), ("skewness", "excess kurtosis"), strict=True):
-        figures.statistic_scatter(neurons, name, "wasserstein_distance", (label, ""), ax)
-    axes[0].set_ylabel(_DISTANCE)
+        figures.statistic_scatter(neurons, name, "wasserstein_distance", (label, _DISTANCE), ax)
+    shared_legend(axes)
+    only_left_labels(axes)
     axes[1].set_xscale("symlog", linthresh=1)
     axes[1].xaxis.set_major_formatter("{x:g}")
 

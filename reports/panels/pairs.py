@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.rows import wasserstein_neurons
+from analysis.rows import largest_categories_first, wasserstein_neurons
 from analysis.training.summaries import separate_layers
 from reports.basis import basis
 from reports.figures import neurons as figures
@@ -15,8 +15,8 @@ from reports.figures.intervals import interval_plot
 from reports.panel import Panel, drawn, plot_height
 from reports.registry import panel
 from reports.results import Results, Run
-from reports.sentences import has_intervals, interval, largest_first, listed, number, sentence
-from reports.style import COLORS, layer_color
+from reports.sentences import has_intervals, interval, largest_first, listed, number, sentence, sentences
+from reports.style import COLORS, layer_color, only_left_labels, shared_legend
 
 _SECTION = "Similar inputs driven apart"
 _SMOOTH = {"gelu", "silu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "swish", "quick_gelu"}
@@ -44,7 +44,7 @@ def separated_pairs(results: Results) -> Panel | None:
             f"“{str(widest['text_b']).strip()}” at {number(widest['preactivation_b'], 2)}"
         ),
         note=(
-            "The negative–negative pairs of this neuron that lie furthest apart, no token twice. The red line is zero. Chosen "
+            "The negative–negative pairs of this neuron that lie furthest apart, no token twice. Chosen "
             "for being extreme: an illustration, not a test."
         ),
         source=f"models/{results.main.name}/analysis/neuron_pairs.csv",
@@ -90,8 +90,9 @@ def pair_signs(results: Results) -> Panel | None:
 def _draw_signs(table: pd.DataFrame, label: str, axes: Any) -> None:
     for ax, signs in zip(axes, ("NN", "PN", "PP"), strict=True):
         figures.pair_signs(table, signs, ax)
-    axes[0].set_ylabel(label)
-    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        ax.set_ylabel(label)
+    shared_legend(axes)
+    only_left_labels(axes)
 
 
 def _basis(table: pd.DataFrame) -> str:
@@ -147,6 +148,12 @@ def smooth_and_relu(results: Results) -> Panel | None:
         ),
         source=listed([f"models/{run.name}/analysis/pair_signs.csv" for run in runs]),
         is_headline=True,
+        brief=sentences(
+            [
+                *(f"the negative–negative excess of Wasserstein neurons, by layer: {words}" for words in ranges),
+                _contrast(runs, excess).removeprefix("; "),
+            ]
+        ),
     )
 
 
@@ -198,7 +205,7 @@ def pair_features(results: Results) -> Panel | None:
     rows = rows.assign(layer=[f"layer {layer}" for layer in rows["layer"]]).sort_values("value", kind="stable")
     return Panel(
         title="Which parts of speech the furthest pairs hold",
-        figure=_features_figure(rows),
+        figure=_features_figure(largest_categories_first(rows, rows, "value", "beyond")),
         alt=("Dots with intervals: log-odds of each part of speech in the furthest pairs against all similar pairs, by layer."),
         finding=sentence(_strongest_features(rows)),
         note=(

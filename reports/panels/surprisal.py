@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.rows import of_main_intervention, rules_of, tops
+from analysis.rows import largest_categories_first, of_main_intervention, rules_of, tops
 from reports.basis import basis
 from reports.figures.curves import lines, training_axis
 from reports.figures.intervals import interval_plot, quantile_plot, spread_plot
@@ -15,7 +15,8 @@ from reports.matching import caveat, is_evidence, marked
 from reports.panel import Panel, cohort_colors, drawn, plot_height
 from reports.registry import panel
 from reports.results import Results, Run
-from reports.sentences import excluding, interval, largest_first, listed, number, p_value, sentence
+from reports.sentences import excluding, interval, largest_first, listed, number, p_value, sentence, sentences
+from reports.style import only_left_labels, shared_legend
 
 _SECTION = "Where in the sentence"
 _BOUNDS = ("robust_lower", "robust_upper")
@@ -36,7 +37,7 @@ def surprisal_upos(results: Results) -> Panel | None:
     table = marked(table, "condition")
     return Panel(
         title="Change in surprisal by part of speech",
-        figure=_upos_figure(table),
+        figure=_upos_figure(largest_categories_first(table, tops(table), "level", "estimate")),
         alt=(
             "Dots with intervals: expected change of a word's surprisal by universal part of speech and cohort, at the mean "
             "word."
@@ -44,7 +45,7 @@ def surprisal_upos(results: Results) -> Panel | None:
         finding=sentence(_largest_changes(table)),
         note=(
             f"{_fit(run, 'upos')} Marginal means of a mixed model with log frequency, position, number of pieces and crossed "
-            f"random effects of word type and document. {_basis(table)} Not corrected for the number of classes.{unmatched}"
+            f"random effects of word type and document. {_basis(table)}{unmatched}"
         ),
         source=f"ablations/{run.name}/analysis/surprisal_means.csv",
     )
@@ -98,6 +99,7 @@ def surprisal_contrasts(results: Results) -> Panel | None:
         ),
         source=f"ablations/{run.name}/analysis/surprisal_contrasts.csv",
         is_headline=True,
+        brief=_brief_scaffolding(table),
     )
 
 
@@ -114,6 +116,19 @@ def _scaffolding(table: pd.DataFrame) -> str:
     """Under how many controls scaffolding words suffer less. Controls that are not matched are named and not counted."""
     mask = is_evidence(table)
     evidence, rest = table[mask], table[~mask]
+    text = "; ".join([_verdict(evidence), *_differences(evidence)])
+    return text + (f"; not counted, as perplexity is not matched: {'; '.join(_differences(rest))}" if len(rest) else "")
+
+
+def _brief_scaffolding(table: pd.DataFrame) -> str:
+    """The verdict, and how many controls do not count."""
+    n_unmatched = table.loc[~is_evidence(table), "against"].nunique()
+    unmatched = f"{n_unmatched} controls are not matched on perplexity and do not count" if n_unmatched else ""
+    return sentences([_verdict(table[is_evidence(table)]), unmatched])
+
+
+def _verdict(evidence: pd.DataFrame) -> str:
+    """Whether scaffolding words suffer more than under the controls that count."""
     n_controls = evidence["against"].nunique()
     is_worse = (evidence["level"] == "scaffolding") & (evidence["robust_lower"] > 0) & (evidence["robust_p_adjusted"] < 0.05)
     if n_controls == 0:
@@ -122,8 +137,7 @@ def _scaffolding(table: pd.DataFrame) -> str:
         verdict = f"scaffolding words suffer more than under {int(is_worse.sum())} of {n_controls} controls"
     else:
         verdict = "there is no evidence that scaffolding words suffer more than under any control"
-    text = "; ".join([verdict, *_differences(evidence)])
-    return text + (f"; not counted, as perplexity is not matched: {'; '.join(_differences(rest))}" if len(rest) else "")
+    return verdict
 
 
 def _differences(table: pd.DataFrame) -> list[str]:
@@ -158,10 +172,7 @@ def surprisal_over_training(results: Results) -> Panel | None:
             "for content words."
         ),
         finding=sentence(f"at the last step {'; '.join(estimates)}"),
-        note=(
-            f"One mixed model with a mean for every cell. {_basis(table, 'Bands')} Not corrected for the number of "
-            f"steps.{unmatched}"
-        ),
+        note=(f"One mixed model with a mean for every cell. {_basis(table, 'Bands')}{unmatched}"),
         source=f"ablations/{run.name}/analysis/surprisal_over_checkpoint.csv",
     )
 
@@ -175,9 +186,9 @@ def _training_figure(table: pd.DataFrame) -> Figure:
             rows = table[table["level"] == level]
             lines(rows, "checkpoint", "estimate", "condition", ax, colors=colors, reference=0, bounds=_BOUNDS)
             training_axis(ax)
-            ax.set_title(level)
-        axes[0].set_ylabel(_CHANGE)
-        axes[0].get_legend().remove()
+            ax.set(title=level, ylabel=_CHANGE)
+        shared_legend(axes, most=2)
+        only_left_labels(axes)
 
     return drawn(draw, (9.5, 3.9), ncols=len(levels), sharey=True)
 
@@ -204,7 +215,7 @@ def surprisal_residuals(results: Results) -> Panel | None:
         ),
         finding=sentence(_normality(fit)),
         note=_fit(run, "upos"),
-        source=f"ablations/{run.name}/analysis/surprisal_residuals.csv and surprisal_spread.csv",
+        source=listed([f"ablations/{run.name}/analysis/surprisal_{name}.csv" for name in ("residuals", "spread")]),
     )
 
 

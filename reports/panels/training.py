@@ -16,7 +16,7 @@ from reports.panel import Panel, drawn
 from reports.registry import panel
 from reports.results import Results, Run
 from reports.sentences import interval, listed, sentence
-from reports.style import COLORS, CYCLE
+from reports.style import COLORS, CYCLE, only_left_labels, shared_legend
 
 _SECTION = "Over training"
 
@@ -61,8 +61,8 @@ def _distance_figure(table: pd.DataFrame) -> Figure:
         for ax, step in zip(axes, steps, strict=True):
             by_layer(table[table["chosen_at"] == step], label, ax)
             ax.set_title(f"cohort chosen at step {step}")
-        axes[0].get_legend().remove()
-        axes[1].set_ylabel("")
+        shared_legend(axes, most=4)
+        only_left_labels(axes)
 
     return drawn(draw, (10, 3.9), ncols=2, sharey=True)
 
@@ -133,15 +133,15 @@ def _has_accuracy_over_training(run: Run) -> bool:
 
 def _draw_distance_and_accuracy(distance: pd.DataFrame, accuracy: pd.DataFrame, axes: Any) -> None:
     """The mean distance above, the accuracy on each benchmark below."""
-    lines(distance, "checkpoint", "mean", "cohort", axes[0], colors={"top": COLORS["top"]}, bounds=("mean_lower", "mean_upper"))
+    name = "the cohort chosen at the last checkpoint"
+    distance = distance.assign(cohort=name)
+    lines(distance, "checkpoint", "mean", "cohort", axes[0], colors={name: COLORS["top"]}, bounds=("mean_lower", "mean_upper"))
     colors = dict(zip(dict.fromkeys(accuracy["benchmark"]), cycle(CYCLE), strict=False))
     bounds = ("accuracy_lower", "accuracy_upper")
     lines(accuracy, "checkpoint", "accuracy", "benchmark", axes[1], colors=colors, reference=0.5, bounds=bounds)
     for ax, label in zip(axes, ("Wasserstein distance (SD)", "accuracy on minimal pairs"), strict=True):
         training_axis(ax)
         ax.set_ylabel(label)
-    axes[0].get_legend().set_visible(False)
-    axes[1].get_legend().set_visible(len(colors) > 1)
     axes[0].set_xlabel("")
 
 
