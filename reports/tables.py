@@ -122,11 +122,17 @@ _TABLES = (
         _columns("intervention cohort n_neurons n_seeds perplexity perplexity_ratio is_matched"),
     ),
     _Spec(
+        "perplexity-contrasts",
+        "perplexity_contrasts",
+        "Perplexity of the top cohort against each of its controls, paired by document: {text}.",
+        _columns("intervention cohort against ratio p_adjusted equivalence_bound detectable is_matched"),
+    ),
+    _Spec(
         "phenomena",
         "accuracy_by_phenomenon",
         "Minimal pairs by phenomenon.",
         _columns(
-            "benchmark phenomenon intervention cohort accuracy intact_accuracy delta_accuracy headroom equivalence_bound "
+            "benchmark phenomenon intervention cohort margin delta_margin accuracy intact_accuracy delta_accuracy headroom equivalence_bound "
             "n_pairs n_ties"
         ),
         _of_phenomena,
@@ -135,13 +141,17 @@ _TABLES = (
         "dissociation",
         "dissociation",
         "The double dissociation.",
-        _columns("intervention cohort against grammar_cost other_cost interaction p_adjusted equivalence_bound is_double"),
+        _columns(
+            "outcome intervention cohort against grammar_cost other_cost interaction p_adjusted equivalence_bound is_double"
+        ),
     ),
     _Spec(
         "probes",
         "probes",
         "Other tasks: probes.",
-        _columns("probe intervention cohort accuracy intact_accuracy delta_accuracy headroom n_items chance"),
+        _columns(
+            "probe intervention cohort margin delta_margin accuracy intact_accuracy delta_accuracy headroom n_items chance"
+        ),
         _of_probes,
     ),
     _Spec(
@@ -156,7 +166,7 @@ _TABLES = (
         "paired_tests",
         "Paired tests of minimal pairs: McNemar's with clusters (sign flips), or t over draws where there are several.",
         _columns(
-            "cohort against benchmark phenomenon n_lost n_gained delta_accuracy p test p_adjusted intact_accuracy headroom"
+            "cohort against benchmark phenomenon delta_margin margin_p_adjusted n_lost n_gained delta_accuracy p test p_adjusted intact_accuracy headroom"
         ),
         _paired_tests,
     ),
@@ -215,6 +225,11 @@ _WORDS = {
     "perplexity_ratio": "ratio to intact",
     "delta_accuracy": "change",
     "delta_score": "change",
+    "delta_margin": "change of margin (nats)",
+    "margin": "margin (nats)",
+    "margin_p_adjusted": "p of margin (Holm)",
+    "ratio": "ratio of perplexities",
+    "detectable": "smallest detectable",
     "intact_accuracy": "intact",
     "intact_score": "intact",
     "headroom": "room to fall",
@@ -291,8 +306,8 @@ def _number(row: pd.Series, name: str) -> str:
     """A number that is there: with its interval, as a p-value, as a count or with decimals."""
     value = row[name]
     if f"{name}_lower" in row:
-        return interval(row, name, 4 if name == "perplexity_ratio" else 3)
-    if name in ("p", "p_adjusted", "robust_p_adjusted"):
+        return interval(row, name, 4 if name in ("perplexity_ratio", "ratio") else 3)
+    if name in ("p", "p_adjusted", "robust_p_adjusted", "margin_p_adjusted"):
         return p_value(float(value)).removeprefix("p = ").removeprefix("p ")
     if isinstance(value, (int, np.integer)) or float(value).is_integer():
         return f"{int(value):,}" if abs(int(value)) >= 10_000 else str(int(value))

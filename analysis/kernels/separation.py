@@ -34,8 +34,8 @@ class Activations(NamedTuple):
     @classmethod
     def of(cls, values: NDArray[np.floating], activation: Activation) -> Activations:
         """From pre-activations (neuron, token)."""
-        whole, positive = (activation(part.astype(np.float64)) for part in (values, np.maximum(values, 0)))
-        return cls(whole.astype(np.float32), positive.astype(np.float32))
+        whole = activation(values.astype(np.float64)).astype(np.float32)
+        return cls(whole, np.where(values > 0, whole, np.float32(activation(np.zeros(1))[0])))
 
     def take(self, neurons: NDArray[np.bool_] | slice) -> Activations:
         """Those of some neurons."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import xarray as xr
 
 from actstore.errors import ActstoreError
-from actstore.store.schema import CHECKPOINT, Field
+from actstore.store.schema import Field
 from analysis.kernels.activations import ACTIVATIONS
 from analysis.neurons.registry import OF_NEURONS, Sampling, add_statistics
 from analysis.pairs.functional import functional_differentiation
-from analysis.pairs.similarity import find_pairs
+from analysis.pairs.similarity import pairs_at_checkpoints
 
 _FIELDS = {
     "functional_share": Field(
@@ -37,15 +39,12 @@ def functional_shares(store: xr.Dataset, *, seed: int = 0) -> xr.Dataset:
         the text is too short for pairs, or the non-linearity is not known.
     """
     values = {name: np.full([store.sizes[dim] for dim in OF_NEURONS], np.nan) for name in _FIELDS}
-    steps = store[CHECKPOINT].values if store.attrs.get("nonlinearity") in ACTIVATIONS and "mlp_input" in store else ()
-    for index, step in enumerate(steps):
-        try:
-            pairs = find_pairs(store, checkpoint=int(step), seed=seed)
-            shares = functional_differentiation(store, pairs, None, checkpoint=int(step), n_permutations=0)
-        except ActstoreError:  # too few tokens, or none of the pairs has a match
-            continue
-        values["functional_share"][index] = shares["functional_share"].sel(pool="similar").values
-        values["functional_excess"][index] = shares["functional_excess"].values
+    if store.attrs.get("nonlinearity") in ACTIVATIONS and "mlp_input" in store:
+        with contextlib.suppress(ActstoreError):  # too few tokens, or none of the pairs has a match
+            for index, (step, pairs) in enumerate(pairs_at_checkpoints(store, seed=seed)):
+                shares = functional_differentiation(store, pairs, None, checkpoint=step, n_permutations=0)
+                values["functional_share"][index] = shares["functional_share"].sel(pool="similar").values
+                values["functional_excess"][index] = shares["functional_excess"].values
     coords = {key: coord for key, coord in store.coords.items() if set(coord.dims) <= set(OF_NEURONS)}
     return xr.Dataset({name: (OF_NEURONS, values[name], spec.attrs) for name, spec in _FIELDS.items()}, coords)
 

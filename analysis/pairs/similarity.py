@@ -6,6 +6,7 @@ matched pair has dissimilar inputs, but similar token frequency, position and su
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from actstore.errors import StoreError
-from actstore.store.schema import LAYER, PAIR, TOKEN
+from actstore.store.schema import CHECKPOINT, LAYER, PAIR, TOKEN
 from analysis.belonging import IDENTITY
 from analysis.kernels.neighbours import identical_below, matched_pairs, similar_pairs
 from analysis.labels import at_checkpoint, each_layer
@@ -80,7 +81,37 @@ def find_pairs(
     tokens, the third of window position of both, and whether the tokens are the same, alike in letters (Dice coefficient
     of letter pairs at least 0.5), or neither. A matched pair is drawn at random, used once, and is no similar pair.
     """
-    store = at_checkpoint(store, checkpoint)
+    return _found(at_checkpoint(store, checkpoint), _drawn(store, n_tokens, n_neighbours, seed))
+
+
+def pairs_at_checkpoints(
+    store: xr.Dataset, *, n_tokens: int = N_TOKENS, n_neighbours: int = N_NEIGHBOURS, seed: int = 0
+) -> Iterator[tuple[int, xr.Dataset]]:
+    """Every training step with the pairs of `find_pairs` there; tokens are drawn once.
+
+    Raises
+    ------
+    StoreError
+        If the store has too few tokens.
+    """
+    drawn = _drawn(store, n_tokens, n_neighbours, seed)
+    for step in store[CHECKPOINT].values:
+        yield int(step), _found(at_checkpoint(store, int(step)), drawn)
+
+
+class _Drawn(NamedTuple):
+    """Tokens of a text, and candidates for matched pairs of them: the same at every checkpoint."""
+
+    tokens: NDArray[np.int64]
+    strata: _Strata
+    candidates: NDArray[np.int64]
+    """(pair, 2)"""
+    candidate_strata: NDArray[np.int64]
+    n_neighbours: int
+    seed: int
+
+
+def _drawn(store: xr.Dataset, n_tokens: int, n_neighbours: int, seed: int) -> _Drawn:
     rng = np.random.default_rng(seed)
     text = np.flatnonzero(store["position"].values > 0)
     n_drawn = min(n_tokens, len(text))
@@ -92,13 +123,18 @@ def find_pairs(
     tokens = np.sort(rng.choice(text, size=n_drawn, replace=False))
     strata = _Strata(store, text, tokens)
     candidates = strata.candidates(rng)
-    candidate_strata = strata.of(candidates)
+    return _Drawn(tokens, strata, candidates, strata.of(candidates), n_neighbours, seed)
+
+
+def _found(store: xr.Dataset, drawn: _Drawn) -> xr.Dataset:
+    """The pairs of every layer of a store at one checkpoint."""
+    tokens = drawn.tokens
 
     def of_layer(layer: xr.Dataset) -> _LayerPairs:
         points = layer["mlp_input"].values
-        pairs, distance, n_identical = similar_pairs(points, n_neighbours)
-        layer_rng = np.random.default_rng([seed, int(layer[LAYER])])
-        matched = matched_pairs(pairs, strata.of(pairs), candidates, candidate_strata, layer_rng)
+        pairs, distance, n_identical = similar_pairs(points, drawn.n_neighbours)
+        rng = np.random.default_rng([drawn.seed, int(layer[LAYER])])
+        matched = matched_pairs(pairs, drawn.strata.of(pairs), drawn.candidates, drawn.candidate_strata, rng)
         matched[_is_similar(points, matched, pairs)] = NO_PAIR
         return _LayerPairs(pairs, distance, matched, n_identical)
 
@@ -107,7 +143,7 @@ def find_pairs(
     return xr.Dataset(
         _columns(layers, tokens),
         coords={LAYER: store[LAYER]},
-        attrs=identity | {"n_tokens": len(tokens), "n_neighbours": n_neighbours, "seed": seed},
+        attrs=identity | {"n_tokens": len(tokens), "n_neighbours": drawn.n_neighbours, "seed": drawn.seed},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -28,10 +29,22 @@ from reports.claims import intact_readouts, text_of
 from reports.figures.curves import lines
 from reports.figures.intervals import interval_plot
 from reports.matching import caveat, marked
+from reports.outcomes import Measure, measures_of
 from reports.panel import Panel, cohort_colors, drawn, plot_height
 from reports.registry import panel
 from reports.results import Results, Run
-from reports.sentences import are_disjoint, effect, excluding, has_intervals, interval, listed, sentence, sentences
+from reports.sentences import (
+    are_disjoint,
+    effect,
+    excluding,
+    has_intervals,
+    interval,
+    listed,
+    number,
+    p_value,
+    sentence,
+    sentences,
+)
 from reports.style import only_left_labels, shared_legend
 
 _COSTS, _CONTROLS = "What an ablation costs", "Controls of the intervention itself"
@@ -85,6 +98,7 @@ def perplexity(results: Results) -> Panel | None:
     top = first_top(table).iloc[0]
     ratios = [f"{row['cohort']} {interval(row, 'perplexity_ratio', 4)}" for _, row in controls_of(table, top).iterrows()]
     controls = f"; its controls: {listed(ratios)}" if ratios else ""
+    note += _against_controls(run)
     condition = f"{top['intervention']} of {top['cohort']}"
     return Panel(
         title="Perplexity: the Wasserstein neurons and their controls",
@@ -95,6 +109,21 @@ def perplexity(results: Results) -> Panel | None:
         source=_source(run),
         is_headline=True,
         brief=_brief_effect(top, controls_of(table, top)),
+    )
+
+
+def _against_controls(run: Run) -> str:
+    """The top cohort less each of its controls, paired by document."""
+    if not run.has("perplexity_contrasts"):
+        return ""
+    rows = comparable(run.tables["perplexity_contrasts"])
+    ratios = [
+        f"{row['against']} {interval(row, 'ratio', 4)} ({p_value(row['p_adjusted'])}; detectable {number(np.exp(row['detectable']), 4)})"
+        for _, row in rows.iterrows()
+    ]
+    return (
+        f" Perplexity of the top cohort over that of a control, paired by document (p by Holm; the smallest ratio that would be "
+        f"found with 80% power): {listed(ratios)}."
     )
 
 
@@ -149,22 +178,22 @@ def _run_with(results: Results, interventions: set[str]) -> Run | None:
 
 
 def _interventions(run: Run, interventions: Sequence[str], title: str, explanation: str, *, is_headline: bool = False) -> Panel:
-    """Several interventions on the same neurons, by perplexity and, where it was measured, accuracy."""
+    """Several interventions on the same neurons, by perplexity and, where they were measured, minimal pairs."""
     ratios = _ratios_under(run, interventions)
-    accuracy = _accuracy_beside(run, ratios, interventions)
-    has_accuracy = len(accuracy) > 0
-    note = f"{explanation} {basis(ratios, *([accuracy] if has_accuracy else []))}{no_width(ratios, 'perplexity_ratio', 1)}"
-    if has_accuracy:
-        note += no_width(accuracy, "delta_accuracy")
+    measures = measures_of(run)[1:]
+    tables = {measure: _pairs_beside(run, measure, ratios, interventions) for measure in measures}
+    note = f"{explanation} {basis(ratios, *tables.values())}{no_width(ratios, 'perplexity_ratio', 1)}"
+    note += "".join(no_width(table, measure.value) for measure, table in tables.items())
+    if measures:
         note += f" Accuracy of the intact model: {listed(intact_readouts(run, ratios['checkpoint'].iloc[0]))}."
-    measures = "perplexity ratio and change of accuracy" if has_accuracy else "perplexity ratio"
+    drawn_measures = listed(["perplexity ratio", *(measure.label for measure in measures)])
     return Panel(
         title=title,
-        figure=_intervention_figure(ratios, accuracy),
-        alt=f"Dots with intervals: {measures} under each intervention on the selected neurons.",
+        figure=_intervention_figure(ratios, tables),
+        alt=f"Dots with intervals: {drawn_measures} under each intervention on the selected neurons.",
         finding=sentence(_intervention_ratios(tops(ratios))),
         note=note,
-        source=_source(run) + (f" and ablations/{run.name}/analysis/accuracy_by_phenomenon.csv" if has_accuracy else ""),
+        source=_source(run) + (f" and ablations/{run.name}/analysis/accuracy_by_phenomenon.csv" if measures else ""),
         is_headline=is_headline,
         brief=sentences([f"perplexity ratio under {words}" for words in _ratios_in_words(tops(ratios))]),
     )
@@ -177,32 +206,37 @@ def _ratios_under(run: Run, interventions: Sequence[str]) -> pd.DataFrame:
     return _in_order(at_first_fraction(rows), interventions)
 
 
-def _accuracy_beside(run: Run, ratios: pd.DataFrame, interventions: Sequence[str]) -> pd.DataFrame:
-    """Accuracy over all paradigms in the conditions of these ratios; empty where it was not measured."""
-    if not run.has("accuracy_by_phenomenon"):
-        return pd.DataFrame()
+def _pairs_beside(run: Run, measure: Measure, ratios: pd.DataFrame, interventions: Sequence[str]) -> pd.DataFrame:
+    """Minimal pairs over all paradigms in the conditions of these ratios."""
     keys = ["intervention", "cohort"]
-    accuracy = over_all_paradigms(run.last("accuracy_by_phenomenon")).merge(ratios[keys], on=keys)
-    return _in_order(accuracy, interventions)
+    table = over_all_paradigms(measure.rows_of(run.last(measure.table))).merge(ratios[keys], on=keys)
+    return _in_order(table, interventions)
 
 
 def _in_order(table: pd.DataFrame, interventions: Sequence[str]) -> pd.DataFrame:
     return table.sort_values("intervention", key=lambda names: names.map(interventions.index), kind="stable")
 
 
-def _intervention_figure(ratios: pd.DataFrame, accuracy: pd.DataFrame) -> Figure:
-    has_accuracy = len(accuracy) > 0
-
+def _intervention_figure(ratios: pd.DataFrame, tables: dict[Measure, pd.DataFrame]) -> Figure:
     def draw(axes: Any) -> None:
         _draw_ratios(ratios, "intervention", axes[0, 0])
-        if has_accuracy:
-            ax, label, colors = axes[0, 1], "change in accuracy on minimal pairs", cohort_colors(rules_of(ratios))
-            interval_plot(accuracy, "intervention", "cohort", "delta_accuracy", ax, colors=colors, label=label, reference=0)
+        colors = cohort_colors(rules_of(ratios))
+        for ax, (measure, table) in zip(axes[0, 1:], tables.items(), strict=True):
+            interval_plot(
+                table,
+                "intervention",
+                "cohort",
+                measure.value,
+                ax,
+                colors=colors,
+                label=measure.label,
+                reference=measure.reference,
+            )
         shared_legend(axes.ravel())
         only_left_labels(axes.ravel())
 
     height = plot_height(ratios["intervention"].nunique(), ratios["cohort"].nunique()) + 0.4
-    return drawn(draw, (9.0, height), ncols=2 if has_accuracy else 1, squeeze=False)
+    return drawn(draw, (9.0, height), ncols=1 + len(tables), squeeze=False)
 
 
 def _intervention_ratios(rows: pd.DataFrame) -> str:

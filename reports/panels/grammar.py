@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,11 +13,12 @@ from reports.basis import basis, no_width
 from reports.claims import headroom, intact_accuracy, intact_readouts, with_intact
 from reports.figures.intervals import interval_plot
 from reports.matching import caveat, is_evidence, marked
+from reports.outcomes import ACCURACY, Outcome, outcomes_of
 from reports.panel import Panel, cohort_colors, drawn, plot_height
 from reports.registry import panel
 from reports.results import Results
 from reports.sentences import effect, excluding, interval, largest_first, listed, number, p_value, sentence, sentences
-from reports.style import COLORS
+from reports.style import COLORS, only_left_labels, shared_legend
 
 _SECTION = "What an ablation costs"
 
@@ -27,29 +29,32 @@ def phenomena(results: Results) -> Panel | None:
     run = results.main_ablation
     if run is None or not run.has("accuracy_by_phenomenon"):
         return None
+    outcomes = outcomes_of(run)
+    first = outcomes[0]
     table = _by_phenomenon(run.tables["accuracy_by_phenomenon"])
     unmatched = caveat(table)
     table = marked(table)
     top = first_top(table)
     whole, parts = top[top["is_whole"]], top[~top["is_whole"]]
-    changed = excluding(parts, "delta_accuracy", 0)
-    still = unmoved(table[~table["is_whole"]], "phenomenon", "delta_accuracy")
+    changed = excluding(parts, first.change, 0)
+    still = unmoved(table[~table["is_whole"]], "phenomenon", first.change)
     return Panel(
         title="Minimal pairs by phenomenon",
-        figure=_phenomena_figure(_ordered(table, still)),
-        alt=("Dots with intervals: change of minimal-pair accuracy against the intact model, by phenomenon and cohort."),
-        finding=sentence(_accuracy_effects(whole) + _changed_phenomena(changed, len(parts)) + _intact_on(whole)),
+        figure=_phenomena_figure(_ordered(table, still, first), outcomes),
+        alt="Dots with intervals: change of minimal pairs’ margin and accuracy against the intact model, by phenomenon and cohort.",
+        finding=sentence(_effects(whole, first) + _changed_phenomena(changed, len(parts), first) + _intact_on(whole)),
         note=(
             f"{int(whole['n_pairs'].sum()):,} pairs, macro-averaged over paradigms, by total log-probability; "
-            f"{int(whole['n_ties'].sum())} ties. {basis(table)} p-values are in paired_tests.csv, "
-            f"adjusted by Holm. {_left_out(still)}{_without_headroom(parts.drop(changed.index))}"
+            f"{int(whole['n_ties'].sum())} ties. Margin: log-probability of the good sentence less that of the bad one; it comes "
+            f"first where the intact model is right so often that accuracy cannot show an effect. {basis(table)} p-values are in "
+            f"paired_tests.csv, adjusted by Holm. {_left_out(still)}{_without_headroom(parts.drop(changed.index), first)}"
             f"{no_width(table[~table['phenomenon'].isin(still)], 'delta_accuracy')}{unmatched}"
         ),
         source=f"ablations/{run.name}/analysis/accuracy_by_phenomenon.csv",
         is_headline=True,
         brief=sentences(
             [
-                *_accuracy_effects(whole).split("; "),
+                *_effects(whole, first).split("; "),
                 f"{len(changed)} of {len(parts)} phenomena have an interval without 0",
                 *(f"accuracy of the intact model on {words}" for words in _intact_accuracies(whole)),
             ]
@@ -57,16 +62,16 @@ def phenomena(results: Results) -> Panel | None:
     )
 
 
-def _ordered(table: pd.DataFrame, still: list[str]) -> pd.DataFrame:
+def _ordered(table: pd.DataFrame, still: list[str], outcome: Outcome) -> pd.DataFrame:
     """Whole benchmarks, then the phenomena that change most under the top cohort; without those of which nothing changes."""
     moving = table[table["is_whole"] | ~table["phenomenon"].isin(still)]
-    ordered = largest_categories_first(moving, first_top(moving), "phenomenon", "delta_accuracy")
+    ordered = largest_categories_first(moving, first_top(moving), "phenomenon", outcome.change)
     return ordered.sort_values("is_whole", ascending=False, kind="stable")
 
 
 def _left_out(still: list[str]) -> str:
     """Which phenomena the figure leaves out."""
-    return f"Left out, as no accuracy changes under any condition: {listed(still)}." if still else "No phenomenon is left out."
+    return f"Left out, as nothing changes under any condition: {listed(still)}." if still else "No phenomenon is left out."
 
 
 def _by_phenomenon(accuracy: pd.DataFrame) -> pd.DataFrame:
@@ -79,28 +84,33 @@ def _by_phenomenon(accuracy: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _phenomena_figure(table: pd.DataFrame) -> Figure:
-    colors, label = cohort_colors(rules_of(table)), "change in accuracy"
-    return drawn(
-        lambda ax: interval_plot(table, "phenomenon", "cohort", "delta_accuracy", ax, colors=colors, label=label, reference=0),
-        (8.0, plot_height(table["phenomenon"].nunique(), table["cohort"].nunique())),
-    )
+def _phenomena_figure(table: pd.DataFrame, outcomes: Sequence[Outcome]) -> Figure:
+    """The two outcomes side by side, the one that can show an effect first."""
+    colors = cohort_colors(rules_of(table))
+
+    def draw(axes: Any) -> None:
+        for ax, outcome in zip(axes, outcomes, strict=True):
+            interval_plot(table, "phenomenon", "cohort", outcome.change, ax, colors=colors, label=outcome.label, reference=0)
+        shared_legend(axes)
+        only_left_labels(axes)
+
+    return drawn(draw, (9.5, plot_height(table["phenomenon"].nunique(), table["cohort"].nunique())), ncols=2)
 
 
-def _accuracy_effects(whole: pd.DataFrame) -> str:
-    """Whether accuracy on each whole benchmark changes."""
+def _effects(whole: pd.DataFrame, outcome: Outcome) -> str:
+    """Whether the outcome on each whole benchmark changes."""
     return "; ".join(
-        effect(row, "delta_accuracy", 0, f"accuracy on {_benchmark(row)}", f"{row['intervention']} of {row['cohort']}")
+        effect(row, outcome.change, 0, f"{outcome.name} on {_benchmark(row)}", f"{row['intervention']} of {row['cohort']}")
         for _, row in whole.iterrows()
     )
 
 
-def _changed_phenomena(changed: pd.DataFrame, n_phenomena: int) -> str:
+def _changed_phenomena(changed: pd.DataFrame, n_phenomena: int, outcome: Outcome) -> str:
     """How many phenomena change, and the three that change most."""
     text = f"; {len(changed)} of {n_phenomena} phenomena have an interval without 0"
     largest = [
-        f"{row['phenomenon']} {interval(row, 'delta_accuracy')}"
-        for _, row in largest_first(changed, "delta_accuracy").head(3).iterrows()
+        f"{row['phenomenon']} {interval(row, outcome.change)}"
+        for _, row in largest_first(changed, outcome.change).head(3).iterrows()
     ]
     return text + (f", largest {listed(largest)}" if largest else "")
 
@@ -113,8 +123,10 @@ def _intact_accuracies(whole: pd.DataFrame) -> list[str]:
     return [f"{_benchmark(row)} {intact_accuracy(row)}" for _, row in whole.iterrows()]
 
 
-def _without_headroom(rows: pd.DataFrame) -> str:
-    """Of the phenomena whose interval holds 0: those on which the intact model could not fall far."""
+def _without_headroom(rows: pd.DataFrame, outcome: Outcome) -> str:
+    """Of the phenomena whose interval of accuracy holds 0: those on which the intact model could not fall far."""
+    if outcome is not ACCURACY:
+        return ""
     phenomena: dict[str, list[str]] = {}
     for _, row in rows.iterrows():
         if words := headroom(row):
@@ -139,21 +151,23 @@ def dissociation(results: Results) -> Panel | None:
     run = results.main_ablation
     if run is None or not run.has("dissociation"):
         return None
-    table = comparable(run.tables["dissociation"])
+    every = comparable(run.tables["dissociation"])
+    outcome = next(outcome for outcome in outcomes_of(run) if outcome.name in set(every["outcome"]))
+    table = every[every["outcome"] == outcome.name]
     unmatched = caveat(table)
     table = marked(table)
     comparisons = tops(table)
     first = comparisons.iloc[0]
     return Panel(
         title="The double dissociation, tested",
-        figure=_dissociation_figure(table[table["against"] == "intact"], comparisons),
+        figure=_dissociation_figure(table[table["against"] == "intact"], comparisons, outcome),
         alt=(
-            "Left: fall in accuracy on minimal pairs and on other tasks by cohort. Right: the interaction of the top cohort "
+            f"Left: fall in {outcome.name} on minimal pairs and on other tasks by cohort. Right: the interaction of the top cohort "
             "against each control."
         ),
         finding=sentence(_verdict(comparisons) + beside(intact_readouts(run, int(first["checkpoint"])))),
         note=(
-            f"{int(first['n_pairs']):,} pairs and {int(first['n_others']):,} other items. {basis(table)} Tests by the same, "
+            f"{_of_outcome(outcome)} {int(first['n_pairs']):,} pairs and {int(first['n_others']):,} other items. {basis(table)} Tests by the same, "
             "Holm "
             "over all comparisons. A bound of equivalence says how large an effect the data leave possible." + unmatched
         ),
@@ -163,12 +177,22 @@ def dissociation(results: Results) -> Panel | None:
     )
 
 
-def _dissociation_figure(costs: pd.DataFrame, comparisons: pd.DataFrame) -> Figure:
+def _of_outcome(outcome: Outcome) -> str:
+    """What a cost is, in the note of the dissociation."""
+    if outcome is ACCURACY:
+        return "Costs are falls in accuracy; those in margins are in the table."
+    return (
+        "Costs are falls in margins, in nats: the log-probability of the right answer less that of the best wrong one, of pairs "
+        "and of other items alike. Accuracy is at its ceiling; its costs are in the table."
+    )
+
+
+def _dissociation_figure(costs: pd.DataFrame, comparisons: pd.DataFrame, outcome: Outcome) -> Figure:
     """Left: both costs of every cohort. Right: the interactions of the top cohorts."""
     cost_colors = {"minimal pairs": COLORS["top"], "other tasks": COLORS["random"]}
     top_colors = cohort_colors(dict.fromkeys(comparisons["cohort"], "none"))
     long = pd.concat([_costs_of(costs, "grammar", "minimal pairs"), _costs_of(costs, "other", "other tasks")])
-    cost_label = "cost: fall in accuracy"
+    cost_label = f"cost: fall in {outcome.label.removeprefix('change in ')}"
     label = "interaction: cost of grammar less cost of the rest,\ntop against…"
 
     def draw(axes: Any) -> None:

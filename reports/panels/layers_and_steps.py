@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -24,6 +24,7 @@ from reports.claims import headroom, intact_readouts
 from reports.figures.curves import lines, training_axis
 from reports.figures.intervals import interval_plot
 from reports.matching import caveat, marked
+from reports.outcomes import Measure, measures_of
 from reports.panel import Panel, cohort_colors, drawn, plot_height
 from reports.panels.grammar import beside
 from reports.registry import panel
@@ -34,53 +35,37 @@ from reports.style import shared_legend
 _SINGLE, _CUMULATIVE = "one group at a time", "cumulative, from the first"
 
 
-class _Measure(NamedTuple):
-    """What is drawn of an ablation: the column of a table, and where "no effect" is."""
-
-    table: str
-    value: str
-    reference: float
-    label: str
-
-
-def _measures(run: Run) -> list[_Measure]:
-    measures = [_Measure("perplexity", "perplexity_ratio", 1.0, "perplexity ratio")]
-    if run.has("accuracy_by_phenomenon"):
-        measures.append(_Measure("accuracy_by_phenomenon", "delta_accuracy", 0.0, "change in accuracy"))
-    return measures
-
-
 @panel("What an ablation costs", needs="layer groups (needs an ablation with layer_groups)")
 def layers(results: Results) -> Panel | None:
     """Layer groups, one at a time and cumulatively."""
     run = results.ablation(lambda run: len(of_layer_groups(run.tables["perplexity"])) > 1)
     if run is None:
         return None
-    measures = _measures(run)
-    tables = {measure.table: _of_groups(run, measure) for measure in measures}
-    ratios = tables["perplexity"]
+    measures = measures_of(run)
+    tables = {measure: _of_groups(run, measure) for measure in measures}
+    ratios = tables[measures[0]]
     kinds = _kinds_of_groups(ratios)
     single = kinds.get(_SINGLE, [])
-    effects = [_largest_effect(tables[measure.table], single, measure) for measure in measures]
+    effects = [_largest_effect(tables[measure], single, measure) for measure in measures]
     share = f"{100 * tops(ratios)['fraction'].iloc[0]:g}% of each layer"
     return Panel(
         title="Layer groups, single and cumulative",
-        figure=_layers_figure(tables, kinds, measures),
+        figure=_layers_figure(tables, kinds),
         alt=(
-            "Dots with intervals: perplexity ratio and change of accuracy when the neurons of some layers are ablated, one "
+            "Dots with intervals: perplexity ratio and change of margin and accuracy when the neurons of some layers are ablated, one "
             "group at a time and cumulatively."
         ),
         finding=sentence("; ".join(effects) + _intact_at_last_step(run)) if single else "No ablation of one group was run.",
         note=f"{main_intervention(ratios)}, {share}. {basis(*tables.values())}"
-        + "".join(no_width(tables[measure.table], measure.value, measure.reference) for measure in measures)
+        + "".join(no_width(table, measure.value, measure.reference) for measure, table in tables.items())
         + caveat(ratios),
         source=_source(run, measures),
     )
 
 
-def _of_groups(run: Run, measure: _Measure) -> pd.DataFrame:
+def _of_groups(run: Run, measure: Measure) -> pd.DataFrame:
     """Groups of layers at the last checkpoint; `group` names their layers, `kind` their rule."""
-    rows = of_main_intervention(over_all_paradigms(of_layer_groups(run.last(measure.table))))
+    rows = of_main_intervention(over_all_paradigms(of_layer_groups(measure.rows_of(run.last(measure.table)))))
     return marked(rows.assign(kind=rows["rule"], group=[_group(layers) for layers in layer_ranges(rows)]), "kind")
 
 
@@ -98,14 +83,13 @@ def _kinds_of_groups(table: pd.DataFrame) -> dict[str, list[str]]:
     return {kind: groups for kind, groups in kinds.items() if len(groups) > 1}
 
 
-def _layers_figure(tables: dict[str, pd.DataFrame], kinds: dict[str, list[str]], measures: list[_Measure]) -> Figure:
+def _layers_figure(tables: dict[Measure, pd.DataFrame], kinds: dict[str, list[str]]) -> Figure:
     """A row of axes a kind of groups, a column a measure."""
-    colors = cohort_colors(rules_of(tables["perplexity"], "kind"))
+    colors = cohort_colors(rules_of(next(iter(tables.values())), "kind"))
 
     def draw(axes: Any) -> None:
         for row, (kind, groups) in enumerate(kinds.items()):
-            for ax, measure in zip(axes[row], measures, strict=True):
-                table = tables[measure.table]
+            for ax, (measure, table) in zip(axes[row], tables.items(), strict=True):
                 part = table[table["group"].isin(groups)].sort_values(["last_layer", "first_layer"], kind="stable")
                 interval_plot(
                     part, "group", "kind", measure.value, ax, colors=colors, label=measure.label, reference=measure.reference
@@ -114,7 +98,7 @@ def _layers_figure(tables: dict[str, pd.DataFrame], kinds: dict[str, list[str]],
         shared_legend(axes.ravel())
 
     height = sum(plot_height(len(groups), len(colors)) for groups in kinds.values()) + 0.5
-    return drawn(draw, (9.5, height), nrows=len(kinds), ncols=len(measures), squeeze=False)
+    return drawn(draw, (9.5, height), nrows=len(kinds), ncols=len(tables), squeeze=False)
 
 
 def _group(layers: tuple[int, int]) -> str:
@@ -122,7 +106,7 @@ def _group(layers: tuple[int, int]) -> str:
     return f"layer {first}" if first == last else f"layers {first}–{last}"
 
 
-def _largest_effect(table: pd.DataFrame, groups: list[str], measure: _Measure) -> str:
+def _largest_effect(table: pd.DataFrame, groups: list[str], measure: Measure) -> str:
     """The group of layers whose ablation alone changes a measure most, and all groups that change it."""
     rows = tops(table)
     rows = rows[rows["group"].isin(groups)]
@@ -156,44 +140,47 @@ def ablation_over_training(results: Results) -> Panel | None:
     run = results.ablation(lambda run: run.tables["perplexity"]["checkpoint"].nunique() > 1)
     if run is None:
         return None
-    measures = _measures(run)
-    tables = {measure.table: _at_every_step(run, measure) for measure in measures}
-    rows = tops(tables[measures[-1].table])
+    measures = measures_of(run)
+    tables = {measure: _at_every_step(run, measure) for measure in measures}
+    first = measures[min(1, len(measures) - 1)]
+    rows = tops(tables[first])
     share = f"{100 * rows['fraction'].iloc[0]:g}% of each layer"
     return Panel(
         title="The ablation over checkpoints",
-        figure=_steps_figure(tables, measures),
-        alt=("Lines with bands: perplexity ratio and change of accuracy under the ablation over training steps, by cohort."),
-        finding=sentence(_effect_at_steps(rows, measures[-1]) + _intact_at_last_step(run)),
+        figure=_steps_figure(tables),
+        alt=(
+            "Lines with bands: perplexity ratio and change of margin and accuracy under the ablation over training steps, by cohort."
+        ),
+        finding=sentence(_effect_at_steps(rows, first) + _intact_at_last_step(run)),
         note=(
             f"{main_intervention(rows)}, {share}. {basis(*tables.values(), label='Bands')}"
-            f"{_steps_without_headroom(run)}{caveat(tables['perplexity'])}"
+            f"{_steps_without_headroom(run)}{caveat(tables[measures[0]])}"
         ),
         source=_source(run, measures),
     )
 
 
-def _at_every_step(run: Run, measure: _Measure) -> pd.DataFrame:
+def _at_every_step(run: Run, measure: Measure) -> pd.DataFrame:
     """All checkpoints; `kind` says how neurons were chosen, and when."""
-    rows = of_main_intervention(over_all_paradigms(ablated(run.tables[measure.table])))
+    rows = of_main_intervention(over_all_paradigms(ablated(measure.rows_of(run.tables[measure.table]))))
     return marked(rows.assign(kind=[f"{row['rule']}, chosen {when_chosen(row)}" for _, row in rows.iterrows()]), "kind")
 
 
-def _steps_figure(tables: dict[str, pd.DataFrame], measures: list[_Measure]) -> Figure:
-    colors = cohort_colors(rules_of(tables["perplexity"], "kind"))
+def _steps_figure(tables: dict[Measure, pd.DataFrame]) -> Figure:
+    colors = cohort_colors(rules_of(next(iter(tables.values())), "kind"))
 
     def draw(axes: Any) -> None:
-        for ax, (name, value, reference, label) in zip(axes.ravel(), measures, strict=True):
-            bounds = (f"{value}_lower", f"{value}_upper")
-            lines(tables[name], "checkpoint", value, "kind", ax, colors=colors, reference=reference, bounds=bounds)
+        for ax, (measure, table) in zip(axes.ravel(), tables.items(), strict=True):
+            bounds = (f"{measure.value}_lower", f"{measure.value}_upper")
+            lines(table, "checkpoint", measure.value, "kind", ax, colors=colors, reference=measure.reference, bounds=bounds)
             training_axis(ax)
-            ax.set_ylabel(label)
+            ax.set_ylabel(measure.label)
         shared_legend(axes.ravel(), most=2)
 
-    return drawn(draw, (9.5, 3.9), ncols=len(measures), squeeze=False)
+    return drawn(draw, (9.5, 3.9), ncols=len(tables), squeeze=False)
 
 
-def _effect_at_steps(rows: pd.DataFrame, measure: _Measure) -> str:
+def _effect_at_steps(rows: pd.DataFrame, measure: Measure) -> str:
     """The effect at the last step, and the steps at which there is one."""
     last = rows[rows["checkpoint"] == rows["checkpoint"].max()]
     effects = [f"{row['kind']} {interval(row, measure.value)}" for _, row in last.iterrows()]
@@ -218,5 +205,6 @@ def _steps_without_headroom(run: Run) -> str:
     return f" Steps at which the intact model is {'; '.join(clauses)}." if clauses else ""
 
 
-def _source(run: Run, measures: list[_Measure]) -> str:
-    return listed([f"ablations/{run.name}/analysis/{measure.table}.csv" for measure in measures])
+def _source(run: Run, measures: list[Measure]) -> str:
+    names = dict.fromkeys(measure.table for measure in measures)
+    return listed([f"ablations/{run.name}/analysis/{name}.csv" for name in names])

@@ -44,7 +44,9 @@ def add_blimp(shelf: Path, source: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with gzip.open(file, "rt", encoding="utf-8") as lines:
             records = pd.DataFrame([json.loads(line) for line in lines])
-        records[["sentence_good", "sentence_bad", "linguistics_term", "UID"]].to_parquet(folder / "train-00000-of-00001.parquet")
+        records[["sentence_good", "sentence_bad", "linguistics_term", "UID"]].to_parquet(
+            folder / "train-00000-of-00001.parquet"
+        )
 
 
 def main() -> None:
