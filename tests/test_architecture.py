@@ -26,7 +26,7 @@ ENTRIES = ("__init__", "__main__")
 """Files of a package that gather what is in it."""
 BASICS = {
     "actstore": ("actstore", ("lazy", "signals", "errors", "bounds", "files", "settings", "config", "registry", "plugins")),
-    "analysis": ("analysis.results", ("results", "labels", "belonging", "csv_text", "config")),
+    "analysis": ("analysis.results", ("results", "labels", "belonging", "csv_text", "config", "contrasts")),
 }
 """Package → the room that these of its files belong to."""
 

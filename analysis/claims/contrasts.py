@@ -88,10 +88,20 @@ def differentiation(evidence: Evidence) -> Iterator[Contrast]:
     excess = "beyond matched pairs, top less rest"
     for name, sign, is_main, keys in (
         (f"functional share {excess}", 1, True, {"measure": FUNCTIONAL, "over": MEAN, "given": NOTHING}),
-        (f"functional share {excess}, at equal skewness, kurtosis and share of negatives", 1, False, {"measure": FUNCTIONAL, "over": MEAN}),
+        (
+            f"functional share {excess}, at equal skewness, kurtosis and share of negatives",
+            1,
+            False,
+            {"measure": FUNCTIONAL, "over": MEAN},
+        ),
         (f"negative–negative share {excess}", 1, False, {"measure": NEGATIVE, "over": MEAN, "given": NOTHING}),
-        (f"functional share {excess}, from first to last layer", -1, False, {"measure": FUNCTIONAL, "over": SLOPE, "given": NOTHING}),
-    ):  # fmt: off
+        (
+            f"functional share {excess}, from first to last layer",
+            -1,
+            False,
+            {"measure": FUNCTIONAL, "over": SLOPE, "given": NOTHING},
+        ),
+    ):
         rows = _where(evidence.tables, "pair_contrasts", **keys)
         if "given" not in keys and len(rows):
             rows = rows[rows["given"] != NOTHING]

@@ -178,7 +178,7 @@ def test_a_file_is_read_with_single_values_and_paths_beside_it(tmp_path):
         ('modell = "m"', "did you mean 'model'"),
         ("[text]\n", "lacks model"),
         ('model = "m"\n[[cohorts]]\nfractions = 0.1', r"key of \[\[cohorts\]\].*did you mean 'fraction'"),
-        ('model = "m"\n[[cohorts]]\nfraction = ["a"]', "fraction must be float"),
+        ('model = "m"\n[[cohorts]]\nfraction = ["a"]', "or auto, got"),
         ('model = "m"\n[readouts.minimal_pairs]\nskip_bad = 1', "skip_bad must be bool"),
         ('model = "m"\ncohorts = 3', "must be a table, or several in double brackets"),
         ("model = m", "not valid TOML"),
