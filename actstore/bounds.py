@@ -68,7 +68,7 @@ DEVICE = re.compile(r"(cpu|cuda|mps|xpu)(:[0-9]{1,4})?")
 """Names of devices that hold values; whether this machine has one is asked when it is used."""
 EXAMPLE_SITE = "model.layers.{layer}.mlp.gate_proj"
 """A pattern of modules, as messages show it."""
-DOCUMENTS = ("file", "article", "paragraph", "line")
+DOCUMENTS = ("file", "article", "section", "paragraph", "line")
 """What a document of plain text may be."""
 STORED_DTYPES = ("float16", "float32")
 """Names of the dtypes of stored activations."""

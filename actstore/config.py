@@ -17,8 +17,8 @@ class TextConfig:
     """A text: where it comes from, and what of it is taken."""
 
     corpus: str = setting(
-        "builtin, builtin-evaluation, wikitext2, wikitext2-validation, or a path to .txt, .jsonl, .conllu (also .gz), Brown's tagged files, or a "
-        "folder or .zip of these",
+        "builtin, builtin-evaluation, wikitext2, wikitext2-validation, or a path to .txt, .jsonl, .conllu (also .gz), Brown's "
+        "tagged files, or a folder or .zip of these",
         default="builtin",
         is_path=True,
     )
@@ -31,7 +31,9 @@ class TextConfig:
     seed: int = setting(
         "seed of an embedded corpus, or of the choice of documents", default=0, check=bounds.between(0, bounds.LARGEST_SEED)
     )
-    documents: str = setting("what a document of plain text is", default="file", choices=bounds.DOCUMENTS)
+    documents: str = setting(
+        "what a document of plain text is; of WikiText-2 article in place of file", default="file", choices=bounds.DOCUMENTS
+    )
     spacy: str = setting(
         "spaCy pipeline for words and UPOS of raw text; auto takes en_core_web_sm where it is installed, none gives no words",
         default=ANY_PIPELINE,

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-_API = re.compile(r"/api/(models|datasets)/([^/]+?(?:/[^/]+?)??)(?:/(refs)|/(revision|tree)/([^/]+))?")
+_API = re.compile(r"/api/(models|datasets)/([^/]+?(?:/[^/]+?)??)(?:/(refs)|/(revision|tree)/([^/]+)(?:/(.+))?)?")
 _RESOLVE = re.compile(r"/(?:(datasets)/)?([^/]+(?:/[^/]+)?)/resolve/([^/]+)/(.+)")
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _LFS = (".safetensors", ".bin", ".parquet")
@@ -113,7 +113,7 @@ class HubServer:
     def reply(self, path: str, query: str, headers: Message) -> _Reply:
         """What a hub without faults answers; the path is still quoted."""
         if match := _API.fullmatch(path):
-            (kind, name, refs, part, revision), wanted = match.groups(), ""
+            kind, name, refs, part, revision, wanted = match.groups()
         elif match := _RESOLVE.fullmatch(path):
             (kind, name, revision, wanted), refs, part = match.groups(), None, "file"
         else:
@@ -132,7 +132,7 @@ class HubServer:
         if files is None:
             return _refusal(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         if part == "tree":
-            return _json(_tree(files, recursive="recursive=true" in query))
+            return _listing(files, unquote(wanted or ""), commit, recursive="recursive=true" in query)
         if part != "file":
             gated, siblings = "auto" if repo.gated else False, [{"rfilename": path} for path in files]
             return _json({"id": name, "sha": commit, "private": False, "gated": gated, "siblings": siblings})
@@ -189,13 +189,24 @@ def _refusal(status: int, code: str, message: str, **headers: str) -> _Reply:
     return _json({"error": message}, status, **({"X-Error-Code": code} if code else {}), **headers)
 
 
-def _tree(files: dict[str, _File], *, recursive: bool) -> list[dict[str, Any]]:
+def _listing(files: dict[str, _File], folder: str, commit: str, *, recursive: bool) -> _Reply:
+    """A folder's entries; a folder that is not there is an error of its own to the client."""
+    entries = _tree(files, folder, recursive=recursive)
+    if folder and not entries:
+        return _refusal(404, "EntryNotFound", f"{folder} does not exist", **{"X-Repo-Commit": commit})
+    return _json(entries)
+
+
+def _tree(files: dict[str, _File], folder: str, *, recursive: bool) -> list[dict[str, Any]]:
+    """The entries below a folder (empty: the whole revision)."""
+    below = f"{folder}/" if folder else ""
     folders = sorted({str(parent) for path in files for parent in PurePosixPath(path).parents[:-1]})
     entries: list[dict[str, Any]] = [
         {"type": "directory", "path": path, "oid": hashlib.sha1(path.encode()).hexdigest()} for path in folders
     ]
     entries += [{"type": "file", "path": path, "oid": f.oid, "size": len(f.data), **f.lfs} for path, f in files.items()]
-    return [entry for entry in entries if recursive or "/" not in entry["path"]]
+    entries = [entry for entry in entries if entry["path"].startswith(below)]
+    return [entry for entry in entries if recursive or "/" not in entry["path"].removeprefix(below)]
 
 
 def _content(file: _File | None, commit: str, asked: Message) -> _Reply:

@@ -36,14 +36,15 @@ def read_corpus(name: str, seed: int | None = 0, boundary: str = "file") -> Iter
     Parameters
     ----------
     name : str
-        `builtin`, `builtin-evaluation`, `builtin-train`, `wikitext2` (the raw test part, one
-        document an article), `wikitext2-validation`, or a path: `.txt`, `.jsonl`, `.conllu`, each also as `.gz`; the
-        tagged files of the Brown corpus; a `.zip` or a folder of these.
+        `builtin`, `builtin-evaluation`, `builtin-train`, `wikitext2` (the raw test part),
+        `wikitext2-validation`, or a path: `.txt`, `.jsonl`, `.conllu`, each also as `.gz`; the tagged files of the Brown
+        corpus; a `.zip` or a folder of these.
     seed : int, optional
         Seed of an embedded corpus, or of the order of a finite one's documents; None leaves a
         finite corpus in its own order.
     boundary : str
-        Unit that is a document of a `.txt`: `file`, `article`, `paragraph` or `line`.
+        Unit that is a document of a `.txt` or of WikiText-2: `file` (of WikiText-2 an article), `article`, `section`,
+        `paragraph` or `line`.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def read_corpus(name: str, seed: int | None = 0, boundary: str = "file") -> Iter
         if seed is None:
             raise CorpusError(f"the corpus {name} is endless; say how much of it to take with --tokens N")
         return _builtin(BUILTIN[name], seed)
-    files = partial(_wikitext, name) if name in WIKITEXT else partial(_from_path, locate(name), boundary)
+    files = partial(_wikitext, name, boundary) if name in WIKITEXT else partial(_from_path, locate(name), boundary)
     documents = chain.from_iterable(files()) if seed is None else drawn(files, seed)
     return _not_empty(name, documents)
 
@@ -101,7 +102,8 @@ def _builtin(part: str, seed: int) -> Iterator[CorpusDocument]:
         yield CorpusDocument(document.name, document.text, tuple(sentences))
 
 
-def _wikitext(name: str) -> Iterator[Iterator[CorpusDocument]]:
+def _wikitext(name: str, boundary: str) -> Iterator[Iterator[CorpusDocument]]:
+    """The documents of a part of WikiText-2; of `file`, which it is not, articles."""
     import pandas as pd
 
     path = repositories.dataset_file(_WIKITEXT_REPO, _WIKITEXT_FILE.format(part=WIKITEXT[name]))
@@ -109,7 +111,7 @@ def _wikitext(name: str) -> Iterator[Iterator[CorpusDocument]]:
         text = "".join(pd.read_parquet(path)["text"])
     except ImportError:
         raise CorpusError(f"reading {name} needs pyarrow: pip install 'actstore[wikitext]'") from None
-    yield plain(name, io.StringIO(text), "article")
+    yield plain(name, io.StringIO(text), "article" if boundary == "file" else boundary)
 
 
 def _from_path(path: Path, boundary: str) -> Iterator[Iterator[CorpusDocument]]:

@@ -19,12 +19,13 @@ Reader = Callable[[str, Iterable[str]], Iterator[CorpusDocument]]
 _INDEX = re.compile(r"[1-9]\d{0,8}(-[1-9]\d{0,8})?|\d{1,9}\.[1-9]\d{0,8}")
 _HEAD = re.compile(r"\d{1,9}")
 _ARTICLE = re.compile(r" = (?!=).* = ?")
-_CUT_PLAIN = "cut plain text with --documents paragraph, article or line"
+_HEADING = re.compile(r" = .* = ?")
+_CUT_PLAIN = "cut plain text with --documents paragraph, section, article or line"
 _CUT_CONLLU = "begin its documents with # newdoc"
 
 
 def plain(name: str, lines: Iterable[str], boundary: str = "file") -> Iterator[CorpusDocument]:
-    """Read plain text; a document is the file, a WikiText article, a paragraph (by blank lines) or a line.
+    """Read plain text; a document is the file, a WikiText article or section, a paragraph (by blank lines) or a line.
 
     Raises
     ------
@@ -87,6 +88,18 @@ def _articles(lines: _Lines) -> Iterator[str]:
     yield lines.finish()
 
 
+def _sections(lines: _Lines) -> Iterator[str]:
+    """Parts that a heading of any level begins; headings with nothing between them begin one part."""
+    has_text = False
+    for line in lines:
+        is_heading = _HEADING.fullmatch(line.removesuffix("\n")) is not None
+        if is_heading and has_text:
+            yield lines.finish()
+        has_text = not is_heading and (has_text or bool(line.strip()))
+        lines.add(line)
+    yield lines.finish()
+
+
 def _paragraphs(lines: _Lines) -> Iterator[str]:
     """Parts between blank lines; of several blank lines in a row, every second one belongs to a part."""
     for line in lines:
@@ -104,7 +117,7 @@ def _single_lines(lines: _Lines) -> Iterator[str]:
 
 
 BOUNDARIES: dict[str, Callable[[_Lines], Iterator[str]]] = dict(
-    zip(bounds.DOCUMENTS, (_whole_file, _articles, _paragraphs, _single_lines), strict=True)
+    zip(bounds.DOCUMENTS, (_whole_file, _articles, _sections, _paragraphs, _single_lines), strict=True)
 )
 """Unit that is a document → cutting a plain text into these."""
 

@@ -14,6 +14,10 @@ import pandas as pd
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+from tests.rehearsal.stand_ins import add_random, add_tasks, tokenizer_of
+
+PYTHIA_STEPS = (0, *(2**k for k in range(10)), 1000, 4000, 16000, 64000, 143_000)
+"""Checkpoints that `studies/pythia-1b.toml` takes."""
 _WIKITEXT_PARTS = {"test": "test.txt.gz", "validation": "valid.txt.gz"}
 
 
@@ -49,6 +53,15 @@ def add_blimp(shelf: Path, source: Path) -> None:
         )
 
 
+def add_stand_ins(shelf: Path, source: Path) -> None:
+    """What `studies/pythia-1b.toml` names: both models with the checkpoints that it takes, and the tasks."""
+    with gzip.open(source / _WIKITEXT_PARTS["validation"], "rt", encoding="utf-8") as lines:
+        tokenizer = tokenizer_of(lines.read())
+    add_random(shelf, "EleutherAI/pythia-1b", "gpt_neox", tokenizer, PYTHIA_STEPS)
+    add_random(shelf, "facebook/opt-1.3b", "opt", tokenizer)
+    add_tasks(shelf)
+
+
 def main() -> None:
     """Fill a shelf from files."""
     parser = argparse.ArgumentParser(prog="python -m tests.rehearsal.shelf", description=main.__doc__)
@@ -56,13 +69,18 @@ def main() -> None:
     parser.add_argument("--model", nargs=2, action="append", default=[], metavar=("REPO", "GGUF"))
     parser.add_argument("--wikitext", type=Path, help="folder of test.txt.gz and valid.txt.gz")
     parser.add_argument("--blimp", type=Path, help="folder of .jsonl.gz files")
+    parser.add_argument("--stand-ins", action="store_true", help="random models and made-up tasks of studies/pythia-1b.toml")
     options = parser.parse_args()
+    if options.stand_ins and not options.wikitext:
+        parser.error("--stand-ins needs --wikitext: their tokenizer is trained on it")
     for repo, file in options.model:
         add_model(options.shelf, repo, Path(file))
     if options.wikitext:
         add_wikitext(options.shelf, options.wikitext)
     if options.blimp:
         add_blimp(options.shelf, options.blimp)
+    if options.stand_ins:
+        add_stand_ins(options.shelf, options.wikitext)
 
 
 if __name__ == "__main__":
