@@ -11,7 +11,13 @@ from urllib.request import Request, urlopen
 
 import pytest
 from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from huggingface_hub.hf_api import RepoFile, RepoFolder
 
 from tests.hub_server import HubServer
@@ -69,6 +75,13 @@ def test_tree_has_the_digests(hub):
     top = list(api.list_repo_tree(REPO, revision="step0"))
     assert [f.path for f in top if isinstance(f, RepoFolder)] == ["extra"]
     assert {f.path for f in top if isinstance(f, RepoFile)} == {"config.json", "model.safetensors"}
+
+
+def test_tree_of_a_folder(hub):
+    api = HfApi(endpoint=hub.url)
+    assert [f.path for f in api.list_repo_tree(REPO, "extra", revision="step0")] == ["extra/notes.txt"]
+    with pytest.raises(RemoteEntryNotFoundError):
+        list(api.list_repo_tree(REPO, "data", revision="step0"))
 
 
 def test_data_set(hub, tmp_path):

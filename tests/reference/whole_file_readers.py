@@ -7,6 +7,7 @@ import re
 
 from actstore.text.documents import UNKNOWN_DEPTH, CorpusDocument, CorpusWord
 
+HEADING = re.compile(r"^ = [^\n]* = ?$", re.MULTILINE)
 ARTICLE = re.compile(r"^ = (?!=)[^\n]* = ?$", re.MULTILINE)
 
 
@@ -14,6 +15,14 @@ def parts_of(text, boundary):
     if boundary == "article":
         starts = [match.start() for match in ARTICLE.finditer(text)]
         return [text[a:b] for a, b in itertools.pairwise([0, *starts, len(text)])]
+    if boundary == "section":
+        ends = [match.start() for match in HEADING.finditer(text)]
+        parts = [""]
+        for a, b in itertools.pairwise([0, *ends, len(text)]):
+            if HEADING.sub("", parts[-1]).strip():
+                parts.append("")
+            parts[-1] += text[a:b]
+        return parts
     return {"file": [text], "paragraph": re.split(r"\n[^\S\n]*\n", text), "line": text.split("\n")}[boundary]
 
 

@@ -400,6 +400,7 @@ def test_wikitext_is_read_from_the_hub(server, tmp_path):
     documents = list(read_corpus("wikitext2", None))
     assert [document.text.split("\n")[0] for document in documents] == [" = One = ", " = Two = "]
     assert "More" in documents[0].text
+    assert [len(list(read_corpus("wikitext2", None, boundary))) for boundary in ("article", "section", "line")] == [2, 3, 6]
 
 
 def test_blimp_is_read_from_the_hub(server, tmp_path):

@@ -124,7 +124,9 @@ def texts(path, **options):
     return [document.text for document in read_corpus(str(path), None, **options)]
 
 
-@pytest.mark.parametrize(("boundary", "n_documents"), [("file", 1), ("article", 2), ("paragraph", 6), ("line", 6)])
+@pytest.mark.parametrize(
+    ("boundary", "n_documents"), [("file", 1), ("article", 2), ("section", 3), ("paragraph", 6), ("line", 6)]
+)
 def test_units_of_plain_text(tmp_path, boundary, n_documents):
     (tmp_path / "w.txt").write_text(WIKITEXT)
     documents = texts(tmp_path / "w.txt", boundary=boundary)
@@ -137,6 +139,13 @@ def test_an_article_begins_at_a_first_level_heading(tmp_path):
     alpha, beta = texts(tmp_path / "w.txt", boundary="article")
     assert "Part" in alpha
     assert beta.startswith(" = Beta = ")
+
+
+def test_a_section_begins_at_any_heading_and_has_text(tmp_path):
+    (tmp_path / "w.txt").write_text(" = Alpha = \n\n = = One = = \n Text . \n More . \n\n = = = Two = = = \n\n Last . \n")
+    first, second = texts(tmp_path / "w.txt", boundary="section")
+    assert first == " = Alpha = \n\n = = One = = \n Text . \n More . \n\n", "a heading alone is no document"
+    assert second.startswith(" = = = Two = = = ")
 
 
 def test_an_unknown_boundary_names_a_close_one(tmp_path):
