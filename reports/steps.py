@@ -107,7 +107,7 @@ def _model_steps(study: Study, model: str, name: str, folder: Path) -> Iterator[
 
 
 def _extract(study: Study, model: str, name: str, store: Path) -> Step:
-    checkpoints = study.checkpoints if model == study.models[0] else "main"
+    checkpoints = study.extracted_checkpoints(model)
     options = ("--model", model, "--checkpoints", checkpoints, *words_of(study.extraction_text), *words_of(study.run))
     return Step(
         f"extract {name}",

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from actstore.ablation.design import Design, conditions, design_of, design_table, load_plugins
-from actstore.ablation.preflight import check_checkpoints, check_corpus, check_design, check_model, check_tagger
+from actstore.ablation.preflight import (
+    check_checkpoints,
+    check_chosen_steps,
+    check_corpus,
+    check_design,
+    check_model,
+    check_tagger,
+)
 from actstore.ablation.readout import Readout, default_readouts, readouts_of
 from actstore.config import CHECKPOINTS, MODEL, RunConfig, TextConfig
 from actstore.errors import ActstoreError
@@ -75,6 +82,10 @@ class Study:
         default_factory=default_readouts,
     )
     ablations: tuple[AblationStudy, ...] = setting("designs of `actstore ablate`, each with a name", default=())
+
+    def extracted_checkpoints(self, model: str) -> str:
+        """The checkpoints of one of the models that are extracted."""
+        return self.checkpoints if model == self.models[0] else "main"
 
     @property
     def has_training(self) -> bool:
@@ -169,7 +180,8 @@ def _merged_readouts(general: Any, own: Any) -> Any:
 
 
 def check_study(study: Study) -> None:
-    """Refuse a study that names a model, text, minimal pairs or task folder that is not there; nothing is downloaded.
+    """Refuse a study that names a model, text, minimal pairs, task folder or checkpoint that is not there, or ablates neurons
+    that are chosen at a checkpoint which is not extracted; nothing is downloaded.
 
     Raises
     ------
@@ -184,6 +196,7 @@ def check_study(study: Study) -> None:
     for ablation in study.ablations:
         try:
             check_design(ablation.design)
+            check_chosen_steps(ablation.design, study.extracted_checkpoints(ablation.design.model))
         except ActstoreError as error:
             raise ActstoreError(f"[[ablations]] {ablation.name!r}: {error}") from None
 

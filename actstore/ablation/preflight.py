@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from functools import cache
 
-from actstore.ablation.design import Design
+from actstore.ablation.design import FILE, Design
 from actstore.config import ANY_PIPELINE, NO_WORDS
+from actstore.errors import ActstoreError
 from actstore.model import sources
 from actstore.model.checkpoints import LocalCheckpoint
+from actstore.selection.statistics import SAME
 from actstore.text.corpus import BUILTIN, WIKITEXT, locate
 
 
@@ -25,8 +27,13 @@ def check_model(name: str) -> None:
     sources.resolve(name, connect=False)
 
 
-def check_checkpoints(name: str, spec: str) -> None:
+def check_checkpoints(name: str, spec: str) -> list[int] | None:
     """Refuse checkpoints that a model does not have, where those that it has are known without a download.
+
+    Returns
+    -------
+    list of int or None
+        The training steps; None where only the hub knows them.
 
     Raises
     ------
@@ -35,7 +42,35 @@ def check_checkpoints(name: str, spec: str) -> None:
     """
     source = sources.resolve(name, connect=False)
     if source.entry is not None or all(isinstance(checkpoint, LocalCheckpoint) for checkpoint in source.checkpoints.values()):
-        sources.choose_checkpoints(source, spec)
+        return sources.choose_checkpoints(source, spec)
+    return None
+
+
+def check_chosen_steps(design: Design, extracted: str) -> None:
+    """Refuse a design that chooses neurons at a checkpoint without statistics.
+
+    Parameters
+    ----------
+    design : Design
+    extracted : str
+        The checkpoints of the design's model that statistics are made of, as `--checkpoints` takes them.
+
+    Raises
+    ------
+    ActstoreError
+        If one is not among these, as far as the training steps are known without a download.
+    """
+    ablated, available = (check_checkpoints(design.model, spec) for spec in (design.checkpoints, extracted))
+    if ablated is None or available is None:
+        return
+    chosen_at = {step for spec in design.cohorts if spec.rule != FILE for step in spec.checkpoint}
+    steps = {step for step in ablated if SAME in chosen_at} | {int(step) for step in chosen_at if step.isdecimal()}
+    missing = sorted(steps.difference(available))
+    if missing:
+        raise ActstoreError(
+            f"it chooses neurons at {'steps' if missing[1:] else 'step'} {', '.join(map(str, missing))} of {design.model}, of "
+            f"which nothing is extracted; name them in the checkpoints of the study, which are {extracted}"
+        )
 
 
 def check_corpus(name: str) -> None:

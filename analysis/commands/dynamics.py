@@ -26,27 +26,28 @@ def run(options: argparse.Namespace) -> None:
     distance = statistics["wasserstein_distance"]
     early = at_checkpoint(statistics, _middle_step(distance) if options.early is None else options.early)
     early_selection = select(early["wasserstein_distance"], selection.fraction, provenance=provenance(statistics))
-    cohorts = [selection, early_selection]
+    is_early = early_selection.checkpoint != selection.checkpoint  # of two checkpoints, the middle one is the last
+    cohorts = [selection, early_selection] if is_early else [selection]
 
-    def of_both(table: Callable[[Selection], pd.DataFrame]) -> pd.DataFrame:
+    def of_cohorts(table: Callable[[Selection], pd.DataFrame]) -> pd.DataFrame:
         return pd.concat([table(cohort).assign(chosen_at=cohort.checkpoint) for cohort in cohorts], ignore_index=True)
 
-    trajectories = of_both(lambda cohort: cohort_trajectory(distance, cohort))
+    trajectories = of_cohorts(lambda cohort: cohort_trajectory(distance, cohort))
     if "neuron_weight" in store:
-        weights = of_both(lambda cohort: weight_dissimilarity(store["neuron_weight"], cohort))
+        weights = of_cohorts(lambda cohort: weight_dissimilarity(store["neuron_weight"], cohort))
     else:
         weights = trajectories.iloc[:0]  # the same columns
         print(f"{options.store} has no neuron_weight, as {store.attrs['site']} is no linear map: weights.csv has no rows")
     tables = {
-        "emergence": of_both(lambda cohort: emergence(distance, cohort, seed=options.seed)),
+        "emergence": of_cohorts(lambda cohort: emergence(distance, cohort, seed=options.seed)),
         "cohorts": trajectories,
         "weights": weights,
         "rise": rise(distance, early_selection),
         "overlap": cohort_overlap(distance, options.fraction or selection.fraction).to_dataframe().reset_index(),
     }
     save_tables(options.results, tables)
-    steps = f"{selection.checkpoint} and {early_selection.checkpoint}"
-    print(f"{options.results}: {', '.join(tables)}; cohorts chosen at steps {steps}")
+    steps = " and ".join(str(cohort.checkpoint) for cohort in cohorts)
+    print(f"{options.results}: {', '.join(tables)}; cohorts chosen at step {steps}")
 
 
 def _middle_step(distance: xr.DataArray) -> int:

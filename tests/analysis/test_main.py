@@ -90,6 +90,17 @@ def test_dynamics_tables(results):
     assert len(load_table(results / "negative_trajectory.csv")) == 3 * 5 * 2
 
 
+def test_a_cohort_of_one_checkpoint_has_its_rows_once(results, run_folder, tmp_path):
+    """As of two checkpoints, of which the middle one is the last."""
+    shutil.copytree(results, tmp_path / "analysis")
+    store = ["--store", str(run_folder / "store.zarr"), "--results", str(tmp_path / "analysis")]
+    assert main(["dynamics", *store, "--early", "4000"]) == 0
+    for name, n_layers in (("cohorts.csv", 5), ("weights.csv", 4)):
+        table = load_table(tmp_path / "analysis" / name)
+        assert set(table["chosen_at"]) == {4000}
+        assert len(table) == 3 * n_layers * 2
+
+
 @pytest.mark.parametrize(
     ("options", "count"),
     [

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from tests.rehearsal.stand_ins import add_random, add_tasks, tokenizer_of
 
-PYTHIA_STEPS = (0, *(2**k for k in range(10)), 1000, 4000, 16000, 64000, 143_000)
+PYTHIA_STEPS = (0, 1, 4, 16, 64, 256, 512, *(1000 * 2**k for k in range(7)), 143_000)
 """Checkpoints that `studies/pythia-1b.toml` takes."""
 _WIKITEXT_PARTS = {"test": "test.txt.gz", "validation": "valid.txt.gz"}
 

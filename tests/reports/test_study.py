@@ -14,7 +14,7 @@ from actstore.errors import ActstoreError
 from actstore.selection.selection import Selection
 from reports.__main__ import main
 from reports.steps import steps_of
-from reports.study import load_study
+from reports.study import check_study, load_study
 from tests.helpers import NO_TORCH
 
 STUDIES = Path(__file__).parent.parent.parent / "studies"
@@ -134,6 +134,7 @@ def test_names_are_no_paths(tmp_path, name):
 
 
 ABLATION = '[[ablations]]\nname = "a"\n[[ablations.cohorts]]\n'
+OVER_TRAINING = '[[ablations]]\nname = "a"\ncheckpoints = "0,64,4000"\n[[ablations.cohorts]]\n'
 
 
 @pytest.mark.parametrize("options", [["--dry-run"], []], ids=["dry", "real"])
@@ -165,6 +166,10 @@ ABLATION = '[[ablations]]\nname = "a"\n[[ablations.cohorts]]\n'
             'models = ["pico-neox"]\n' + ABLATION + 'rule = "file"\nselection = "none.json"\n',
             "cannot read the selection none.json",
         ),
+        (
+            'models = ["pico-neox"]\n' + OVER_TRAINING,
+            "'a': it chooses neurons at steps 0, 64 of pico-neox, of which nothing is extracted; name them in the checkpoints",
+        ),
     ],
 )
 def test_what_is_not_there_is_named_before_anything_runs(tmp_path, capsys, text, said, options):
@@ -174,6 +179,15 @@ def test_what_is_not_there_is_named_before_anything_runs(tmp_path, capsys, text,
     assert error.count("\n") == 1
     assert said in error
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("checkpoints", "cohort"),
+    [("main", 'checkpoint = "last"\n'), ("main", 'checkpoint = "4000"\n'), ("0,64,4000", ""), ("all", "")],
+)
+def test_neurons_may_be_chosen_at_any_checkpoint_that_is_extracted(tmp_path, checkpoints, cohort):
+    text = f'name = "s"\nmodels = ["pico-neox"]\ncheckpoints = "{checkpoints}"\n' + OVER_TRAINING + cohort
+    check_study(load_study(write(tmp_path, text)))
 
 
 @pytest.mark.parametrize("file", sorted(STUDIES.glob("*.toml")), ids=lambda p: p.stem)
