@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.hub_server import HubServer
 
+_ROOT = Path(__file__).parents[2]
 _SMALL = (
     (r'(?m)^device = "cuda"', 'device = "cpu"'),
     (r"(?m)^tokens = \d+", "tokens = 8192"),
@@ -49,12 +50,14 @@ def main() -> int:
     options = parser.parse_args()
     study = options.study
     if options.small:
-        options.runs.mkdir(parents=True, exist_ok=True)
-        study = options.runs / study.name
+        study = options.runs / "small" / study.name  # beside the runs, their folders would be taken for models of these names
+        study.parent.mkdir(parents=True, exist_ok=True)
         study.write_text(small(options.study.read_text(encoding="utf-8")), encoding="utf-8")
     with HubServer() as hub:
         serve(hub, options.shelf)
         environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(options.shelf.resolve() / "cache")}
+        paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]  # this code, whichever is installed
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
         command = (sys.executable, "-P", "-m", "actstore", "report", str(study), "--runs", str(options.runs))
         return subprocess.run(command, env=environment, check=False).returncode
 
