@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from reports.matching import NOT_MATCHED
 from reports.style import is_narrow, legend_above, printable, shortened, value_ticks
 
-_LABEL, _NARROW_LABEL = 36, 18
-"""The longest line of a category's name."""
+_LABEL, _NARROW_LABEL, _LONGEST = 36, 18, 40
+"""Letters on a line of a category's name, also in narrow axes; the longest line of a name that has no place to break."""
 
 
 def interval_plot(
@@ -84,11 +84,11 @@ def _label(name: str, ax: Axes) -> str:
 def _wrapped(text: str, length: int) -> str:
     """Text on lines of about such a length, broken after spaces and underscores."""
     lines = [""]
-    for part in re.findall(r"[^ _]*[ _]?", text):
+    for part in re.findall(r"[^ _]*[ _]|[^ _]+", text):
         if lines[-1] and len(lines[-1]) + len(part.rstrip()) > length:
             lines.append("")
         lines[-1] += part
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(shortened(line.rstrip(), _LONGEST) for line in lines)
 
 
 def quantile_plot(table: pd.DataFrame, ax: Axes) -> Axes:
