@@ -39,6 +39,11 @@ def _no_width(row: pd.Series) -> str:
     return "every answer the same" if cluster in _OF_ANSWERS else f"the same in every {cluster}"
 
 
+def counted(n: int, thing: str) -> str:
+    """`1 control`, `2 controls`."""
+    return f"{n:,} {thing}{'' if n == 1 else 's'}"
+
+
 def sentences(parts: Sequence[str]) -> str:
     """Each part as a sentence of its own."""
     return " ".join(sentence(part) for part in parts if part)

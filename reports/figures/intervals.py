@@ -13,8 +13,10 @@ from matplotlib.axes import Axes
 from reports.matching import NOT_MATCHED
 from reports.style import is_narrow, legend_above, printable, shortened, value_ticks
 
-_LABEL, _NARROW_LABEL = 36, 18
-"""The longest line of a category's name."""
+_NARROW_AXIS = 40
+"""Letters on a line of the name of an axis, on narrow screens."""
+_LABEL, _NARROW_LABEL, _LONGEST = 36, 18, 40
+"""Letters on a line of a category's name, also in narrow axes; the longest line of a name that has no place to break."""
 
 
 def interval_plot(
@@ -63,7 +65,7 @@ def interval_plot(
         ax.plot(x[has_no_width], y[has_no_width], "o", markersize=4, color=colors[level], markerfacecolor="white", zorder=3)
     value_ticks(ax)
     ax.set_yticks(list(heights.values()), [_label(str(name), ax) for name in heights], parse_math=False)
-    ax.set(xlabel=label, ylim=(-0.6, len(categories) - 0.4))
+    ax.set(xlabel=_wrapped(label, _NARROW_AXIS) if is_narrow(ax) else label, ylim=(-0.6, len(categories) - 0.4))
     ax.grid(axis="y", visible=False)
     if by != category:
         legend_above(ax)
@@ -84,11 +86,11 @@ def _label(name: str, ax: Axes) -> str:
 def _wrapped(text: str, length: int) -> str:
     """Text on lines of about such a length, broken after spaces and underscores."""
     lines = [""]
-    for part in re.findall(r"[^ _]*[ _]?", text):
+    for part in re.findall(r"[^ _]*[ _]|[^ _]+", text):
         if lines[-1] and len(lines[-1]) + len(part.rstrip()) > length:
             lines.append("")
         lines[-1] += part
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(shortened(line.rstrip(), _LONGEST) for line in lines)
 
 
 def quantile_plot(table: pd.DataFrame, ax: Axes) -> Axes:

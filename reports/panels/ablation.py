@@ -35,6 +35,7 @@ from reports.registry import panel
 from reports.results import Results, Run
 from reports.sentences import (
     are_disjoint,
+    counted,
     effect,
     excluding,
     has_intervals,
@@ -131,7 +132,7 @@ def _brief_effect(top: pd.Series, controls: pd.DataFrame) -> str:
     """The effect on the top cohort, and how many of its controls have one."""
     condition = f"{top['intervention']} of {in_words(top)}"
     n_changed = len(excluding(controls, "perplexity_ratio", 1))
-    of_controls = f"{n_changed} of its {len(controls)} controls have an interval without 1"
+    of_controls = f"intervals without 1: of {n_changed} of its {counted(len(controls), 'control')}"
     return sentences([effect(top, "perplexity_ratio", 1, "perplexity", condition, 4), of_controls if len(controls) else ""])
 
 

@@ -41,8 +41,7 @@ def functional_share(results: Results) -> Panel | None:
             "Functional share: the part of the summed separation |σ(a) − σ(b)| of all similar pairs that is gone where negative "
             "pre-activations are zero; less the same of matched pairs of dissimilar inputs. Under a ReLU it is 0 by definition, "
             "so its interval has no width. Negative–negative share: of the furthest pairs alone. In a gated MLP σ is the gate’s. "
-            f"{basis(table, method='over documents and neurons')} Not adjusted for the number of layers (pair_contrasts.csv is, "
-            "by Holm)."
+            f"{basis(table, method='over documents and neurons')} p-values are in pair_contrasts.csv, adjusted by Holm."
         ),
         source=", ".join(f"models/{run.name}/analysis/pair_contrasts.csv" for run in runs),
         is_headline=True,
@@ -79,4 +78,4 @@ def _finding(table: pd.DataFrame, model: str) -> str:
     more = (
         "which is more than their shape explains" if shaped.iloc[0]["estimate_lower"] > 0 else "so their shape may explain it"
     )
-    return f"{text}; at equal skewness, kurtosis and share of negatives {interval(shaped.iloc[0], 'estimate')}, {more}"
+    return f"{text}. At equal skewness, kurtosis and share of negatives {interval(shaped.iloc[0], 'estimate')}, {more}"

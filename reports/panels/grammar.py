@@ -17,7 +17,7 @@ from reports.outcomes import ACCURACY, Outcome, outcomes_of
 from reports.panel import Panel, cohort_colors, drawn, plot_height
 from reports.registry import panel
 from reports.results import Results
-from reports.sentences import effect, excluding, interval, largest_first, listed, number, p_value, sentence, sentences
+from reports.sentences import counted, effect, excluding, interval, largest_first, listed, number, p_value, sentence, sentences
 from reports.style import COLORS, only_left_labels, shared_legend
 
 _SECTION = "What an ablation costs"
@@ -235,10 +235,10 @@ def _brief_verdict(comparisons: pd.DataFrame) -> str:
     controls = comparisons[comparisons["against"] != "intact"]
     evidence = controls[is_evidence(controls)]
     n_double, n_unmatched = int(evidence["is_double"].astype(bool).sum()), len(controls) - len(evidence)
-    verdict = f"a double dissociation against {n_double} of {len(evidence)} controls"
+    verdict = f"a double dissociation against {n_double} of {counted(len(evidence), 'control')}"
     if n_double == 0:
-        verdict = f"there is no evidence of a double dissociation against any of {len(evidence)} controls"
-    unmatched = f"{n_unmatched} more are not matched on perplexity and do not count" if n_unmatched else ""
+        verdict = f"there is no evidence of a double dissociation against any of {counted(len(evidence), 'control')}"
+    unmatched = f"not counted, as perplexity is not matched: {counted(n_unmatched, 'control')}" if n_unmatched else ""
     return sentences([verdict, unmatched])
 
 

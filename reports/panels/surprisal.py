@@ -15,7 +15,7 @@ from reports.matching import caveat, is_evidence, marked
 from reports.panel import Panel, cohort_colors, drawn, plot_height
 from reports.registry import panel
 from reports.results import Results, Run
-from reports.sentences import excluding, interval, largest_first, listed, number, p_value, sentence, sentences
+from reports.sentences import counted, excluding, interval, largest_first, listed, number, p_value, sentence, sentences
 from reports.style import only_left_labels, shared_legend
 
 _SECTION = "Where in the sentence"
@@ -123,7 +123,7 @@ def _scaffolding(table: pd.DataFrame) -> str:
 def _brief_scaffolding(table: pd.DataFrame) -> str:
     """The verdict, and how many controls do not count."""
     n_unmatched = table.loc[~is_evidence(table), "against"].nunique()
-    unmatched = f"{n_unmatched} controls are not matched on perplexity and do not count" if n_unmatched else ""
+    unmatched = f"not counted, as perplexity is not matched: {counted(n_unmatched, 'control')}" if n_unmatched else ""
     return sentences([_verdict(table[is_evidence(table)]), unmatched])
 
 

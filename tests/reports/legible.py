@@ -49,16 +49,23 @@ def texts_over_each_other(figure):
 
 
 def unnamed_colors(figure):
-    """Colours of data that neither a legend nor the name of a row explains; black lines and greys of grids are no data."""
+    """Colours of data that neither a legend nor the name of a row explains; black lines and open dots are no data."""
     named, used = set(), set()
     legends = [*figure.legends, *(ax.get_legend() for ax in figure.axes if ax.get_legend())]
     for legend in legends:
         for handle in legend.legend_handles:
             named |= colors_of(handle)
     for ax in figure.axes:
-        for artist in (*ax.lines, *ax.collections, *ax.patches):
-            used |= colors_of(artist)
+        if not dots_are_rows(ax):
+            used = used.union(*map(colors_of, (*ax.lines, *ax.collections, *ax.patches)))
     return used - named - {"#000000", "#ffffff"}
+
+
+def dots_are_rows(ax):
+    """Whether every set of dots lies on one row, which a label names."""
+    rows = set(ax.get_yticks()) if any(label.get_text() for label in ax.get_yticklabels()) else set()
+    heights = [set(container[0].get_ydata()) for container in ax.containers]
+    return bool(heights) and all(len(of_set) == 1 and of_set <= rows for of_set in heights)
 
 
 def colors_of(artist):

@@ -10,6 +10,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from itertools import pairwise
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
@@ -18,7 +19,7 @@ from actstore.errors import ActstoreError
 from analysis.csv_text import defused
 from reports.browser import browser_data
 from reports.build import _script_data, build
-from reports.export import results_json
+from reports.export import results_json, table_links
 from reports.methods import limits, methods, provenance
 from reports.registry import drawn_sections
 from reports.study import load_study
@@ -56,28 +57,36 @@ def parsed(page):
     return parser
 
 
-def test_page_is_whole_and_self_contained(page):
+def test_page_is_whole_and_self_contained(page, report):
     html = parsed(page)
     assert html.open == []
-    for _, attributes in html.elements:
+    for tag, attributes in html.elements:
+        links = ("data:", "#", "https://arxiv.org/abs/") if tag == "a" else ("data:", "#")
         for name in ("src", "href"):
-            assert attributes.get(name, "#").startswith(("data:", "#"))
+            target = attributes.get(name, "#")
+            assert target.startswith(links) or (tag == "a" and (report / unquote(target)).is_file()), target
     ids = [attributes["id"] for _, attributes in html.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
-    targets = {attributes["href"][1:] for tag, attributes in html.elements if tag == "a"}
-    assert targets <= set(ids)
+    targets = {attributes["href"] for tag, attributes in html.elements if tag in ("a", "use") and "href" in attributes}
+    assert {target[1:] for target in targets if target.startswith("#")} <= set(ids)
+    clipped = {attributes["clip-path"] for _, attributes in html.elements if "clip-path" in attributes}
+    assert {target.removeprefix("url(#").removesuffix(")") for target in clipped} <= set(ids)
 
 
 def test_every_figure_has_alt_text_a_finding_and_files(page, report, results):
     sections, missing = drawn_sections(results)
     panels = {name: panel for section in sections for name, panel in section.panels.items()}
-    images = [attributes for tag, attributes in parsed(page).elements if tag == "img"]
-    assert len(images) == len(panels) >= 22
-    assert all(len(image["alt"]) > 40 for image in images)
+    elements = parsed(page).elements
+    images = [attributes for tag, attributes in elements if tag == "svg" and attributes.get("role") == "img"]
+    assert len(images) == 2 * len(panels) >= 44
+    assert all(len(image["aria-label"]) > 40 for image in images)
+    links = {attributes["href"] for tag, attributes in elements if tag == "a"}
     for name, panel in panels.items():
         assert panel.finding[0].isupper() or not panel.finding[0].isalpha()
         assert panel.finding.endswith(".")
-        assert panel.source.split(".csv")[0]
+        tables = [file for _, file in table_links(panel.source, results)]
+        assert len(tables) == panel.source.count(".csv") > 0
+        assert {*tables, f"figures/{name}.svg", f"figures/{name}.pdf"} <= {unquote(link) for link in links}
         for kind, start in (("svg", b"<?xml"), ("pdf", b"%PDF")):
             assert (report / "figures" / f"{name}.{kind}").read_bytes().startswith(start)
     assert missing == ["the double dissociation (needs minimal pairs and probes or tasks)"] or missing == []

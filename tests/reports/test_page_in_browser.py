@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from reports.build import render
+from reports.dark import contrast
 from reports.export import export_figures
 from reports.registry import drawn_sections
 from tests.reports.conftest import EVIL
+from tests.reports.pdf import filled
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")]
@@ -132,17 +136,111 @@ def test_the_browser_says_what_share_it_shows(opened, results, tmp_path):
 def test_without_javascript_all_figures_and_tables_stand(chromium, report):
     page = chromium.new_page(java_script_enabled=False)
     page.goto((report / "index.html").as_uri())
-    assert page.locator("figure img").count() > 20
+    assert page.locator("figure .plot.wide svg[role=img]").count() > 20
     page.locator("#table-neurons summary").click()
     assert page.locator("#table-neurons tbody tr").first.is_visible()
     assert page.locator("noscript").count() == 1
     page.close()
 
 
-def test_a_phone_needs_no_sideways_scrolling(opened, report):
+TEXT_SIZES = """
+() => [...document.querySelectorAll("article .plot svg")].filter((svg) => svg.clientWidth > 0).flatMap((svg) =>
+  [...svg.querySelectorAll("g[transform*=scale]")].map((text) =>
+    100 * Number(/scale\\(([\\d.]+)/.exec(text.getAttribute("transform"))[1]) * svg.clientWidth / svg.viewBox.baseVal.width))
+"""
+"""Sizes of all text in figures that are shown, in pixels; outlines of characters are a hundred units to the em."""
+
+
+def test_a_phone_needs_no_sideways_scrolling_and_no_glasses(opened, report):
     page = opened(report)
     page.set_viewport_size({"width": 360, "height": 700})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    sizes = page.evaluate(TEXT_SIZES)
+    assert len(sizes) > 300
+    assert min(sizes) >= 8
+    page.set_viewport_size({"width": 1200, "height": 900})
+    assert min(page.evaluate(TEXT_SIZES)) >= 10
+    assert page.locator("article .plot.narrow svg").first.is_hidden()
+
+
+COLORS = """
+() => [...document.querySelectorAll("article .plot.wide")].flatMap((plot) => {
+  const behind = getComputedStyle(plot).backgroundColor;
+  return [...plot.querySelectorAll("svg use, svg path, svg g[transform]")].flatMap((mark) => {
+    const style = getComputedStyle(mark);
+    return [style.fill, style.stroke].filter((color) => color.startsWith("rgb(")).map((color) => [behind, color]);
+  });
+})
+"""
+"""What is behind a figure, and every colour in it."""
+
+
+@pytest.mark.parametrize(("scheme", "least"), [("dark", 3.0), ("light", 1.5)])
+def test_figures_stand_out_from_the_page(opened, report, scheme, least):
+    page = opened(report)
+    page.emulate_media(color_scheme=scheme)
+    pairs = {tuple(pair) for pair in page.evaluate(COLORS)}
+    behind = {first for first, _ in pairs}
+    assert len(behind) == 1
+    darkness = sum(channels(*behind)) / 3
+    assert darkness < 0.2 if scheme == "dark" else darkness > 0.9
+    ratios = {color: contrast(to_hex(channels(first)), to_hex(channels(color))) for first, color in pairs if first != color}
+    assert min(ratios.values()) >= least
+    assert max(ratios.values()) > 10
+
+
+def channels(color):
+    """A colour as Chromium writes it, as three numbers from 0 to 1."""
+    return tuple(int(value) / 255 for value in re.findall(r"\d+", color)[:3])
+
+
+def test_paper_is_filled_and_light(opened, report):
+    """Every page but the last is more than half full; no figure is apart from its heading; nothing is wider than the paper."""
+    page = opened(report)
+    page.emulate_media(color_scheme="dark")
+    shares = filled(page.pdf(format="A4"))
+    assert 8 <= len(shares) <= 30
+    assert min(shares[:-1]) > 0.5
+    page.emulate_media(media="print", color_scheme="dark")
+    page.set_viewport_size({"width": 688, "height": 1000})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 688
+    for name in ("article", ".plot", "figcaption"):
+        style = "all => all.map(one => getComputedStyle(one).breakInside)"
+        assert set(page.locator(name).evaluate_all(style)) == {"avoid"}
+    heights = page.locator("article").evaluate_all("all => all.map(one => one.offsetHeight)")
+    assert max(heights) < 1017  # what two margins leave of A4, at 96 pixels an inch
+    assert {second for _, second in page.evaluate(COLORS)} >= {"rgb(0, 0, 0)", "rgb(213, 94, 0)"}
+
+
+def test_figures_are_numbered_and_the_summary_says_their_numbers(opened, report):
+    page = opened(report)
+    captions = page.locator("article figcaption strong").all_inner_texts()
+    assert captions == [f"Figure {number}." for number in range(1, len(captions) + 1)]
+    names = page.locator("article").evaluate_all("all => all.map(one => one.id)")
+    for item in page.locator(".brief li").all():
+        name = item.locator("a").first.get_attribute("href").removeprefix("#")
+        assert f"(Figure {names.index(name) + 1}):" in item.inner_text()
+
+
+def test_the_first_screen_says_what_the_models_are(opened, report):
+    page = opened(report)
+    page.set_viewport_size({"width": 1200, "height": 800})
+    box = page.locator(".about").bounding_box()
+    assert box["y"] + box["height"] < 800
+    text = page.locator(".about").inner_text()
+    for words in (
+        "pico-neox (GELU, 4 layers of 512 neurons, 3 checkpoints)",
+        "pico-opt (ReLU",
+        "toy models",
+        "tokens of that language (builtin)",
+    ):
+        assert words in text
+    for name in ("Methods", "Limits", "Glossary", "arXiv:2509.24198"):
+        assert page.locator(".about a", has_text=name).count() == 1
+    page.locator("nav a", has_text="Glossary").click()
+    assert page.locator("#glossary").evaluate("one => Math.abs(one.getBoundingClientRect().top)") < 100
 
 
 def test_text_of_corpora_stays_text(opened, evil_page):

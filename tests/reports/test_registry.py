@@ -137,7 +137,7 @@ def test_a_panel_of_a_user_that_fails_is_left_out_and_named(own_module, results)
     assert mistake.endswith(r"(KeyError: 'no such <table>\nand more')")
     assert "(ValueError: " in mathematics
     assert "\n" not in mathematics
-    assert figure.endswith("(TypeError: the function must give a Panel or None, not Figure)")
+    assert figure.endswith("(TypeError: the function must give a Panel or None, not Drawing)")
 
 
 def test_an_error_of_our_own_panels_is_raised(results, monkeypatch):

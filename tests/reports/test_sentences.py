@@ -32,7 +32,7 @@ def row(estimate, lower, upper, name="delta"):
         ((0.2, 0.1, 0.3), "x raises accuracy: +0.200 [+0.100, +0.300]"),
         ((-0.2, -0.3, -0.1), "x lowers accuracy: −0.200 [−0.300, −0.100]"),
         ((0.2, -0.1, 0.3), "there is no evidence that accuracy changes under x: +0.200 [−0.100, +0.300]"),
-        ((0, 0, 0), "nothing in accuracy changes under x: +0.000 [+0.000, +0.000]"),
+        ((0, 0, 0), "nothing in accuracy changes under x: +0.000 (the same in every cluster)"),
         (
             (0.2, np.nan, np.nan),
             "there is no telling whether accuracy changes under x, from a single cluster: +0.200 (no interval)",

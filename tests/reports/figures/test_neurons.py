@@ -29,7 +29,7 @@ def ax():
 
 def test_selected_neurons_are_marked_at_their_height(ax):
     figures.wasserstein_by_layer(NEURONS, ax)
-    rest, selected = ax.collections
+    _, rest, selected = ax.collections
     assert selected.get_offsets()[:, 1].tolist() == [0.5, 0.7]
     assert rest.get_offsets()[:, 1].tolist() == [0.1, 0.2]
     assert np.round(selected.get_offsets()[:, 0]).tolist() == [0, 1]
@@ -39,12 +39,13 @@ def test_selected_neurons_are_marked_at_their_height(ax):
 
 def test_scatter_has_both_statistics_and_is_an_image_when_large(ax):
     figures.statistic_scatter(NEURONS, "skewness", "wasserstein_distance", ("skewness", "distance"), ax)
-    assert ax.collections[1].get_offsets().tolist() == [[1, 0.5], [3, 0.7]]
+    assert ax.collections[2].get_offsets().tolist() == [[1, 0.5], [3, 0.7]]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("skewness", "distance")
-    assert not ax.collections[0].get_rasterized()
+    assert not ax.collections[1].get_rasterized()
     many = pd.concat([NEURONS] * 2000, ignore_index=True)
     figures.statistic_scatter(many, "skewness", "wasserstein_distance", ("", ""), ax)
-    assert ax.collections[-1].get_rasterized()
+    assert ax.collections[-2].get_rasterized()
+    assert not ax.collections[-1].get_rasterized()
 
 
 def test_histogram_shades_what_lies_below_raw_zero(ax):

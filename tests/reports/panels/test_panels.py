@@ -92,8 +92,9 @@ def flagged(table, column="cohort"):
 def names_of(panel, axes=0):
     """Names of the categories and of the legend of a figure."""
     ax = panel.figure.axes[axes]
-    legend = ax.get_legend()
-    return {label.get_text() for label in (*ax.get_yticklabels(), *(legend.get_texts() if legend else ()))}
+    legends = [*panel.figure.legends, *([ax.get_legend()] if ax.get_legend() else [])]
+    texts = [*ax.get_yticklabels(), *(text for legend in legends for text in legend.get_texts())]
+    return {text.get_text().replace("\n", " ") for text in texts}
 
 
 CONTROLLED = {TOP: (1.2, 1.1, 1.3), ("negative-zero", MATCHED): (1.2, 1.1, 1.3), ("negative-zero", UNMATCHED): (1.1, 1.0, 1.2)}
@@ -104,7 +105,9 @@ def test_perplexity_says_how_many_documents_and_draws_there_were():
     table = perplexity({TOP: (1.2, 1.1, 1.3), RANDOM: (1.0, 0.99, 1.01)}).assign(n_clusters=40)
     table.loc[table["rule"] == "random", "n_seeds"] = 5
     note = ablation.perplexity(results_of({"a": {"perplexity": table}})).note
-    assert note.endswith("Intervals: 95%, Student's t over 40 documents and, where neurons were drawn at random, over 5 draws.")
+    assert note.endswith(
+        "Intervals: 95% each, not adjusted for their number, Student's t over 40 documents and, where neurons were drawn at random, over 5 draws."
+    )
     few = ablation.perplexity(results_of({"a": {"perplexity": table.assign(n_clusters=2)}})).note
     assert few.endswith("Few: 2 documents.")
 
@@ -117,7 +120,9 @@ def test_one_document_gives_no_verdict():
         "There is no telling whether perplexity changes under negative-zero of top 1%, from a single document: "
         "1.2000 (no interval)"
     )
-    assert panel.note.endswith("Intervals: 95%, Student's t over 1 document. No interval where there is a single document.")
+    assert panel.note.endswith(
+        "Intervals: 95% each, not adjusted for their number, Student's t over 1 document. No interval where there is a single document."
+    )
 
 
 def test_limits_list_what_rests_on_few_clusters():
@@ -275,7 +280,11 @@ def test_no_dissociation_rests_on_an_unmatched_control(is_double):
         f"not counted, as perplexity is not matched: against {UNMATCHED} (not matched) +0.200 [+0.100, +0.300], p = 0.001."
     )
     assert panel.note.endswith(CAVEAT)
-    assert names_of(panel, 1) == {MATCHED, f"{UNMATCHED} (not matched)"}
+    assert names_of(panel, 1) == {MATCHED, f"{UNMATCHED} (not matched)", "top 1%"}
+    assert panel.brief == (
+        "There is no evidence of a double dissociation against any of 1 control. Not counted, as perplexity is not matched: "
+        "1 control."
+    )
 
 
 def test_the_cost_of_an_unmatched_control_is_marked():
@@ -391,7 +400,9 @@ def test_accuracy_of_the_intact_model_is_beside_a_null(accuracy, end):
     assert "no evidence that accuracy on all paradigms changes" in panel.finding
     assert panel.finding.endswith(f"accuracy of the intact model: all paradigms {end}")
     headroom = end.partition("(")[2].rstrip(").")
-    note = f"Where the interval holds 0, the intact model is {headroom}: binding." if headroom else "is, by Holm)."
+    note = (
+        f"Where the interval holds 0, the intact model is {headroom}: binding." if headroom else "under any condition: binding."
+    )
     assert panel.note.endswith(note)
     tables["dissociation"] = dissociation_table(False, 0.5)
     assert grammar.dissociation(results_of({"a": tables})).finding.endswith(f"accuracy of the intact model: b {end}")
@@ -413,6 +424,11 @@ def test_tables_of_accuracy_have_the_intact_model_beside_each_row():
     printed = {table.key: table for table in page_tables(neurons_beside(run))}
     for key, n_rows in (("phenomena", 4), ("probes", 2), ("paired-tests", 2)):
         table = printed[key]
+        assert len(table.rows) == n_rows
+        if n_rows > 2:
+            assert "intact 0.960 [0.910, 1.000]; room to fall near its ceiling, little room to fall" in table.constants
+            assert not {"intact", "room to fall"} & set(table.head)
+            continue
         columns = [table.head.index(name) for name in ("intact", "room to fall")]
         cells = [[row[column].text for column in columns] for row in table.rows]
         assert cells == [["0.960 [0.910, 1.000]", "near its ceiling, little room to fall"]] * n_rows, key
@@ -476,7 +492,7 @@ def test_an_excess_of_negative_pairs_is_special_only_beyond_the_rest():
     assert "no evidence that it is special to them" in pairs.pair_signs(common).finding
     alone = results_of(pair_signs=signs_table((0.5, float("nan"), float("nan")), (0.5, float("nan"), float("nan"))))
     assert pairs.pair_signs(alone).finding.startswith("Without intervals there is no telling whether similar pairs")
-    text = "Intervals: 95%, Student's t over 12 documents and 5 neurons. Few: 5 neurons."
+    text = "Intervals: 95% each, not adjusted for their number, Student's t over 12 documents and 5 neurons. Few: 5 neurons."
     assert pairs.pair_signs(common).note.endswith(text)
 
 
@@ -545,7 +561,7 @@ def test_scaffolding_words_suffer_only_where_the_corrected_test_says_so():
 
 def test_surprisal_says_what_its_intervals_rest_on():
     text = (
-        "Intervals: 95%, cluster-robust over 12 documents and over word types and, where neurons were drawn at random, "
+        "Intervals: 95% each, not adjusted for their number, cluster-robust over 12 documents and over word types and, where neurons were drawn at random, "
         "over 5 draws. Few: 12 documents."
     )
     results = results_of({"a": surprisal_tables((0.2, 0.1, 0.3), 0.01)})
@@ -662,7 +678,7 @@ def test_panels_without_their_tables_are_left_out_and_named():
     assert [section.title for section in sections] == ["Neurons far from Gaussian"]
     assert list(panels) == ["wasserstein-distance", "one-neuron", "mapping-difficulty", "shape"]
     assert "layer groups (needs an ablation with layer_groups)" in missing
-    assert "the mean of the others is 0.200 [0.150, 0.250] SD" in panels["wasserstein-distance"].finding
+    assert "The mean of the others is 0.200 [0.150, 0.250] SD" in panels["wasserstein-distance"].finding
     assert "no layer's interval holds 0" in panels["mapping-difficulty"].finding
 
 
@@ -705,7 +721,10 @@ def test_a_mean_over_layers_is_drawn_with_its_own_interval():
     assert set(band[:, 1].round(3)) == {0.25, 0.35, 0.45, 0.55, 0.65}
     falling = results_of({"a": {"accuracy_by_phenomenon": accuracy}}, cohorts=cohorts, emergence=emerged.assign(slope=-0.1))
     assert "steeply" not in training.grammar_over_training(falling).finding
-    assert "Bands and intervals: 95%, Student's t over 10 neurons and 100 minimal-pair clusters. Few: 10 neurons." in panel.note
+    assert (
+        "Bands and intervals: 95% each, not adjusted for their number, Student's t over 10 neurons and 100 minimal-pair clusters. Few: 10 neurons."
+        in panel.note
+    )
     finding = training.distance_over_training(results).finding
     assert "chosen at the end goes from 0.300 [0.250, 0.350] to 0.600 [0.550, 0.650] SD" in finding
     assert "frozen at step 4 from 0.200 [0.150, 0.250] to 0.500 [0.450, 0.550] SD" in finding
