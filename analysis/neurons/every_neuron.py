@@ -25,7 +25,6 @@ from analysis.pairs.strongest import KINDS, strongest_pairs
 
 NO_SEGMENT = -1
 """`segment` of a first position: it is BOS, and no text."""
-STORY = ("wasserstein_distance", "negative_wasserstein_frac")
 _OF_NEURON = (LAYER, NEURON)
 _RANKED = {"statistic_value": "statistic", "explained_frac": "feature", "class_mean": "class"}
 """What neurons are ranked by within their layer → over which dim it lies."""
@@ -47,7 +46,7 @@ def neuron_profiles(
     n_extremes: int = 12,
     n_clusters: int = 4,
     n_pairs: int = 3,
-    max_steps: int = 32,
+    max_steps: int = 24,
 ) -> xr.Dataset:
     """What is known of every neuron: distribution, sides, example tokens, pairs, features, story and ranks in its layer.
 
@@ -83,8 +82,8 @@ def neuron_profiles(
         `explained_frac`, `p_value`, `q_value` (feature): the share of the entropy of the clusters of negative values that
         a feature explains; `class_mean` (class): mean over the tokens of a part of speech (SD from the neuron's mean);
         `statistic_rank`, `feature_rank`, `class_rank`: place in the layer, 1 for the largest, 0 for NaN, the same for
-        equal values; `is_selected`. Over (checkpoint, layer, neuron): `wasserstein_distance`,
-        `negative_wasserstein_frac`. Over token: `token_text`, `upos`, `word`, and `segment`, the same for tokens of a
+        equal values; `is_selected`. Over (checkpoint, layer, neuron): `story_distance`, the Wasserstein distance, and
+        `story_negative_distance`, its part on negative pre-activations (SD). Over token: `token_text`, `upos`, `word`, and `segment`, the same for tokens of a
         window and a document, -1 for first positions.
 
     Notes
@@ -130,7 +129,8 @@ def neuron_profiles(
         attrs={key: store.attrs[key] for key in IDENTITY if key in store.attrs}
         | {"n_text_tokens": n_text, "n_extremes": min(n_extremes, n_text), "n_clusters": n_clusters},
     )
-    return _with_ranks(data.merge(_statistics(statistics, checkpoint)).merge(_story(statistics, max_steps)))
+    of_statistics = [_statistics(statistics, checkpoint), _story(statistics, max_steps)]
+    return _with_ranks(xr.merge([data, *of_statistics], join="exact", combine_attrs="no_conflicts"))
 
 
 _DIMS: dict[str, tuple[str, ...]] = {
@@ -174,12 +174,10 @@ def _statistics(statistics: xr.Dataset, checkpoint: int | None) -> xr.Dataset:
     last = at_checkpoint(statistics, checkpoint)
     names = [str(name) for name, array in last.data_vars.items() if array.dims == _OF_NEURON]
     values = np.stack([last[name].values.astype(np.float64) for name in names], axis=-1)
-    share = last["negative_wasserstein_frac"].values
-    by_side = last["wasserstein_distance"].values[..., None] * np.stack([share, 1 - share], axis=-1)
     long_names = [str(last[name].attrs.get("long_name", "")) for name in names]
     units = [str(last[name].attrs.get("units", "1")) for name in names]
     return xr.Dataset(
-        {"statistic_value": ((*_OF_NEURON, "statistic"), values), "side_distance": ((*_OF_NEURON, "side"), by_side)},
+        {"statistic_value": ((*_OF_NEURON, "statistic"), values), "side_distance": _side_distance(last)},
         coords={
             LAYER: last[LAYER].values,
             NEURON: last[NEURON].values,
@@ -198,9 +196,22 @@ def _story(statistics: xr.Dataset, max_steps: int) -> xr.Dataset:
         statistics = statistics.isel({CHECKPOINT: np.flatnonzero(statistics["duplicate_of"].values < 0)})
     n = statistics.sizes[CHECKPOINT]
     taken = np.unique(np.round(np.linspace(0, n - 1, min(n, max_steps))).astype(int))
-    story = statistics[list(STORY)].isel({CHECKPOINT: taken}).transpose(CHECKPOINT, *_OF_NEURON)
-    story = story.drop_vars([name for name in story.coords if name not in (CHECKPOINT, *_OF_NEURON)]).drop_attrs()
-    return story.assign_attrs(n_checkpoints=n)
+    steps = statistics.isel({CHECKPOINT: taken}).transpose(CHECKPOINT, *_OF_NEURON, ...)
+    distance = steps["wasserstein_distance"]
+    return xr.Dataset(
+        {
+            "story_distance": (distance.dims, distance.values),
+            "story_negative_distance": (distance.dims, _side_distance(steps)[1][..., 0]),
+        },
+        coords={name: steps[name].values for name in (CHECKPOINT, *_OF_NEURON)},
+        attrs={"n_checkpoints": n},
+    )
+
+
+def _side_distance(statistics: xr.Dataset) -> tuple[tuple[Any, ...], NDArray[np.float64]]:
+    """The parts of the Wasserstein distance on negative pre-activations and on the others, over a last dim `side`."""
+    distance, share = statistics["wasserstein_distance"], statistics["negative_wasserstein_frac"].values
+    return (*distance.dims, "side"), distance.values[..., None] * np.stack([share, 1 - share], axis=-1)
 
 
 def _with_ranks(data: xr.Dataset) -> xr.Dataset:
