@@ -208,6 +208,7 @@
       status.textContent = `There is no neuron ${titled(unknown)}: layers are ${head.layers[0]} to ${head.layers[head.layers.length - 1]}, neurons 0 to ${head.n_neurons - 1}.`;
       return;
     }
+    name.value = neurons.map(titled).join(",");
     status.textContent = "Reading …";
     try {
       const [tokens, ...read] = await Promise.all([load("tokens"), ...neurons.map(([layer]) => layerFile(layer))]);
@@ -215,7 +216,6 @@
       view.replaceChildren(...neurons.map((one, k) => portrait(one, read[k], tokens, neurons.filter((_, other) => other !== k))));
       view.classList.toggle("beside", neurons.length > 1);
       current = neurons;
-      name.value = neurons.map(titled).join(",");
       status.textContent = `Shown: ${neurons.map(titled).join(" beside ")}.`;
       links();
       if (moves) {
