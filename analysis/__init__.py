@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from analysis.neurons.distribution import entanglement as entanglement
     from analysis.neurons.distribution import shape_statistics as shape_statistics
     from analysis.neurons.distribution import wasserstein_distance as wasserstein_distance
+    from analysis.neurons.every_neuron import neuron_profiles as neuron_profiles
     from analysis.neurons.mapping_difficulty import mapping_difficulty as mapping_difficulty
     from analysis.neurons.profiles import neuron_histograms as neuron_histograms
     from analysis.neurons.profiles import neuron_story as neuron_story
@@ -79,6 +80,7 @@ _PUBLIC = {
     "analysis.neurons.distribution": "entanglement shape_statistics wasserstein_distance",
     "analysis.pairs.explanation": "explained_by_shape rank_correlations",
     "analysis.ablation.minimal_pairs": "pair_accuracy pair_clusters pair_margins paired_tests",
+    "analysis.neurons.every_neuron": "neuron_profiles",
     "analysis.neurons.mapping_difficulty": "mapping_difficulty",
     "analysis.surprisal.fitting": "fit_surprisal_model",
     "analysis.surprisal.mixed_model": "MixedModel",

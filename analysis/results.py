@@ -27,7 +27,9 @@ from actstore.store.checked import checked_store, compressors, every_chunk, seal
 from actstore.store.ledger import Contents, has_ledger
 from analysis.csv_text import defused, restored
 
-ENTANGLEMENT, PAIRS, DIFFERENTIATION = "entanglement", "pairs", "differentiation"
+ENTANGLEMENT, PAIRS, DIFFERENTIATION, PROFILES = "entanglement", "pairs", "differentiation", "profiles"
+_MAKERS = {DIFFERENTIATION: "pairs", PROFILES: "atlas"}
+"""Commands that leave a dataset of another name than theirs."""
 _GZIP = {"method": "gzip", "mtime": 1}  # a constant time of writing, so that equal tables are equal files
 
 
@@ -125,7 +127,7 @@ def load_dataset(folder: str | os.PathLike[str], name: str) -> xr.Dataset:
     """
     path = Path(folder) / f"{name}.zarr"
     if not path.exists():
-        command = "pairs" if name in (PAIRS, DIFFERENTIATION) else "entanglement"
+        command = _MAKERS.get(name, name)
         raise StoreError(f"no {path.name} in {folder}; run `actstore {command}` first")
     try:
         dataset: xr.Dataset = xr.open_zarr(checked_store(path, Contents.of(path)), chunks=None).load()

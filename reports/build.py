@@ -1,6 +1,6 @@
-"""The report: from analysis results to one self-contained HTML file, with figures and tables beside it.
+"""The report: from analysis results to one self-contained HTML file, with figures, tables and the data of neurons beside it.
 
-Owns the page as a whole; its look is in `templates/report.{html,css,js}`.
+Owns the page as a whole; its look is in `templates/report.{html,css,js}`, that of the neuron browser in `browser.{html,css,js}`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from markupsafe import Markup
 from actstore.errors import run_reporting
 from actstore.files import disk_errors
 from reports.about import DEFINITIONS, PAPER, about, labels
-from reports.browser import browser_data
+from reports.browser import browser_head, export_neurons
 from reports.dark import dark_rules
 from reports.evidence import claims_of, claims_view
 from reports.export import Image, export_figures, export_tables, results_json, table_links
@@ -37,6 +37,9 @@ from reports.tables import page_tables
 
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 """Characters that end a script element, begin a comment in it, or end a line of JavaScript → how JSON escapes them."""
+
+_PARTS = ("report", "browser")
+"""Of the page's style and script."""
 
 _WIDEST_BESIDE, _LETTERS_BESIDE = 560, 2.2
 """On paper: width of a figure, in points, that leaves room for its caption beside it; letters of a caption a point of height."""
@@ -65,22 +68,27 @@ def build(study: Study, folder: Path, out: Path) -> Path:
     folder : Path
         Of the run.
     out : Path
-        Gets `index.html`, `results.json`, `claims.csv`, `figures/` and `tables/`.
+        Gets `index.html`, `results.json`, `claims.csv`, `figures/`, `tables/` and `neurons/`.
 
     Raises
     ------
     ActstoreError
         If a step has not been run, or the disk is full.
     """
-    mpl.use("Agg")
     results = load_results(study, folder)
+    return write(results, provenance(results, folder), out)
+
+
+def write(results: Results, origin: dict[str, dict[str, str]], out: Path) -> Path:
+    """Write the report of results, whose provenance is told by name; see `build`."""
+    mpl.use("Agg")
     sections, missing = drawn_sections(results)
     claims = claims_of(results)
-    origin = provenance(results, folder)
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         images = export_figures(sections, out)
         export_tables(results, claims, out)
+        export_neurons(results, out)
         (out / "results.json").write_text(results_json(results, claims, sections, origin), encoding="utf-8")
         partial = out / "index.html.partial"
         partial.write_text(render(results, claims, sections, missing, images, origin), encoding="utf-8")
@@ -102,7 +110,10 @@ def render(
     glyphs = Glyphs()
     plots = _plots(results, sections, images, glyphs)
     environment.filters["file_link"] = quote
-    source = {name: Markup(environment.get_template(f"report.{name}").render()) for name in ("css", "js")}
+    source = {
+        name: Markup("".join(environment.get_template(f"{part}.{name}").render() for part in _PARTS)) for name in ("css", "js")
+    }
+    head = browser_head(results)
     return environment.get_template("report.html").render(
         study=results.study,
         title=results.study.title or f"Negative pre-activations of {results.main.attributes['model']}",
@@ -120,7 +131,8 @@ def render(
         tables=list(page_tables(results)),
         methods=methods(results),
         limits=limits(results, missing),
-        browser=_script_data(browser_data(results)),
+        browser=head,
+        browser_data=_script_data(head),
         provenance=origin,
         version=version("actstore"),
         **source,

@@ -17,7 +17,7 @@ from actstore.selection.selection import Selection
 from actstore.store import manifest
 from actstore.store.opening import open_store
 from analysis.belonging import Origin, check_belonging, origin_of, origin_of_results, origin_of_selection
-from analysis.results import ENTANGLEMENT, load_table
+from analysis.results import ENTANGLEMENT, PROFILES, load_dataset, load_table
 from analysis.rows import comparable
 from reports.names import model_names
 from reports.steps import ablation_folder, model_folder
@@ -41,6 +41,8 @@ class Run:
     """The name of its model's folder."""
     origin: Origin | None = None
     """The model and text of its store."""
+    profiles: xr.Dataset | None = None
+    """Of every neuron, of the model that is described neuron by neuron."""
 
     def has(self, *names: str) -> bool:
         """Whether it has all these tables."""
@@ -124,7 +126,8 @@ def _run(folder: Path, model: str) -> Run:
     store = open_store(folder / "store.zarr")
     origin = origin_of(store, str(folder / "store.zarr"), has_own_text="condition" in store.dims)
     sizes = {str(dim): size for dim, size in store.sizes.items()}
-    return Run(folder.name, tables, _attributes(store), sizes, model, origin)
+    profiles = load_dataset(folder / "analysis", PROFILES) if (folder / "analysis" / f"{PROFILES}.zarr").exists() else None
+    return Run(folder.name, tables, _attributes(store), sizes, model, origin, profiles)
 
 
 def _tables(folder: Path) -> dict[str, pd.DataFrame]:

@@ -93,7 +93,7 @@ def _model_steps(study: Study, model: str, name: str, folder: Path) -> Iterator[
             f"atlas {name}",
             (*_ANALYSIS, "atlas", *shared),
             ("analysis.commands.atlas",),
-            _csv(results, ("atlas", "neuron_histograms", "neuron_pairs", "neuron_story")),
+            (results / "profiles.zarr", *_csv(results, ("atlas", "neuron_histograms", "neuron_pairs", "neuron_story"))),
             (f"pairs {name}",),
         )
     if is_first and study.has_training:

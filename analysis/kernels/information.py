@@ -8,9 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
+from analysis.kernels.contingency import independence_p_value
 from analysis.kernels.permutation import gamma_p_value
 
 _MAX_ITERATIONS = 100
+_SAME = 1e-9
+"""Relative change of the centres at which they stay."""
 
 
 class Information(NamedTuple):
@@ -21,7 +24,7 @@ class Information(NamedTuple):
     explained_frac: float
     """The mutual information over the entropy of the clusters: the share of the clustering that the labels explain."""
     p_value: float
-    """From permuted labels."""
+    """Of independence."""
 
 
 def clusters_on_a_line(values: NDArray[np.floating], n_clusters: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -47,7 +50,7 @@ def clusters_on_a_line(values: NDArray[np.floating], n_clusters: int) -> tuple[N
         edges = np.searchsorted(ordered, (centres[1:] + centres[:-1]) / 2)
         edges = np.unique(np.concatenate([[0], edges, [len(ordered)]]))
         moved = np.diff(total[edges]) / np.diff(edges)
-        if len(moved) == len(centres) and np.allclose(moved, centres, rtol=1e-9, atol=0):
+        if len(moved) == len(centres) and (np.abs(moved - centres) <= _SAME * np.abs(centres)).all():
             break
         centres = moved
     return np.searchsorted((centres[1:] + centres[:-1]) / 2, values, side="right"), centres
@@ -91,6 +94,28 @@ def information(
     null = np.array([plug_in(rng.permutation(labels)) for _ in range(n_permutations)])
     unbiased = observed - (n_values[0] - 1) * (n_values[1] - 1) / (2 * len(labels))
     return Information(unbiased, unbiased / _entropy(np.bincount(clusters)), float(gamma_p_value(observed, null)))
+
+
+def information_of_counts(counts: NDArray[np.int64]) -> Information:
+    """Mutual information of two labellings from the counts of their pairs; the p-value needs no permutation.
+
+    Parameters
+    ----------
+    counts : int array (cluster, label)
+        How many items have both.
+
+    Returns
+    -------
+    Information
+        As `information` gives it, but for the p-value, which is `independence_p_value`'s; NaN where one of the two
+        labellings has a single value.
+    """
+    clusters, labels = (margin[margin > 0] for margin in (counts.sum(axis=1), counts.sum(axis=0)))
+    if min(len(clusters), len(labels)) < 2:
+        return Information(np.nan, np.nan, np.nan)
+    plug_in = _entropy(clusters) + _entropy(labels) - _entropy(counts.ravel())
+    unbiased = plug_in - (len(clusters) - 1) * (len(labels) - 1) / (2 * int(counts.sum()))
+    return Information(unbiased, unbiased / _entropy(clusters), independence_p_value(counts))
 
 
 def _entropy(counts: NDArray[np.int64]) -> float:

@@ -10,6 +10,8 @@ from analysis.kernels.parallel import blocks, workers
 from analysis.kernels.ties import drawn_order, keyed, rank_of
 
 _BLOCK_ROWS = 16
+_N_FIRST = 64
+"""Pairs that are looked at first for some without common tokens."""
 SIGNS = ("NN", "PN", "PP")
 """Both values of a pair are negative, one is, none is."""
 
@@ -102,3 +104,36 @@ def predicted_moves(below: NDArray[np.bool], cluster: NDArray[np.intp], n_cluste
     p = below.mean(axis=1)[:, None]
     moved = (np.asarray(below @ membership) - p * np.bincount(cluster, minlength=n_clusters)) / n_tokens
     return np.stack([2 * p * moved, 2 * (1 - 2 * p) * moved, -2 * (1 - p) * moved], axis=1)
+
+
+def furthest_disjoint(gap: NDArray[np.float32], pairs: NDArray[np.int64], n_top: int) -> list[int]:
+    """The pairs with the largest gaps, of which no two have a token in common.
+
+    Parameters
+    ----------
+    gap : float32 array (pair,)
+        At least 0; a pair of gap 0 is never taken. Overwritten.
+    pairs : int array (pair, 2)
+    n_top : int
+
+    Returns
+    -------
+    list of int
+        At most `n_top` indices in `pairs`, the largest gap first. Gaps that agree to 11 significant bits are in the
+        order of the pairs.
+    """
+    n_apart = int((gap > 0).sum())
+    keys = keyed(gap, np.arange(len(gap))[::-1])
+    n_sorted = min(_N_FIRST, n_apart)  # most often enough, and much faster than to sort all
+    while True:
+        furthest = np.argpartition(keys, len(keys) - n_sorted)[len(keys) - n_sorted :] if n_sorted else np.arange(0)
+        disjoint: list[int] = []
+        used: set[int] = set()
+        for index in furthest[np.argsort(-keys[furthest])].tolist():
+            ends = {int(token) for token in pairs[index]}
+            if len(disjoint) < n_top and not ends & used:
+                disjoint.append(index)
+                used |= ends
+        if len(disjoint) == n_top or n_sorted == n_apart:
+            return disjoint
+        n_sorted = n_apart

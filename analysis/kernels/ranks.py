@@ -37,6 +37,13 @@ def ranked(values: NDArray[np.float64]) -> NDArray[np.int64]:
     return defined[np.argsort(-values[defined], kind="stable")]
 
 
+def descending_ranks(values: NDArray[np.float64], axis: int) -> NDArray[np.int64]:
+    """Places along an axis: 1 for the greatest value, 0 for NaN; equal values share the first of their places."""
+    order = np.moveaxis(values, axis, -1)
+    ranks = rankdata(-order, method="min", axis=-1, nan_policy="omit") if order.size else np.zeros(order.shape)
+    return np.moveaxis(np.nan_to_num(ranks, nan=0).astype(np.int64), -1, axis)
+
+
 def explained(target: NDArray[np.float64], predictors: NDArray[np.float64]) -> float:
     """Adjusted R² of the ranks of `target` (item,) on those of `predictors` (item, predictor).
 

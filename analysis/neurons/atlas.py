@@ -6,8 +6,6 @@ clusters, the parts of speech that it separates most, and its most differentiate
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -19,14 +17,11 @@ from analysis.kernels.information import Information, clusters_on_a_line, inform
 from analysis.kernels.multiplicity import benjamini_hochberg
 from analysis.kernels.transport import wasserstein_to_normal
 from analysis.labels import at_checkpoint, each_layer, text_tokens
+from analysis.neurons.features import FEATURES, LEAST_NEGATIVE, Feature, features_of
 from analysis.neurons.profiles import pairs_in_context
 from analysis.pairs.differentiation import most_differentiated
 from analysis.transport.classes import class_separation
 
-FEATURES = ("upos", "deprel", "word", "position", "depth")
-_LEAST_NEGATIVE = 50
-_LEAST_OF_A_WORD = 10
-_N_POSITIONS, _DEEPEST = 8, 6
 _ALPHA = 0.05
 _COLUMNS = [
     "layer",
@@ -42,13 +37,6 @@ _COLUMNS = [
     "pairs",
     *(f"{part}_{feature}" for part in ("mi", "explained", "p", "q") for feature in FEATURES),
 ]
-
-
-class _Feature(NamedTuple):
-    """A labelling of tokens: a code for each token, -1 where the label is unknown, and the labels by code."""
-
-    codes: NDArray[np.int64]
-    names: NDArray[Any]
 
 
 def neuron_atlas(
@@ -103,7 +91,7 @@ def neuron_atlas(
     neuron that follows a frequent word also separates the part of speech of this word.
     """
     text = text_tokens(at_checkpoint(store, checkpoint))
-    features = _features(text)
+    features = features_of(text)
 
     def of_layer(layer: xr.Dataset) -> list[dict[str, object]]:
         number = int(layer[LAYER])
@@ -127,33 +115,8 @@ def neuron_atlas(
     return table[_COLUMNS].sort_values(["layer", "neuron"], ignore_index=True)
 
 
-def _features(text: xr.Dataset) -> dict[str, _Feature]:
-    """The features of every token, as codes."""
-    words = pd.Series([str(form).lower() for form in text["word_form"].values])
-    occurrences = words[~pd.Series(text["word"].values).duplicated()].value_counts()  # a word of several tokens counts once
-    frequent = words.where(words.map(occurrences) >= _LEAST_OF_A_WORD, "")
-    position = text["position"].values
-    edges = np.unique(np.quantile(position, np.arange(1, _N_POSITIONS) / _N_POSITIONS))
-    bins = np.searchsorted(edges, position, side="left")
-    depth = text["depth"].values if "depth" in text.coords else np.full(len(position), -1)
-    return {
-        "upos": _coded(text["upos"].values),
-        "deprel": _coded(text["deprel"].values),
-        "word": _coded(frequent.to_numpy()),
-        "position": _Feature(bins, np.arange(len(edges) + 1)),
-        "depth": _Feature(np.minimum(depth, _DEEPEST), np.arange(_DEEPEST + 1)),
-    }
-
-
-def _coded(labels: NDArray[Any]) -> _Feature:
-    names, codes = np.unique(labels.astype(str), return_inverse=True)
-    if len(names) and names[0] == "":
-        return _Feature(codes - 1, names[1:])
-    return _Feature(codes, names)
-
-
 def _cluster_row(
-    values: NDArray[np.float32], features: dict[str, _Feature], n_clusters: int, n_permutations: int, rng: np.random.Generator
+    values: NDArray[np.float32], features: dict[str, Feature], n_clusters: int, n_permutations: int, rng: np.random.Generator
 ) -> dict[str, object]:
     """The features that the clusters of a neuron's negative values follow."""
     negative = np.flatnonzero(values < 0)
@@ -164,14 +127,14 @@ def _cluster_row(
         "n_negative": len(negative),
         "clusters": "",
     }
-    if len(negative) < _LEAST_NEGATIVE:
+    if len(negative) < LEAST_NEGATIVE:
         return row | {f"{part}_{name}": np.nan for name in features for part in ("mi", "explained", "p")}
     clusters, centres = clusters_on_a_line(values[negative], n_clusters)
     for name, feature in features.items():
         codes = feature.codes[negative]
         has_label = codes >= 0
         result = Information(np.nan, np.nan, np.nan)
-        if has_label.sum() >= _LEAST_NEGATIVE:
+        if has_label.sum() >= LEAST_NEGATIVE:
             result = information(clusters[has_label], codes[has_label], n_permutations, rng)
         row |= {
             f"mi_{name}": result.mutual_information,
@@ -184,7 +147,7 @@ def _cluster_row(
     return row
 
 
-def _content(centre: float, inside: NDArray[np.bool], negative: NDArray[np.int64], features: dict[str, _Feature]) -> str:
+def _content(centre: float, inside: NDArray[np.bool], negative: NDArray[np.int64], features: dict[str, Feature]) -> str:
     """A cluster in words: its centre, its share, its commonest part of speech, its most typical words."""
     text = f"{centre:.2f} ({inside.mean():.0%})"
     upos, word = features["upos"], features["word"]

@@ -17,9 +17,8 @@ from actstore.selection.selection import Selection
 from actstore.store.schema import LAYER, NEURON
 from analysis.kernels.multiplicity import benjamini_hochberg
 from analysis.kernels.pair_cohorts import PoolSigns, cohort_signs
-from analysis.kernels.pairs import SIGNS, furthest_pairs, n_negative, predicted_fractions, sign_fractions
+from analysis.kernels.pairs import SIGNS, furthest_disjoint, furthest_pairs, n_negative, predicted_fractions, sign_fractions
 from analysis.kernels.permutation import count_p_value
-from analysis.kernels.ties import keyed
 from analysis.labels import each_layer
 from analysis.pairs.samples import Sample, pair_tokens
 
@@ -193,27 +192,13 @@ def most_differentiated(
         for neuron in np.flatnonzero(sample.is_selected):
             ends = sample.values[neuron][sample.similar]
             gap = np.where((ends < 0).all(axis=1), np.abs(ends[:, 0] - ends[:, 1]), 0)
-            n_separated = (gap > 0).sum()
-            order = np.argsort(-keyed(gap, np.arange(len(gap))[::-1]))
-            for index in _disjoint(sample.similar, order[:n_separated], n_top):
+            for index in furthest_disjoint(gap, sample.similar, n_top):
                 a, b = tokens.indices[sample.similar[index]]
                 rows.append((sample.layer, int(neuron), int(a), int(b), *map(float, ends[index])))
         return rows
 
     columns = ["layer", "neuron", "token_a", "token_b", "preactivation_a", "preactivation_b"]
     return pd.DataFrame([row for rows in each_layer(of_layer, tokens.layers) for row in rows], columns=columns)
-
-
-def _disjoint(pairs: NDArray[np.int64], order: NDArray[np.int64], n_top: int) -> list[int]:
-    """The first pairs in an order that have no token in common."""
-    disjoint: list[int] = []
-    used: set[int] = set()
-    for index in order:
-        ends = {int(token) for token in pairs[index]}
-        if len(disjoint) < n_top and not ends & used:
-            disjoint.append(int(index))
-            used |= ends
-    return disjoint
 
 
 def _furthest(values: NDArray[np.float32], sample: Sample, n_top: int) -> list[_Furthest]:

@@ -23,6 +23,7 @@ LAST_LINES = {
     "minimal_pairs": "changing the intervention",
     "coverage": "| model of surprisal, top less random, cluster-robust |",
     "mixed_models": "20,000 rows with robust intervals",
+    "neurons": "files beside the page",
 }
 
 

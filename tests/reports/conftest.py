@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from reports.build import render
-from reports.export import export_figures
+from reports.build import write
 from reports.pipeline import run
-from reports.registry import drawn_sections
 from reports.results import load_results
 from reports.study import load_study
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 STUDY = """
 name = "small"
@@ -109,23 +111,32 @@ def report(study_folder) -> Path:
 @pytest.fixture(scope="session")
 def evil(results):
     """The same results with hostile text."""
-    pairs = results.main.tables["neuron_pairs"].copy()
-    for name in ("before_a", "text_a", "after_a", "word_a", "before_b", "text_b", "after_b"):
-        pairs[name] = [EVIL[(index + len(name)) % len(EVIL)] for index in range(len(pairs))]
-    tables = results.main.tables | {"neuron_pairs": pairs}
+    tables = results.main.tables
     labels = tables["pair_labels"].copy()
     labels["value"] = [
         EVIL[index % len(EVIL)] if feature == "upos" else value
         for index, (feature, value) in enumerate(zip(labels["feature"], labels["value"], strict=True))
     ]
-    main = replace(results.main, tables=tables | {"pair_labels": labels})
+    profiles = results.main.profiles
+    texts = [EVIL[index % len(EVIL)] for index in range(profiles.sizes["token"])]
+    classes = [EVIL[index % len(EVIL)] + str(index) for index in range(profiles.sizes["class"])]
+    profiles = profiles.assign(token_text=("token", np.array(texts, object)))
+    profiles = profiles.assign_coords({"class": np.array(classes, object)})
+    main = replace(results.main, tables=tables | {"pair_labels": labels}, profiles=profiles)
     return replace(results, models={**results.models, main.name: main})
 
 
 @pytest.fixture(scope="session")
 def evil_page(evil, tmp_path_factory):
     folder = tmp_path_factory.mktemp("evil")
-    sections, missing = drawn_sections(evil)
-    page = render(evil, sections, missing, export_figures(sections, folder), {"Code": {"corpus": EVIL[0]}})
-    (folder / "index.html").write_text(page, encoding="utf-8")
+    write(evil, {"Code": {"corpus": EVIL[0]}}, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()

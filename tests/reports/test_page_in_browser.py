@@ -1,9 +1,8 @@
-"""The page in a real browser: nothing fails, nothing is fetched, the neuron browser and the sorting work."""
+"""The page in a real browser: nothing fails, nothing is fetched but the page, sorting works."""
 
 from __future__ import annotations
 
 import re
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -12,22 +11,13 @@ from matplotlib.colors import to_hex
 
 from reports.build import render
 from reports.dark import contrast
+from reports.evidence import claims_of
 from reports.export import export_figures
 from reports.registry import drawn_sections
-from tests.reports.conftest import EVIL
+from tests.reports.conftest import CHROMIUM, EVIL
 from tests.reports.pdf import filled
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")]
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -51,28 +41,6 @@ def opened(chromium):
     assert len([url for url in fetched if url.startswith("file:")]) == 1
 
 
-def test_neuron_browser(opened, report, results):
-    page = opened(report)
-    neurons = results.main.tables["neurons"]
-    selected = neurons[neurons["selected"]]
-    first, second = (f"Layer {row.layer}, neuron {row.neuron}" for row in selected.head(2).itertuples())
-    title = page.locator("#browser-view h3")
-    assert title.inner_text() == first
-    page.click("#browser-next")
-    assert title.inner_text() == second
-    page.click("#browser-previous")
-    assert title.inner_text() == first
-    page.select_option("#browser-layer", "2")
-    of_layer = selected[selected["layer"] == 2]["neuron"].tolist()
-    assert page.locator("#browser-neuron option").all_inner_texts() == [str(neuron) for neuron in of_layer]
-    page.select_option("#browser-neuron", str(of_layer[-1]))
-    assert title.inner_text() == f"Layer 2, neuron {of_layer[-1]}"
-    row = selected[(selected["layer"] == 2) & (selected["neuron"] == of_layer[-1])].iloc[0]
-    assert page.locator("#browser-view td").first.inner_text() == f"{row['wasserstein_distance']:.3f}"
-    assert page.locator("#browser-view svg").count() == 2
-    assert page.locator("#browser-view svg circle").count() == 3
-
-
 def test_sorting_by_number_both_ways_and_by_keyboard(opened, report):
     page = opened(report)
     page.locator("#table-neurons summary").click()
@@ -92,7 +60,7 @@ def page_of(results, tables, folder):
     main = replace(results.main, tables=results.main.tables | tables)
     results = replace(results, models={**results.models, main.name: main})
     sections, missing = drawn_sections(results)
-    page = render(results, sections, missing, export_figures(sections, folder), {})
+    page = render(results, claims_of(results), sections, missing, export_figures(sections, folder), {})
     (folder / "index.html").write_text(page, encoding="utf-8")
     return folder
 
@@ -121,16 +89,6 @@ def test_gaps_are_last_in_both_directions(opened, page_with_gaps, head, n_gaps, 
         values = [read(text) for text in texts[:-n_gaps]]
         assert len(values) == 20 - n_gaps
         assert values == sorted(values)[::direction]
-
-
-def test_the_browser_says_what_share_it_shows(opened, results, tmp_path):
-    """Of a planted neuron, whose clusters follow the part of speech alone."""
-    atlas = results.main.tables["atlas"].copy()
-    for name in ("upos", "deprel", "word", "position", "depth"):
-        atlas[[f"explained_{name}", f"q_{name}"]] = (0.25, 0.001) if name == "upos" else (0.5, 0.9)
-    page = opened(page_of(results, {"atlas": atlas}, tmp_path))
-    text = "follow, beyond chance: upos (0.250) (share of the clusters' entropy that each explains)."
-    assert page.get_by_text(f"Clusters of its negative values {text}").is_visible()
 
 
 def test_without_javascript_all_figures_and_tables_stand(chromium, report):
@@ -248,4 +206,3 @@ def test_text_of_corpora_stays_text(opened, evil_page):
     assert page.locator("img[onerror], img[src='x']").count() == 0
     for text in (EVIL[0], EVIL[3]):
         assert page.get_by_text(text, exact=False).count() > 0
-    assert page.locator("#browser-view mark").count() > 0

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.kernels.information import clusters_on_a_line, information
+from analysis.kernels.information import clusters_on_a_line, information, information_of_counts
 
 
 def test_separate_modes_are_clusters():
@@ -58,3 +58,15 @@ def test_independent_labels(n_values):
 
 def test_a_single_value_has_no_information():
     assert np.isnan(information(np.zeros(9, int), np.arange(9), 10, np.random.default_rng(0))).all()
+
+
+def test_counts_give_the_same_information():
+    rng = np.random.default_rng(3)
+    clusters = rng.integers(0, 4, 500)
+    labels = np.where(rng.random(500) < 0.3, clusters, rng.integers(0, 7, 500))
+    counts = np.bincount(clusters * 7 + labels, minlength=28).reshape(4, 7)
+    expected, result = information(clusters, labels, 50, rng), information_of_counts(counts)
+    assert result.mutual_information == pytest.approx(expected.mutual_information)
+    assert result.explained_frac == pytest.approx(expected.explained_frac)
+    assert result.p_value < 1e-10
+    assert np.isnan(information_of_counts(counts[:1])).all()

@@ -5,6 +5,7 @@ import pytest
 
 from analysis.kernels.pairs import (
     fraction_moves,
+    furthest_disjoint,
     furthest_pairs,
     n_negative,
     predicted_fractions,
@@ -84,3 +85,20 @@ def test_moves_are_derivatives_by_the_clusters_weights(data):
         ends = zip(*(weighted(values, pairs, top, cluster, 1 + sign * shift) for sign in (1, -1)), strict=True)
         for of_fractions, (more, less) in zip(moves, ends, strict=True):
             np.testing.assert_allclose(of_fractions[:, :, index], (more - less) / 2e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("n_top", [1, 3, 40])
+def test_the_furthest_pairs_share_no_token(n_top):
+    rng = np.random.default_rng(4)
+    pairs = np.unique(np.sort(rng.integers(0, 60, (300, 2)), axis=1), axis=0)
+    gap = rng.random(len(pairs)).astype(np.float32) * (rng.random(len(pairs)) < 0.8)
+    expected, used = [], set()
+    for index in np.argsort(-gap, kind="stable"):
+        if len(expected) < n_top and gap[index] > 0 and not set(pairs[index]) & used:
+            expected.append(int(index))
+            used |= set(pairs[index])
+    assert furthest_disjoint(gap.copy(), pairs, n_top) == expected
+
+
+def test_no_pair_is_taken_where_none_is_apart():
+    assert furthest_disjoint(np.zeros(4, np.float32), np.arange(8).reshape(4, 2), 3) == []

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from analysis.kernels.ranks import explained, spearman
+from analysis.kernels.ranks import descending_ranks, explained, spearman
 
 
 def test_scipy_agrees_and_nan_is_left_out():
@@ -43,3 +43,9 @@ def test_ranks_explain_a_monotone_target_and_not_noise():
     assert abs(explained(rng.normal(size=400), x)) < 0.05
     assert explained(x[:, 0] + rng.normal(size=400), x) == pytest.approx(0.5, abs=0.1)
     assert np.isnan(explained(x[:6, 0], x[:6]))
+
+
+def test_places_are_from_the_greatest_on():
+    values = np.array([[3.0, 1.0], [np.nan, 2.0], [3.0, 2.0], [7.0, np.nan]])
+    np.testing.assert_array_equal(descending_ranks(values, axis=0), [[2, 3], [0, 1], [2, 1], [1, 0]])
+    np.testing.assert_array_equal(descending_ranks(values.T, axis=1), [[2, 0, 2, 1], [3, 1, 1, 0]])
