@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from analysis.kernels.ranks import explained, spearman
+from analysis.kernels.ranks import explained, ranks_and_squares, spearman
 
 
 def test_scipy_agrees_and_nan_is_left_out():
@@ -43,3 +43,10 @@ def test_ranks_explain_a_monotone_target_and_not_noise():
     assert abs(explained(rng.normal(size=400), x)) < 0.05
     assert explained(x[:, 0] + rng.normal(size=400), x) == pytest.approx(0.5, abs=0.1)
     assert np.isnan(explained(x[:6, 0], x[:6]))
+
+
+def test_ranks_and_their_squares_by_hand():
+    values = np.array([[3.0, 1.0], [10.0, 1.0], [7.0, np.nan], [8.0, 2.0], [-1.0, 5.0]])
+    ranks = np.array([[-0.5, -5 / 6 + 1 / 6], [1, -5 / 6 + 1 / 6], [0, np.nan], [0.5, 1 / 3], [-1, 1]])
+    np.testing.assert_allclose(ranks_and_squares(values), np.concatenate([ranks, ranks**2], axis=1))
+    np.testing.assert_allclose(ranks_and_squares(np.exp(values)), ranks_and_squares(values))
