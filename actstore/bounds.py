@@ -39,9 +39,9 @@ TOKENIZING_SECONDS = 60.0
 TOKENIZING_RATE = 50_000
 """Characters a second; tokenizers do a million."""
 ALL = "all"
-AUTO = "auto"
-"""In place of a number: what fits."""
 """In place of a number of tokens: the whole corpus."""
+AUTO = "auto"
+"""In place of a share of neurons: one that fits the size of the layers."""
 MOST_TOKENS = 100_000_000
 """Tokens of a text; the labels of all are held in memory, some 600 bytes each."""
 SMALLEST_WINDOW = 2

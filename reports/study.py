@@ -135,8 +135,8 @@ def _ablation(table: Any, study: Study, of_ablations: dict[str, Any], path: Path
     for key in ("statistics", "run", "plugins"):
         if key in table:
             raise ActstoreError(f"{located(path, key)}: {key} is set for the whole study; leave it out of {where}")
-    if isinstance(table.get("cohorts"), list):
-        table["cohorts"] = [_with_fraction(cohort, study) for cohort in table["cohorts"]]
+    if "cohorts" in table:
+        table["cohorts"] = _with_fraction(table["cohorts"], study)
     design = _design(table, study, of_ablations, path, where)
     if design.model not in study.models:
         raise ActstoreError(
@@ -152,9 +152,11 @@ def _ablation(table: Any, study: Study, of_ablations: dict[str, Any], path: Path
     return ablation
 
 
-def _with_fraction(cohort: Any, study: Study) -> Any:
-    """A cohort of a design; one that says no fraction has that of the study's Wasserstein neurons."""
-    return {"fraction": study.selection.fraction, **cohort} if isinstance(cohort, dict) else cohort
+def _with_fraction(cohorts: Any, study: Study) -> Any:
+    """Cohorts of a design, one or several; one that says no fraction has that of the study's Wasserstein neurons."""
+    if isinstance(cohorts, list):
+        return [_with_fraction(cohort, study) for cohort in cohorts]
+    return {"fraction": study.selection.fraction, **cohorts} if isinstance(cohorts, dict) else cohorts
 
 
 def _design(table: dict[str, Any], study: Study, of_ablations: dict[str, Any], path: Path, where: str) -> Design:

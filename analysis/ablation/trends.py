@@ -20,6 +20,7 @@ from analysis.ablation.registry import TableOptions, register_table
 from analysis.conditions import MeasuredCohort, controls_of, measured_cohorts
 from analysis.contrasts import contrast_columns
 from analysis.kernels.clusters import Clusters
+from analysis.kernels.cohort_effects import slope_weights
 
 OVER_DEPTH, ACCUMULATED, OVER_TRAINING = "slope over depth", "all groups less the first", "slope over training"
 PERPLEXITY, MARGIN = "log perplexity", "margin"
@@ -101,12 +102,13 @@ def _over_layers(cohorts: Sequence[MeasuredCohort]) -> Iterator[tuple[str, dict[
     last = max(cohort.checkpoint_index for cohort in cohorts)
     for labels, states in _families(cohorts, _OF_LAYERS, last):
         ranges = [(int(state.top.labels["first_layer"]), int(state.top.labels["last_layer"])) for state in states]  # type: ignore[call-overload]
-        narrowest = min(end - start for start, end in ranges)
-        single = [i for i, (start, end) in enumerate(ranges) if start > 0 or end - start == narrowest]
         cumulative = sorted((i for i, (start, _) in enumerate(ranges) if start == 0), key=lambda i: ranges[i][1])
+        later = [i for i, (start, _) in enumerate(ranges) if start > 0]
+        first = cumulative[:1] if later and ranges[cumulative[0]][1] < min(ranges[i][0] for i in later) else []
+        single = first + later
         if len(single) > 1:
             middle = np.array([sum(ranges[i]) / 2 for i in single])
-            yield OVER_DEPTH, labels, [states[i] for i in single], _slope(middle)
+            yield OVER_DEPTH, labels, [states[i] for i in single], slope_weights(middle)
         if len(cumulative) > 1:
             yield ACCUMULATED, labels, [states[cumulative[0]], states[cumulative[-1]]], np.array([-1.0, 1.0])
 
@@ -118,7 +120,7 @@ def _over_training(
     for labels, states in _families(cohorts, _OF_TRAINING):
         steps = np.array([float(state.top.labels[CHECKPOINT]) for state in states])  # type: ignore[arg-type]
         if len(states) > 1:
-            yield OVER_TRAINING, labels, states, _slope(np.log2(1 + steps))
+            yield OVER_TRAINING, labels, states, slope_weights(np.log2(1 + steps))
 
 
 def _families(
@@ -154,13 +156,6 @@ def _weighted(
         return top, np.sum(controls, axis=0)
     rises = [state.top.of(damage) - state.top.intact(damage) for state in states]
     return np.sum([weight * rise for weight, rise in zip(weights, rises, strict=True)], axis=0), None
-
-
-def _slope(at: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights of the least-squares change from the smallest to the largest of these places."""
-    centred = at - at.mean()
-    weights: NDArray[np.float64] = centred * np.ptp(at) / (centred**2).sum()
-    return weights
 
 
 @register_table("damage_trends", needs="ablated_surprisal")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from analysis.kernels.clusters import LEAST_CLUSTERS, Estimate, small_sample
 
@@ -54,7 +54,8 @@ def cohort_effect(
     -----
     With :math:`h` the row of :math:`(X'X)^{-1}X'` of membership, residuals :math:`e` and leverages :math:`l`, the variance
     over neurons is HC2, :math:`\sum_k h_k^2 e_k^2 / (1 - l_k)`: without covariates Welch's. Its degrees of freedom are
-    Satterthwaite's over the two groups. A cluster moves the effect by :math:`\sum_k h_k m_{kc}`.
+    Satterthwaite's over the two groups. A cluster moves the effect by :math:`\sum_k h_k m_{kc}`. A cohort of a single neuron
+    adds nothing to the variance over neurons, which is then about this neuron; without clusters it is NaN.
 
     References
     ----------
@@ -77,7 +78,7 @@ def cohort_effect(
     residual = y - x @ (inverse @ y)
     groups = [float((squared * residual**2)[part].sum()) for part in (member, ~member)]
     sizes = [max(int(member.sum()) - 1, 1), max(len(y) - int(member.sum()) - (x.shape[1] - 1), 1)]
-    over_neurons = sum(groups)
+    over_neurons = sum(groups) if moves is not None or member.sum() > 1 else np.nan
     spread = sum(part**2 / size for part, size in zip(groups, sizes, strict=True))
     freedom = over_neurons**2 / spread if spread > 0 else float(min(sizes))
     moved = np.empty((len(y), 0)) if moves is None else moves[defined]
@@ -125,16 +126,22 @@ def mean_weights(n_layers: int) -> NDArray[np.float64]:
     return np.full(n_layers, 1 / n_layers)
 
 
-def slope_weights(n_layers: int) -> NDArray[np.float64]:
-    """Weights (layer,) of the least-squares slope over depth: the change from the first layer to the last.
+def slope_weights(places: ArrayLike) -> NDArray[np.float64]:
+    """Weights of the least-squares slope over places, such as layers: the change from the smallest place to the largest.
+
+    Parameters
+    ----------
+    places : array (place,)
+        At least two that differ.
 
     Examples
     --------
-    >>> slope_weights(2)
+    >>> slope_weights([0, 1])
     array([-1.,  1.])
     """
-    depth = np.linspace(-0.5, 0.5, n_layers)
-    return np.asarray(depth / (depth**2).sum())
+    at = np.asarray(places, np.float64)
+    centred = at - at.mean()
+    return np.asarray(centred * np.ptp(at) / (centred**2).sum())
 
 
 def shuffled_differences(

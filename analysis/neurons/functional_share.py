@@ -7,12 +7,12 @@ import contextlib
 import numpy as np
 import xarray as xr
 
-from actstore.errors import ActstoreError
+from actstore.errors import SelectionError
 from actstore.store.schema import Field
 from analysis.kernels.activations import ACTIVATIONS
 from analysis.neurons.registry import OF_NEURONS, Sampling, add_statistics
 from analysis.pairs.functional import functional_differentiation
-from analysis.pairs.similarity import pairs_at_checkpoints
+from analysis.pairs.similarity import TooFewTokensError, pairs_at_checkpoints
 
 _FIELDS = {
     "functional_share": Field(
@@ -40,11 +40,12 @@ def functional_shares(store: xr.Dataset, *, seed: int = 0) -> xr.Dataset:
     """
     values = {name: np.full([store.sizes[dim] for dim in OF_NEURONS], np.nan) for name in _FIELDS}
     if store.attrs.get("nonlinearity") in ACTIVATIONS and "mlp_input" in store:
-        with contextlib.suppress(ActstoreError):  # too few tokens, or none of the pairs has a match
+        with contextlib.suppress(TooFewTokensError):  # other errors, as of damaged files, are none to be silent about
             for index, (step, pairs) in enumerate(pairs_at_checkpoints(store, seed=seed)):
-                shares = functional_differentiation(store, pairs, None, checkpoint=step, n_permutations=0)
-                values["functional_share"][index] = shares["functional_share"].sel(pool="similar").values
-                values["functional_excess"][index] = shares["functional_excess"].values
+                with contextlib.suppress(SelectionError):  # a layer has no pair with a match at this checkpoint
+                    shares = functional_differentiation(store, pairs, None, checkpoint=step, n_permutations=0)
+                    values["functional_share"][index] = shares["functional_share"].sel(pool="similar").values
+                    values["functional_excess"][index] = shares["functional_excess"].values
     coords = {key: coord for key, coord in store.coords.items() if set(coord.dims) <= set(OF_NEURONS)}
     return xr.Dataset({name: (OF_NEURONS, values[name], spec.attrs) for name, spec in _FIELDS.items()}, coords)
 

@@ -136,14 +136,15 @@ def _rows(
         of_measure = {"measure": measure, "given": given}
         n_selected = {layer.layer: int(layer.is_selected.sum()) for layer in layers}
         counts = {"n_layers": len(defined), "n_neurons": sum(n_selected[number] for number in defined)}
-        for over, weights in ((MEAN, mean_weights), (SLOPE, slope_weights)):
-            if over == SLOPE and len(defined) < 2:
-                continue
-            estimate = weighted_effect(list(defined.values()), weights(len(defined)), share)
+        weights = {MEAN: mean_weights(len(defined))}
+        if len(defined) > 1:
+            weights[SLOPE] = slope_weights(list(defined))
+        for over, of_layers in weights.items():
+            estimate = weighted_effect(list(defined.values()), of_layers, share)
             columns = contrast_columns(estimate)
             rows.append(of_measure | {"over": over, LAYER: -1} | columns | {"p_adjusted": columns["p"]} | counts)
         if given == NOTHING:
-            rows[-2 if len(defined) > 1 else -1]["p_permutation"] = _permuted(layers, defined, measure, n_permutations, rng)
+            rows[-len(weights)]["p_permutation"] = _permuted(layers, defined, measure, n_permutations, rng)
             rows += _by_layer(of_measure, defined, n_selected, share)
     return rows
 

@@ -28,6 +28,10 @@ _SAME, _ALIKE = 2, 1
 _DICE = 0.5
 
 
+class TooFewTokensError(StoreError):
+    """A text that is too short for pairs."""
+
+
 class _LayerPairs(NamedTuple):
     """The pairs of a layer, as indices of the drawn tokens."""
 
@@ -72,7 +76,7 @@ def find_pairs(
 
     Raises
     ------
-    StoreError
+    TooFewTokensError
         If the store has too few tokens.
 
     Notes
@@ -91,7 +95,7 @@ def pairs_at_checkpoints(
 
     Raises
     ------
-    StoreError
+    TooFewTokensError
         If the store has too few tokens.
     """
     drawn = _drawn(store, n_tokens, n_neighbours, seed)
@@ -116,7 +120,7 @@ def _drawn(store: xr.Dataset, n_tokens: int, n_neighbours: int, seed: int) -> _D
     text = np.flatnonzero(store["position"].values > 0)
     n_drawn = min(n_tokens, len(text))
     if n_neighbours < 1 or n_drawn < n_neighbours + 2:
-        raise StoreError(
+        raise TooFewTokensError(
             f"{n_neighbours} neighbours need at least {n_neighbours + 2} tokens, and {n_drawn} of {len(text)} are drawn; "
             "draw more, or extract more with --tokens"
         )

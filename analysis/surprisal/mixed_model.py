@@ -153,13 +153,18 @@ class MixedModel:
         ------
         UnknownNameError
             If a factor, level or correction is not known.
+        FitError
+            If there is no pair, or `between` comes with no factor of `by`, or with several.
         """
+        if between is not None and len(by) != 1:
+            raise FitError("between needs exactly one factor in by")
         cells, weights = self.design.grid([factor, *by])
+        asked = {factor: [level for pair in pairs for level in pair], **({by[0]: between} if between else {})}
+        for name, level in ((name, level) for name, levels in asked.items() for level in levels):
+            if level not in self.design.levels[name]:
+                raise UnknownNameError(f"level of {name}", level, self.design.levels[name])
         labels, rows = [], []
         for pair in pairs:
-            for level in pair:
-                if level not in self.design.levels[factor]:
-                    raise UnknownNameError(f"level of {factor}", level, self.design.levels[factor])
             first, second = ((cells[factor] == level).to_numpy() for level in pair)
             labels.append(cells.loc[first, list(by)].assign(level=pair[0], against=pair[1]))
             rows.append(weights[first] - weights[second])

@@ -37,7 +37,7 @@ def rise(statistic: xr.DataArray, early: Selection) -> pd.DataFrame:
     Notes
     -----
     A cohort that is chosen for a high value falls back towards the mean on the next text, so a rise is no effect of the
-    choice. Intervals are over neurons.
+    choice. Intervals are over neurons; there is none where a layer has a single neuron of the cohort.
     """
     distinct, is_early = distinct_checkpoints(statistic), selected_neurons(statistic, early)
     last = int(distinct[CHECKPOINT][-1])
@@ -54,8 +54,8 @@ def rise(statistic: xr.DataArray, early: Selection) -> pd.DataFrame:
 
 
 def _mean(values: NDArray[np.float64], is_member: NDArray[np.bool_]) -> CohortEffect:
-    """The mean of the cohort alone, and its variance over neurons."""
+    """The mean of the cohort alone, and its variance over neurons: NaN of a single one."""
     members = values[is_member & np.isfinite(values)]
     n = len(members)
-    mean, variance = (float(members.mean()) if n else np.nan, float(members.var(ddof=1)) / n if n > 1 else 0.0)
+    mean, variance = (float(members.mean()) if n else np.nan, float(members.var(ddof=1)) / n if n > 1 else np.nan)
     return CohortEffect(mean, np.empty(0), 0.0, variance, float(max(n - 1, 1)))

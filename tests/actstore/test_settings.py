@@ -53,6 +53,8 @@ def test_the_line_is_the_one_with_the_value(tmp_path):
         ("fraction = nan", "fraction must be above 0 and at most 1, got nan"),
         ("fraction = [0.1, 2]", "fraction must be above 0 and at most 1, got 2"),
         ("fraction = []", "fraction must name at least one"),
+        ('fraction = "most"', "fraction must be above 0 and at most 1, or auto, got 'most'"),
+        ('fraction = ["auto", 2]', "fraction must be above 0 and at most 1, got 2"),
         ("grouping = []", "grouping must name at least one"),
     ],
 )

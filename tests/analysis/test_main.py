@@ -13,6 +13,7 @@ import pytest
 from actstore.config import ExtractConfig, TextConfig
 from actstore.extraction.run import extract
 from actstore.selection.selection import Selection
+from analysis import pair_contrasts
 from analysis.__main__ import main
 from analysis.results import DIFFERENTIATION, ENTANGLEMENT, PAIRS, load_dataset, load_table, save_dataset
 from tests.conftest import CHECKPOINTS
@@ -299,3 +300,53 @@ def test_options_of_a_formula_that_do_not_fit(tmp_path, capsys, options):
     assert main(["surprisal", "--table", "none.csv", "--out", str(tmp_path / "o"), *options]) == 2
     message = "--slopes belongs to --formula" if options[0] == "--slopes" else "--random names a column twice: word word"
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("abc", "fraction must be above 0 and at most 1, or auto, got 'abc'"),
+        ("2", "fraction must be above 0 and at most 1, got 2"),
+        ("1%", "write 1% as 0.01"),
+    ],
+)
+def test_wrong_fractions_are_refused_by_the_parser(value, said, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["entanglement", "--store", "s.zarr", "--out", "x", "--fraction", value])
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_fraction_that_fits_the_layers(run_folder, tmp_path):
+    """Of layers of 512 neurons it is 5%; the tables of pairs and training then have that cohort."""
+    store, results = ["--store", str(run_folder / "store.zarr")], str(tmp_path / "analysis")
+    assert main(["entanglement", *store, "--out", results, "--fraction", "auto", "--random-seeds", "0"]) == 0
+    selection = Selection.load(tmp_path / "analysis" / "selections" / "top.json")
+    assert (selection.fraction, selection.n_neurons) == (0.05, 4 * 26)
+    contrasts = load_table(tmp_path / "analysis" / "distance_contrasts.csv")
+    assert contrasts["n_neurons"].tolist() == [4 * 26] * 2
+    assert main(["dynamics", *store, "--results", results]) == 0
+    overlap = load_table(tmp_path / "analysis" / "overlap.csv")
+    shared = overlap.loc[overlap["checkpoint"] != overlap["other_checkpoint"], "overlap_frac"] * 26
+    np.testing.assert_allclose(shared, shared.round(), atol=1e-9)
+
+
+def test_contrasts_of_pairs_are_those_of_the_functions(results, store):
+    table = load_table(results / "pair_contrasts.csv")
+    selection = Selection.load(results / "selections" / "top.json")
+    statistics = load_dataset(results, ENTANGLEMENT).sel(checkpoint=4000)
+    expected = pair_contrasts(store, load_dataset(results, PAIRS), selection, statistics, n_top=50)
+    pd.testing.assert_frame_equal(table, expected, check_dtype=False, rtol=1e-6)
+    functional = load_table(results / "pair_functional.csv")
+    assert len(functional) == 4 * 512
+    assert functional["p_value"].notna().sum() == functional["selected"].sum() == selection.n_neurons
+
+
+def test_the_rise_of_the_early_cohort(results, store):
+    table = load_table(results / "rise.csv").set_index("against")
+    cohorts = load_table(results / "cohorts.csv")
+    early = cohorts[
+        (cohorts["chosen_at"] == table["step_from"].iloc[0]) & (cohorts["layer"] >= 0) & (cohorts["cohort"] == "top")
+    ]
+    mean = early.groupby("checkpoint")["mean"].mean()
+    assert table.loc["itself", "estimate"] == pytest.approx(mean.loc[4000] - mean.loc[table["step_from"].iloc[0]], rel=1e-6)

@@ -91,6 +91,30 @@ seeds = 3
     assert ablation.n_conditions() == 4
 
 
+COHORTS = '[[ablations]]\nname = "a"\n[[ablations.cohorts]]\n[[ablations.cohorts]]\nrule = "random"\nfraction = [0.1, 0.2]\n'
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [("", 0.01), ("[selection]\nfraction = 0.03\n", 0.03), ('[selection]\nfraction = "auto"\n', "auto")],
+)
+def test_cohorts_take_the_fraction_of_the_study(tmp_path, selection, expected):
+    """Where they say none of their own."""
+    study = load_study(write(tmp_path, GOOD + selection + COHORTS))
+    assert study.selection.fraction == expected
+    assert [spec.fraction for spec in study.ablations[0].design.cohorts] == [(expected,), (0.1, 0.2)]
+    assert study.ablations[0].n_conditions() == 1 + 1 + 2 * 5
+    steps = {step.name: step for step in steps_of(study, tmp_path / "s.toml", tmp_path)}
+    command = steps["entanglement m"].command
+    assert command[command.index("--fraction") + 1] == str(expected)
+
+
+def test_one_table_of_cohorts_takes_the_fraction_too(tmp_path):
+    text = '[selection]\nfraction = 0.03\n[[ablations]]\nname = "a"\n[ablations.cohorts]\nrule = "top"\n'
+    (ablation,) = load_study(write(tmp_path, GOOD + text)).ablations
+    assert ablation.design.cohorts[0].fraction == (0.03,)
+
+
 def test_files_beside_the_study_are_found(tmp_path):
     (tmp_path / "c.txt").write_text("x")
     study = load_study(

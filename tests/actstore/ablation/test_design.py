@@ -205,3 +205,27 @@ def test_settings_out_of_bounds_are_named_with_their_line(tmp_path, text, messag
     (tmp_path / "d.toml").write_text('model = "m"\n' + text)
     with pytest.raises(ActstoreError, match=f"d.toml, {message}"):
         load_design(tmp_path / "d.toml")
+
+
+@pytest.mark.parametrize(("n_neurons", "percent"), [(512, "5%"), (1536, "2%"), (8192, "1%")])
+def test_a_fraction_that_fits_the_layers(n_neurons, percent):
+    """It is chosen when the size of the layers is known, and then a number like any other."""
+    design = Design("m", cohorts=(CohortSpec(fraction=("auto",)), CohortSpec("random", fraction=("auto",), seeds=1)))
+    _, top, control = conditions(design, 8, n_neurons)
+    assert (top.label, control.label) == (f"negative-zero of top {percent}", f"negative-zero of random {percent}, draw 0")
+    assert control.cohort.target == top.cohort
+    assert isinstance(top.cohort.fraction, float)
+
+
+def test_a_fraction_that_fits_is_a_condition_once():
+    spec = CohortSpec(fraction=(0.01, "auto", 0.05))
+    assert labels(spec) == ["none", "negative-zero of top 1%", "negative-zero of top 5%"]
+
+
+def test_fractions_in_a_file(tmp_path):
+    (tmp_path / "d.toml").write_text('model = "m"\n[[cohorts]]\nfraction = ["auto", 0.2]\n')
+    design = load_design(tmp_path / "d.toml")
+    assert design.cohorts[0].fraction == ("auto", 0.2)
+    assert [condition.cohort.fraction for condition in conditions(design, 4, 512)[1:]] == [0.05, 0.2]
+    with pytest.raises(SelectionError, match="30% of 40 neurons is fewer than 16"):
+        conditions(design, 4, 40)

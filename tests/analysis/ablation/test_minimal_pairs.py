@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t, ttest_1samp
 
 from actstore.errors import UnknownNameError
 from analysis import pair_accuracy, pair_clusters, pair_margins, paired_tests
+from analysis.ablation.minimal_pairs import macro_average
 from tests.analysis.helpers import pair_store
 
 PARADIGM = ["a"] * 4 + ["b"] * 2 + ["c"] * 2
@@ -145,3 +146,89 @@ def test_clusters_widen_the_interval():
     tables = [paired_tests(store).set_index(["cohort", "against", "phenomenon"]) for store in (once, copied)]
     p, p_copied = (table.loc[("top", "intact", "all"), "p"] for table in tables)
     assert p_copied == p
+
+
+def with_losses(seed=0, loss=0.3, n=40):
+    """Margins (condition, pair) far from zero, so that accuracy stays at its ceiling; the top cohort loses `loss` of them."""
+    margins = 4 + 0.3 * np.random.default_rng(seed).normal(size=(4, n))
+    margins[1] -= loss
+    return margins
+
+
+def test_margins_and_their_change_are_t_tests_of_pairs():
+    margins = with_losses()
+    table = pair_accuracy(pair_store(margins, ["a"] * 40, ["x"] * 40)).set_index(["cohort", "phenomenon"])
+    row = table.loc[("top", "all")]
+    for name, values in (("margin", margins[1]), ("delta_margin", margins[1] - margins[0])):
+        interval = ttest_1samp(values, 0).confidence_interval()
+        bounds = [row[name], row[f"{name}_lower"], row[f"{name}_upper"]]
+        assert bounds == pytest.approx([values.mean(), interval.low, interval.high])
+    assert (row["delta_accuracy"], row["is_equivalent"]) == (0, False)
+    drawn = table.loc[("random (2 draws)", "all")]
+    assert drawn["margin"] == pytest.approx(margins[2:].mean())
+    assert drawn["delta_margin"] == pytest.approx((margins[2:] - margins[0]).mean())
+    assert table.loc[("none", "all"), ["delta_margin", "delta_margin_lower", "delta_margin_upper"]].tolist() == [0, 0, 0]
+
+
+def test_margins_are_averaged_as_accuracy_is():
+    table = pair_accuracy(small([8, 4, 2, 2, -1, -3, 5, 7.0])).set_index(["cohort", "phenomenon"])
+    margin = table.loc["top", "margin"]
+    assert margin.loc[["x", "y", "all", "all pairs"]].tolist() == pytest.approx([4, 2, (4 - 2 + 6) / 3, 3])
+
+
+def test_a_score_that_is_not_defined_has_no_margin():
+    store = small([1] * 8)
+    store["critical_log_probability_good"][0, 1, 3] = np.nan
+    table = pair_accuracy(store, score="critical").set_index(["cohort", "phenomenon"])
+    assert table.loc[("none", "x"), "margin"] == 2, "of the pairs that are defined under every condition, twice the total"
+    margins, _ = macro_average(store, "critical")
+    assert margins.shape == (1, 4, 7)
+
+
+def test_changes_of_margin_are_tested_where_accuracy_is_blind():
+    margins = with_losses()
+    table = paired_tests(pair_store(margins, ["a"] * 40, ["x"] * 40)).set_index(["cohort", "against", "phenomenon"])
+    row, change = table.loc[("top", "intact", "all")], margins[1] - margins[0]
+    expected, error = ttest_1samp(change, 0), change.std(ddof=1) / np.sqrt(40)
+    interval = expected.confidence_interval()
+    assert row["p"] == 1
+    bounds = [row[name] for name in ("delta_margin", "delta_margin_lower", "delta_margin_upper", "margin_p")]
+    assert bounds == pytest.approx([change.mean(), interval.low, interval.high, expected.pvalue])
+    assert row["margin_p"] < 0.01
+    assert row["margin_equivalence_bound"] == pytest.approx(abs(change.mean()) + t.ppf(0.95, 39) * error)
+    assert row["margin_detectable"] == pytest.approx((t.ppf(0.975, 39) + t.ppf(0.8, 39)) * error)
+    against = table.loc[("top", "random (2 draws)", "all")]
+    assert against["delta_margin"] == pytest.approx((margins[1] - margins[2:]).mean())
+    assert against["delta_margin_upper"] - against["delta_margin_lower"] > 2 * 12.7 * np.std(margins[2:].mean(axis=1))
+
+
+def test_margins_of_phenomena_are_corrected_together():
+    names = ["a"] * 20 + ["b"] * 20
+    table = paired_tests(pair_store(with_losses(loss=0.15), names, names))
+    table = table[(table["cohort"] == "top") & (table["against"] == "intact")].set_index("phenomenon")
+    least, most = sorted(table.loc[["a", "b"], "margin_p"])
+    assert sorted(table.loc[["a", "b"], "margin_p_adjusted"]) == pytest.approx([2 * least, max(2 * least, most)])
+    assert table.loc["all", "margin_p_adjusted"] == table.loc["all", "margin_p"]
+
+
+def test_a_lost_or_gained_answer_has_a_bound_of_equivalence():
+    """No answer changes: what is left is one more change of either sign, by the normal distribution."""
+    table = paired_tests(pair_store(np.ones((4, 50)), ["a"] * 50, ["x"] * 50)).set_index(["cohort", "against", "phenomenon"])
+    row = table.loc[("top", "intact", "all")]
+    error = np.sqrt(2) / 52
+    assert row["equivalence_bound"] == pytest.approx(1.644854 * error)
+    assert row["detectable"] == pytest.approx((1.959964 + 0.841621) * error)
+
+
+def test_paradigms_of_all_benchmarks_count_alike_in_the_macro_average():
+    """Of two benchmarks, each with a paradigm `a`, and one with a paradigm `b`."""
+    margins = np.random.default_rng(3).normal(size=(4, 10))
+    store = pair_store(margins, ["a"] * 5 + ["b"] * 5, ["x"] * 10, benchmark=["one"] * 2 + ["two"] * 8)
+    values, clusters = macro_average(store)
+    np.testing.assert_allclose(values, margins[None])
+    estimate = clusters.estimate(values[:, 1])
+    expected = (margins[1, :2].mean() + margins[1, 2:5].mean() + margins[1, 5:].mean()) / 3
+    assert estimate.value == pytest.approx([expected])
+    assert clusters.n_clusters.tolist() == [10]
+    shared = store.assign_coords(sentence_good=("pair", [f"good {i // 2}" for i in range(10)]))
+    assert macro_average(shared)[1].n_clusters.tolist() == [5]

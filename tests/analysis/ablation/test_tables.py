@@ -119,6 +119,25 @@ def test_probe_accuracy_against_known_answers():
     assert table.loc[("random (2 draws)", "facts"), "chance"] == 0.25
 
 
+def test_probe_margins_are_t_tests_of_items():
+    rng = np.random.default_rng(2)
+    scores, answer = rng.normal(-5, 1, size=(1, 4, 30, 4)), rng.integers(0, 4, 30)
+    coords = {"answer": ("item", answer), "probe": ("item", ["facts"] * 20 + ["recall"] * 10)}
+    store = planted(np.ones((1, 4, 10)), coords, log_probability_option=(("checkpoint", "condition", "item", "option"), scores))
+    table = analysis.probe_table(store).set_index(["cohort", "probe"])
+    margins = np.array(
+        [[row[right] - np.delete(row, right).max() for row, right in zip(of, answer, strict=True)] for of in scores[0]]
+    )
+    for probe, items in (("facts", slice(20)), ("recall", slice(20, None))):
+        row = table.loc[("top", probe)]
+        for name, values in (("margin", margins[1, items]), ("delta_margin", (margins[1] - margins[0])[items])):
+            interval = ttest_1samp(values, 0).confidence_interval()
+            bounds = [row[name], row[f"{name}_lower"], row[f"{name}_upper"]]
+            assert bounds == pytest.approx([values.mean(), interval.low, interval.high])
+        drawn = table.loc[("random (2 draws)", probe), "delta_margin"]
+        assert drawn == pytest.approx((margins[2:, items] - margins[0, items]).mean())
+
+
 def test_null_intervals_rarely_exclude_zero():
     """No effect: about 5% of the intervals of Δsurprisal exclude 0 (60 stores × 3 classes)."""
     rng = np.random.default_rng(5)

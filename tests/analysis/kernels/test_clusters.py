@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.stats import t, ttest_1samp, ttest_ind
+from statsmodels.stats.weightstats import DescrStatsW
 
 from analysis.kernels.clusters import Clusters, Estimate, small_sample
 
@@ -130,3 +131,34 @@ def test_intervals_cover(n_clusters, n_draws):
         lower, upper = interval(Clusters.of(cluster).estimate(effects + rng.normal(size=(n_draws, len(cluster)))))
         covered.append(lower <= 0 <= upper)
     assert 0.92 < np.mean(covered) < 0.995
+
+
+def test_the_bound_of_equivalence_is_the_margin_at_which_two_one_sided_tests_reach_five_percent():
+    values = np.random.default_rng(7).normal(0.2, 1, 30)
+    bound = Clusters.of(np.arange(30)).estimate(values[None]).equivalence_bound()[0]
+    assert two_one_sided(values, bound) == pytest.approx(0.05)
+    assert two_one_sided(values, 0.9 * bound) > 0.05
+
+
+def two_one_sided(values, margin):
+    """P-value of two one-sided t-tests."""
+    return DescrStatsW(values).ttost_mean(-margin, margin)[0]
+
+
+@pytest.mark.parametrize(("n_clusters", "n_draws"), [(12, 1), (40, 1), (60, 5)])
+def test_an_effect_of_the_detectable_size_is_found_with_that_power(n_clusters, n_draws):
+    """In 80% ± 3% of samples, when the size is computed from the true variances; also from those of a single sample."""
+    rng = np.random.default_rng(8)
+    clusters, sd_of_draws = Clusters.of(np.arange(n_clusters)), 0.05
+    parts = [1 / n_clusters, *([sd_of_draws**2 / n_draws] if n_draws > 1 else [])]
+    degrees = [n_clusters - 1.0, *([n_draws - 1.0] if n_draws > 1 else [])]
+    true = Estimate(np.zeros(1), np.array(parts)[:, None], np.array(degrees)[:, None])
+    size, found, estimated = true.detectable()[0], [], []
+    for _ in range(1500):
+        draws = sd_of_draws * rng.normal(size=(n_draws, 1)) if n_draws > 1 else np.zeros((1, 1))
+        estimate = clusters.estimate(size + rng.normal(size=n_clusters) + draws)
+        found.append(abs(estimate.value[0]) > estimate.reach(0.025)[0])
+        estimated.append(estimate.detectable()[0])
+    assert np.mean(found) == pytest.approx(0.8, abs=0.03)
+    assert np.median(estimated) == pytest.approx(size, rel=0.05)
+    assert true.detectable(0.9)[0] > size > true.detectable(0.5)[0] == pytest.approx(true.reach(0.025)[0])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from analysis.kernels.ranks import descending_ranks, explained, spearman
+from analysis.kernels.ranks import descending_ranks, explained, ranks_and_squares, spearman
 
 
 def test_scipy_agrees_and_nan_is_left_out():
@@ -49,3 +49,10 @@ def test_places_are_from_the_greatest_on():
     values = np.array([[3.0, 1.0], [np.nan, 2.0], [3.0, 2.0], [7.0, np.nan]])
     np.testing.assert_array_equal(descending_ranks(values, axis=0), [[2, 3], [0, 1], [2, 1], [1, 0]])
     np.testing.assert_array_equal(descending_ranks(values.T, axis=1), [[2, 0, 2, 1], [3, 1, 1, 0]])
+
+
+def test_ranks_and_their_squares_by_hand():
+    values = np.array([[3.0, 1.0], [10.0, 1.0], [7.0, np.nan], [8.0, 2.0], [-1.0, 5.0]])
+    ranks = np.array([[-0.5, -5 / 6 + 1 / 6], [1, -5 / 6 + 1 / 6], [0, np.nan], [0.5, 1 / 3], [-1, 1]])
+    np.testing.assert_allclose(ranks_and_squares(values), np.concatenate([ranks, ranks**2], axis=1))
+    np.testing.assert_allclose(ranks_and_squares(np.exp(values)), ranks_and_squares(values))

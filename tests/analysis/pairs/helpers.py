@@ -51,3 +51,25 @@ def planted_store():
         spread = np.where(is_determiner, 1 + 6 * rng.random(N_TOKENS), 0.5 + 0.1 * rng.random(N_TOKENS))
         values[0, :, neuron] = sign * np.where(is_determiner | (rng.random(N_TOKENS) < 0.5), spread, -0.1 * spread)
     return store.assign(preactivation=(("layer", "token", "neuron"), values))
+
+
+def spreading_store(spread, seed=0, n_layers=2, of_groups=()):
+    """Neurons whose sign follows the group of similar inputs, and whose negative values spread by `spread` (neuron,).
+
+    The spread is within groups, so that similar inputs are driven apart; of the neurons `of_groups` it is between groups, which
+    gives the same distribution of values and drives nothing apart. Of a SiLU, which rises again only below -1.28.
+    """
+    rng = np.random.default_rng(seed)
+    shape = (n_layers, N_TOKENS, len(spread))
+    store = toy_store(seed, n_layers, values=np.zeros(shape))
+    group = np.array([int(form[1:]) for form in store["word_form"].values])
+    sign = np.where(rng.random((n_layers, 60, len(spread))) < 0.5, -1, 1)[:, group]
+    within, between = (
+        rng.random(shape) - 0.5,
+        (rng.permuted(np.tile(np.arange(60) / 59, (n_layers, len(spread), 1)), axis=2) - 0.5),
+    )
+    place = np.where(np.isin(np.arange(len(spread)), list(of_groups)), between.transpose(0, 2, 1)[:, group], within)
+    values = np.where(sign < 0, -0.6 + np.asarray(spread) * place, 0.6 + 0.2 * rng.random(shape))
+    return store.assign(preactivation=(("layer", "token", "neuron"), values.astype(np.float32))).assign_attrs(
+        nonlinearity="silu"
+    )

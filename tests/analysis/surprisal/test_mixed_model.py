@@ -107,3 +107,57 @@ def test_unknown_levels_and_terms_are_named(model):
             request()
     with pytest.raises(FitError, match="no two levels"):
         model.contrasts("condition", [])
+
+
+def test_the_difference_of_a_contrast_between_two_levels(model):
+    """Estimate, error and degrees of freedom are those of the difference of rows of marginal means."""
+    table = model.contrasts("condition", [("top", "random")], ["upos"], between=("DET", "VERB")).set_index("upos")
+    assert table.index.tolist() == ["DET", "NOUN", "VERB", "DET less VERB"]
+    plain = model.contrasts("condition", [("top", "random")], ["upos"]).set_index("upos")
+    for name in ("estimate", "standard_error", "df", "p", "robust_lower", "bootstrap_lower"):
+        np.testing.assert_allclose(table.loc[plain.index, name], plain[name], rtol=1e-9)
+    row = table.loc["DET less VERB"]
+    assert row["estimate"] == pytest.approx(plain.loc["DET", "estimate"] - plain.loc["VERB", "estimate"])
+    cells, weights = model.design.grid(["condition", "upos"])
+    of_cell = {tuple(cell): row for cell, row in zip(cells.to_numpy(), weights, strict=True)}
+    of_level = [of_cell["top", name] - of_cell["random", name] for name in ("DET", "VERB")]
+    linear = of_level[0] - of_level[1]
+    assert row["standard_error"] == pytest.approx(np.sqrt(linear @ model.fit.covariance @ linear))
+    assert row["p"] < 0.01
+    assert row["lower"] > 0
+
+
+def test_a_recoded_model_has_the_difference_as_a_coefficient():
+    """With VERB and `random` as references, the coefficient of the interaction is the difference, with its error."""
+    coding = "C(condition, Treatment('random')) * C(upos, Treatment('VERB'))"
+    covariates = "log_frequency + position + n_pieces"
+    plain, recoded = (
+        fit_surprisal_model(toy_table(), f"delta ~ {fixed} + {covariates}", n_replicates=200)
+        for fixed in ("condition * upos", coding)
+    )
+    table = plain.contrasts("condition", [("top", "random")], ["upos"], between=("DET", "VERB")).set_index("upos")
+    effects = recoded.fixed_effects().set_index("effect")
+    (name,) = [name for name in effects.index if "T.top" in name and "T.DET" in name]
+    for column in ("estimate", "standard_error", "df", "robust_lower", "robust_upper"):
+        assert table.loc["DET less VERB", column] == pytest.approx(effects.loc[name, column], rel=1e-3), column
+
+
+def test_several_pairs_have_each_their_difference():
+    table = toy_table(conditions=("random", "top", "bottom"))
+    model = fit_surprisal_model(table, n_replicates=200)
+    pairs = [("top", "random"), ("top", "bottom")]
+    contrasts = model.contrasts("condition", pairs, ["upos"], between=("DET", "NOUN")).set_index(["against", "upos"])
+    assert len(contrasts) == 2 * 4
+    for _, against in pairs:
+        rows = contrasts.loc[against]["estimate"]
+        assert rows["DET less NOUN"] == pytest.approx(rows["DET"] - rows["NOUN"])
+    assert (contrasts["p_adjusted"] >= contrasts["p"]).all()
+
+
+def test_wrong_levels_between_which_to_compare(model):
+    pairs = [("top", "random")]
+    with pytest.raises(UnknownNameError, match="level of upos 'ADJ'"):
+        model.contrasts("condition", pairs, ["upos"], between=("DET", "ADJ"))
+    for by in ([], ["upos", "condition"]):
+        with pytest.raises(FitError, match="exactly one factor"):
+            model.contrasts("condition", pairs, by, between=("DET", "NOUN"))

@@ -41,7 +41,7 @@ def test_an_ablation_is_modelled_by_part_of_speech_and_class():
     tables = surprisal_effects(table, n_replicates=200)
     assert set(tables["surprisal_means"]["checkpoint"]) == {20}
     contrasts = tables["surprisal_contrasts"].set_index(["by", "against", "level"])
-    assert len(contrasts) == 2 * 3 + 2 * 2
+    assert len(contrasts) == 2 * 3 + 2 * (2 + 1), "classes of words also less one another"
     for against in ("negative-zero random", "negative-zero bottom"):
         assert contrasts.loc[("upos", against, "DET"), "estimate"] == pytest.approx(0.8, abs=0.25)
         assert contrasts.loc[("word_class", against, "content"), "p_adjusted"] > 0.05
@@ -63,6 +63,21 @@ def test_draws_of_a_control_are_in_its_intervals():
     reach = t.ppf(0.975, 2) * shifts.std(ddof=1) / np.sqrt(3)
     assert drawn["robust_upper"] - drawn["estimate"] == pytest.approx(reach, rel=0.02)
     assert fixed["robust_upper"] - fixed["estimate"] < 0.5 * reach
+
+
+def test_contrasts_by_class_are_also_compared_between_classes():
+    """Planted: determiners alone, which are scaffolding; `content` is left out of one table."""
+    table = ablation_table()
+    contrasts = surprisal_effects(table, n_replicates=200)["surprisal_contrasts"]
+    rows = contrasts[(contrasts["by"] == "word_class") & (contrasts["against"] == "negative-zero random")].set_index("level")
+    assert set(rows.index) == {"scaffolding", "content", "scaffolding less content"}
+    difference = rows.loc["scaffolding less content"]
+    assert difference["estimate"] == pytest.approx(rows.loc["scaffolding", "estimate"] - rows.loc["content", "estimate"])
+    assert difference["lower"] > 0.4
+    assert not contrasts.loc[contrasts["by"] == "upos", "level"].str.contains("less").any()
+    without = table.assign(word_class=np.where(table["word_class"] == "content", "other", "scaffolding"))
+    of_one = surprisal_effects(without, n_replicates=200)["surprisal_contrasts"]
+    assert not of_one["level"].str.contains("less").any()
 
 
 def test_a_single_condition_has_no_contrasts():
