@@ -45,6 +45,8 @@ class Measure(NamedTuple):
 
 def outcomes_of(run: Run, benchmark: str = "") -> tuple[Outcome, Outcome]:
     """Both outcomes of a benchmark, or of all: margins first where the intact model has almost no answer to lose."""
+    if not run.has("accuracy_by_phenomenon"):
+        return ACCURACY, MARGIN
     rows = of_intact(over_all_paradigms(run.last("accuracy_by_phenomenon")))
     rows = rows[rows["benchmark"] == benchmark] if benchmark else rows
     return (MARGIN, ACCURACY) if (rows["accuracy"] > CEILING).any() else (ACCURACY, MARGIN)

@@ -19,7 +19,7 @@ from tests.helpers import isolate
 
 ORDER = {
     "Neurons far from Gaussian": ["wasserstein-distance", "one-neuron", "mapping-difficulty", "negative-share", "shape"],
-    "Similar inputs driven apart": ["separated-pairs", "pair-signs", "smooth-and-relu", "pair-features"],
+    "Similar inputs driven apart": ["separated-pairs", "pair-signs", "smooth-and-relu", "pair-features", "functional-share"],
     "Over training": ["distance-over-training", "weights-over-training", "grammar-over-training"],
     "What an ablation costs": ["sweep", "perplexity", "phenomena", "dissociation", "layers"],
     "Where in the sentence": ["surprisal-upos", "surprisal-contrasts", "surprisal-over-training", "surprisal-residuals"],

@@ -181,7 +181,7 @@ def test_limits_and_methods_tell_what_a_control_is_matched_to():
         "a",
         {"perplexity": table},
         {"model": "m", "corpus": "c", "seed": "0", "checkpoints": "5", "tokens_asked": "2000", "n_documents": "2"},
-        {"token": 1009, "checkpoint": 1, "condition": 4},
+        {"token": 1009, "checkpoint": 1, "condition": 4, "neuron": 100},
     )
     study = AblationStudy("a", Design("m", cohorts=cohorts))
     text = methods(
@@ -246,6 +246,7 @@ def dissociation_table(is_double, p, compared=("intact", "random 1%")):
         "intervention": "negative-zero",
         "cohort": "top 1%",
         "rule": "top",
+        "outcome": "accuracy",
         "p_adjusted": p,
         "is_double": is_double,
         "is_equivalent": False,
@@ -303,6 +304,8 @@ def phenomena_table(estimate, lower, upper, accuracy=0.8):
     intact = table["rule"] == "none"
     for name, offset in (("accuracy", 0), ("accuracy_lower", -0.05), ("accuracy_upper", 0.04)):
         table[name] = [accuracy + offset if is_intact else 0.3 for is_intact in intact]
+    for side in ("", "_lower", "_upper"):
+        table[f"delta_margin{side}"] = 10 * table[f"delta_accuracy{side}"]
     return pd.concat([table.assign(phenomenon=name) for name in ("binding", "all")], ignore_index=True)
 
 
@@ -325,7 +328,7 @@ def test_unmatched_controls_are_marked_by_phenomenon_and_in_the_tables_of_the_pa
     rows = dict.fromkeys(CONTROLLED, (-0.2, -0.3, -0.1))
     accuracy = flagged(
         conditions(delta_accuracy=rows).assign(benchmark="b", n_pairs=50, n_ties=0, phenomenon="binding", accuracy=0.5)
-    ).assign(accuracy_lower=0.4, accuracy_upper=0.6)
+    ).assign(accuracy_lower=0.4, accuracy_upper=0.6, **bounded("delta_margin", -2.0, -3.0, -1.0))
     accuracy = pd.concat([accuracy, accuracy.assign(phenomenon="all")], ignore_index=True)
     tests = flagged(dissociation_table(False, 0.5, (MATCHED, UNMATCHED)), "against")
     tables = {
@@ -397,13 +400,13 @@ def test_the_sweep_marks_the_shares_that_are_not_matched():
 def test_accuracy_of_the_intact_model_is_beside_a_null(accuracy, end):
     tables = {"perplexity": perplexity({TOP: (1, 1, 1)}), "accuracy_by_phenomenon": phenomena_table(0, -0.1, 0.1, accuracy)}
     panel = grammar.phenomena(results_of({"a": tables}))
-    assert "no evidence that accuracy on all paradigms changes" in panel.finding
+    outcome = "margin" if accuracy > 0.95 else "accuracy"
+    assert f"no evidence that {outcome} on all paradigms changes" in panel.finding
     assert panel.finding.endswith(f"accuracy of the intact model: all paradigms {end}")
     headroom = end.partition("(")[2].rstrip(").")
-    note = (
-        f"Where the interval holds 0, the intact model is {headroom}: binding." if headroom else "under any condition: binding."
-    )
-    assert panel.note.endswith(note)
+    is_told = bool(headroom) and outcome == "accuracy"
+    assert (f"Where the interval holds 0, the intact model is {headroom}: binding." in panel.note) == is_told
+    assert [ax.get_xlabel().partition(" (")[0] for ax in panel.figure.axes][0] == f"change in {outcome}"
     tables["dissociation"] = dissociation_table(False, 0.5)
     assert grammar.dissociation(results_of({"a": tables})).finding.endswith(f"accuracy of the intact model: b {end}")
 
