@@ -406,7 +406,7 @@ def test_accuracy_of_the_intact_model_is_beside_a_null(accuracy, end):
     headroom = end.partition("(")[2].rstrip(").")
     is_told = bool(headroom) and outcome == "accuracy"
     assert (f"Where the interval holds 0, the intact model is {headroom}: binding." in panel.note) == is_told
-    assert [ax.get_xlabel().partition(" (")[0] for ax in panel.figure.axes][0] == f"change in {outcome}"
+    assert panel.figure.axes[0].get_xlabel().partition(" (")[0] == f"change in {outcome}"
     tables["dissociation"] = dissociation_table(False, 0.5)
     assert grammar.dissociation(results_of({"a": tables})).finding.endswith(f"accuracy of the intact model: b {end}")
 
