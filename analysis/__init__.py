@@ -2,7 +2,7 @@
 
 >>> import analysis
 >>> sorted(analysis.__all__)[:3]
-['Evidence', 'MixedModel', 'claims_table']
+['Evidence', 'MixedModel', 'choice_margins']
 """
 
 from typing import TYPE_CHECKING

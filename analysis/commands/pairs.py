@@ -20,10 +20,7 @@ def run(options: argparse.Namespace) -> None:
     """Similar pairs, and how far apart neurons drive them, into `--results`."""
     store, selection = selected(options)
     pairs = find_pairs(store, n_tokens=options.pair_tokens, n_neighbours=options.neighbours, seed=options.seed)
-    save_dataset(pairs, options.results, PAIRS)
     differentiation = pair_differentiation(store, pairs, selection, n_top=options.top, seed=options.seed)
-    identity = {key: store.attrs[key] for key in IDENTITY}
-    save_dataset(differentiation.assign_attrs(identity), options.results, DIFFERENTIATION)
     functional = functional_differentiation(store, pairs, selection, seed=options.seed)
     statistics = at_checkpoint(load_statistics(options.results))
     tables = {
@@ -32,6 +29,9 @@ def run(options: argparse.Namespace) -> None:
         "pair_signs": cohort_table(differentiation),
         "pair_labels": pair_labels(store, pairs, selection, n_top=options.top, seed=options.seed),
     }
+    identity = {key: store.attrs[key] for key in IDENTITY}
+    save_dataset(pairs, options.results, PAIRS)  # when all is computed: what is there belongs together
+    save_dataset(differentiation.assign_attrs(identity), options.results, DIFFERENTIATION)
     save_tables(options.results, tables)
     negative = differentiation["cohort_pair_frac"].sel(pool="similar", signs="NN").mean(LAYER).values
     fracs = f"{negative[0]:.1%} ({selection.rule}) and {negative[1]:.1%} (rest)"

@@ -15,19 +15,10 @@ LAST = 7
 INTACT = {"rule": "none", "layers": (-1, -1)}
 
 
-def a_store(conditions, rises, steps=(4,), losses=None, seed=0, noise=0.1):
-    """An ablation of a model of 8 layers.
-
-    `conditions` are mappings with `rule` and `layers` (first, last), the intact model first; `rises` (checkpoint, condition) of
-    surprisal, `losses` of the margin of minimal pairs of two paradigms, one three times as large as the other.
-    """
-    rng = np.random.default_rng(seed)
-    shape = (len(steps), len(conditions))
-    surprisal = rng.exponential(2, (1, 1, 5 * N_DOCUMENTS)) + noise * rng.normal(size=(*shape, 5 * N_DOCUMENTS))
-    surprisal += np.asarray(rises, float)[..., None]
-    surprisal[..., ::5] = np.nan
+def labels_of(conditions):
+    """Columns of the conditions."""
     rules = [condition["rule"] for condition in conditions]
-    labels = {
+    return {
         "intervention": ["none" if rule == "none" else "negative-zero" for rule in rules],
         "cohort": [f"{rule} {condition['layers']}" for rule, condition in zip(rules, conditions, strict=True)],
         "rule": rules,
@@ -40,6 +31,20 @@ def a_store(conditions, rises, steps=(4,), losses=None, seed=0, noise=0.1):
         "target_scope": ["layer" if rule == "random" else "" for rule in rules],
         "tolerance": [np.nan] * len(rules),
     }
+
+
+def a_store(conditions, rises, steps=(4,), losses=None, seed=0, noise=0.1):
+    """An ablation of a model of 8 layers.
+
+    `conditions` are mappings with `rule` and `layers` (first, last), the intact model first; `rises` (checkpoint, condition) of
+    surprisal, `losses` of the margin of minimal pairs of two paradigms, one three times as large as the other.
+    """
+    rng = np.random.default_rng(seed)
+    shape = (len(steps), len(conditions))
+    labels = labels_of(conditions)
+    surprisal = rng.exponential(2, (1, 1, 5 * N_DOCUMENTS)) + noise * rng.normal(size=(*shape, 5 * N_DOCUMENTS))
+    surprisal += np.asarray(rises, float)[..., None]
+    surprisal[..., ::5] = np.nan
     head = ("checkpoint", "condition")
     arrays = {
         "ablated_surprisal": ((*head, "token"), surprisal),

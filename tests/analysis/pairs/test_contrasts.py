@@ -169,26 +169,26 @@ def test_what_is_more_than_shape_stays_at_equal_shape():
     assert adjusted["estimate"] == pytest.approx(raw["estimate"], rel=0.25)
 
 
-def null_rows(seed, with_documents):
-    """Contrasts of a cohort that is chosen at random, in a store whose documents differ."""
-    rng = np.random.default_rng(1000 + seed)
-    store = toy_store(seed)
-    values = store["preactivation"].values * rng.lognormal(0, 0.3, (1, 1, N_NEURONS))
+def null_table(inputs, pairs, seed, with_documents):
+    """Contrasts of a cohort that is chosen at random, of neurons that do not know their inputs, in documents that may differ."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(1, N_TOKENS, N_NEURONS)) * rng.lognormal(0, 0.3, (1, 1, N_NEURONS))
     if with_documents:
-        document = store["document"].values
-        values = (
-            values + 0.5 * rng.normal(size=(1, 30, 1))[:, document] + 0.5 * rng.normal(size=(1, 30, N_NEURONS))[:, document]
-        )
-    store = smooth(store.assign(preactivation=(store["preactivation"].dims, values.astype(np.float32))))
+        document = inputs["document"].values
+        of_neurons = rng.normal(size=(1, 30, N_NEURONS))[:, document]
+        values = values + 0.5 * rng.normal(size=(1, 30, 1))[:, document] + 0.5 * of_neurons
+    store = smooth(inputs.assign(preactivation=(("layer", "token", "neuron"), values.astype(np.float32))))
     chosen = selection({0: tuple(sorted(rng.choice(N_NEURONS, 6, replace=False).tolist()))})
-    return contrasts_of(store, chosen, seed, 49)[0]
+    return pair_contrasts(store, pairs, chosen, shape_of(store), n_top=400, n_permutations=49, seed=seed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("with_documents", [False, True])
 def test_the_null_is_rejected_at_its_rate(with_documents):
-    """200 stores: tests over documents and neurons reject 1% to 8%, also at equal shape; p of permuted cohorts is uniform."""
-    tables = [null_rows(seed, with_documents) for seed in range(200)]
+    """200 texts: tests over documents and neurons reject 1% to 8%, also at equal shape; p of permuted cohorts is uniform."""
+    inputs = toy_store(9)
+    pairs = find_pairs(inputs, n_neighbours=3)
+    tables = [null_table(inputs, pairs, seed, with_documents) for seed in range(200)]
     for measure in (FUNCTIONAL, NEGATIVE):
         for given in (NOTHING, SHAPE):
             rejected = np.mean([row_of(table, measure, given=given)["p"] < 0.05 for table in tables])
