@@ -5,7 +5,8 @@ from __future__ import annotations
 from actstore.errors import ActstoreError
 from analysis.kernels.clusters import Estimate
 
-COLUMNS = ("estimate", "lower", "upper", "p", "equivalence_bound", "detectable")
+BOUNDS = ("lower", "upper")
+COLUMNS = ("estimate", *BOUNDS, "p", "equivalence_bound", "detectable")
 
 
 def contrast_columns(estimate: Estimate) -> dict[str, float]:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from analysis.claims.contrasts import CLAIMS, Evidence
 from analysis.claims.table import claims_table
+from analysis.contrasts import BOUNDS
 from reports.results import Results
 from reports.sentences import interval, number, p_value
 from reports.tables import Cell, Table
@@ -101,12 +102,11 @@ def _cells(row: pd.Series) -> list[Cell]:
     if row["missing"]:
         return [*head, *[Cell("")] * 4, Cell(f"{row['verdict']}: {row['missing']}")]
     units = "" if row["units"] == "share" else f" {row['units']}"
-    estimate = row.rename({"lower": "estimate_lower", "upper": "estimate_upper"})
     numbers = [number(float(row[name]), _digits(row)) + units for name in ("equivalence_bound", "detectable")]
     p = p_value(float(row["p_adjusted"])).removeprefix("p = ").removeprefix("p ")
     return [
         *head,
-        Cell(interval(estimate, "estimate", _digits(row)) + units),
+        Cell(interval(row, "estimate", _digits(row), BOUNDS) + units),
         Cell(p),
         *map(Cell, numbers),
         Cell(row["verdict"]),

@@ -12,7 +12,7 @@ from actstore.ablation.readout import Readout
 from actstore.selection.share import share_of_layer
 from analysis.rows import cohorts_with_controls
 from reports.basis import few_clusters
-from reports.claims import text_limits, text_of
+from reports.headroom import text_limits, text_of
 from reports.matching import is_evidence
 from reports.pipeline import recorded_keys
 from reports.results import Results, Run

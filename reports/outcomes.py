@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from analysis.claims.contrasts import CEILING
-from analysis.rows import of_intact, over_all_paradigms
+from analysis.claims.contrasts import margin_is_first
 from reports.results import Run
 
 
@@ -20,12 +19,16 @@ class Outcome(NamedTuple):
     name: str
     change: str
     """Column of its change against the intact model."""
-    label: str
-    """Of an axis."""
+    unit: str = ""
+
+    def label(self, benchmark: str = "") -> str:
+        """Of an axis; a benchmark is named where there are several."""
+        of, unit = f" on {benchmark}" if benchmark else "", f" ({self.unit})" if self.unit else ""
+        return f"change in {self.name}{of}{unit}"
 
 
-MARGIN = Outcome("margin", "delta_margin", "change in margin (nats)")
-ACCURACY = Outcome("accuracy", "delta_accuracy", "change in accuracy")
+MARGIN = Outcome("margin", "delta_margin", "nats")
+ACCURACY = Outcome("accuracy", "delta_accuracy")
 
 
 class Measure(NamedTuple):
@@ -47,9 +50,8 @@ def outcomes_of(run: Run, benchmark: str = "") -> tuple[Outcome, Outcome]:
     """Both outcomes of a benchmark, or of all: margins first where the intact model has almost no answer to lose."""
     if not run.has("accuracy_by_phenomenon"):
         return ACCURACY, MARGIN
-    rows = of_intact(over_all_paradigms(run.last("accuracy_by_phenomenon")))
-    rows = rows[rows["benchmark"] == benchmark] if benchmark else rows
-    return (MARGIN, ACCURACY) if (rows["accuracy"] > CEILING).any() else (ACCURACY, MARGIN)
+    is_margin_first = margin_is_first(run.tables["accuracy_by_phenomenon"], benchmark)
+    return (MARGIN, ACCURACY) if is_margin_first else (ACCURACY, MARGIN)
 
 
 def measures_of(run: Run) -> list[Measure]:
@@ -59,9 +61,7 @@ def measures_of(run: Run) -> list[Measure]:
         return measures
     benchmarks = list(dict.fromkeys(run.tables["accuracy_by_phenomenon"]["benchmark"]))
     for benchmark in benchmarks:
-        outcomes = outcomes_of(run, benchmark)[: 1 if len(benchmarks) > 1 else 2]
-        of = f" on {benchmark}" if len(benchmarks) > 1 else ""
-        for _, change, label in outcomes:
-            words, unit, rest = label.partition(" (")
-            measures.append(Measure("accuracy_by_phenomenon", change, 0.0, f"{words}{of}{unit}{rest}", benchmark))
+        named = benchmark if len(benchmarks) > 1 else ""
+        for outcome in outcomes_of(run, benchmark)[: 1 if named else 2]:
+            measures.append(Measure("accuracy_by_phenomenon", outcome.change, 0.0, outcome.label(named), benchmark))
     return measures

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.rows import comparable, has_conditions
-from reports.claims import headroom, text_of, with_intact
+from reports.headroom import headroom, text_of, with_intact
 from reports.matching import marked
 from reports.results import Results, Run
 from reports.sentences import interval, number, p_value

@@ -15,8 +15,9 @@ import pandas as pd
 from scipy.stats import norm
 
 from analysis.ablation.trends import ACCUMULATED, MARGIN, OVER_DEPTH, OVER_TRAINING, PERPLEXITY
-from analysis.neurons.distance_contrasts import NOTHING
-from analysis.pairs.contrasts import FUNCTIONAL, MEAN, NEGATIVE, SLOPE
+from analysis.contrasts import COLUMNS
+from analysis.neurons import distance_contrasts
+from analysis.pairs.contrasts import FUNCTIONAL, MEAN, NEGATIVE, NOTHING, SHAPE, SLOPE
 from analysis.rows import comparable, is_on_all_layers, of_intact, of_main_intervention, over_all_paradigms, tops
 from analysis.surprisal.models import WORD_CLASSES
 from analysis.training.cohorts import REST
@@ -24,7 +25,6 @@ from analysis.training.rise import ITSELF
 
 CEILING = 0.95
 """Above this accuracy of the intact model, margins are read before accuracy."""
-_COLUMNS = ("estimate", "lower", "upper", "p", "equivalence_bound", "detectable")
 _RULES = {"random": "as many random neurons", "matched": "as many neurons matched on covariates"}
 _PERPLEXITY_MATCHED = "perplexity-matched"
 Tables = Mapping[str, pd.DataFrame]
@@ -77,34 +77,23 @@ def not_tested(name: str, sign: int, missing: str) -> Contrast:
 
 def distance(evidence: Evidence) -> Iterator[Contrast]:
     """C1: a few neurons are far from Gaussian, more than their shape says."""
-    for given in (NOTHING, "skewness, kurtosis and bimodality"):
-        name = "Wasserstein distance, top less rest" + ("" if given == NOTHING else f", at equal {given}")
+    for given in (distance_contrasts.NOTHING, distance_contrasts.SHAPE):
+        name = "Wasserstein distance, top less rest" + ("" if given == distance_contrasts.NOTHING else f", at equal {given}")
         rows = _where(evidence.tables, "distance_contrasts", given=given)
         yield _of_row(name, 1, "SD", rows, "distance_contrasts", "no distances on text that neurons were not chosen on")
 
 
 def differentiation(evidence: Evidence) -> Iterator[Contrast]:
     """C2: they drive similar inputs apart on the negative side, most in early layers."""
-    excess = "beyond matched pairs, top less rest"
-    for name, sign, is_main, keys in (
-        (f"functional share {excess}", 1, True, {"measure": FUNCTIONAL, "over": MEAN, "given": NOTHING}),
-        (
-            f"functional share {excess}, at equal skewness, kurtosis and share of negatives",
-            1,
-            False,
-            {"measure": FUNCTIONAL, "over": MEAN},
-        ),
-        (f"negative–negative share {excess}", 1, False, {"measure": NEGATIVE, "over": MEAN, "given": NOTHING}),
-        (
-            f"functional share {excess}, from first to last layer",
-            -1,
-            False,
-            {"measure": FUNCTIONAL, "over": SLOPE, "given": NOTHING},
-        ),
+    for measure, over, given, sign, is_main in (
+        (FUNCTIONAL, MEAN, NOTHING, 1, True),
+        (FUNCTIONAL, MEAN, SHAPE, 1, False),
+        (NEGATIVE, MEAN, NOTHING, 1, False),
+        (FUNCTIONAL, SLOPE, NOTHING, -1, False),
     ):
-        rows = _where(evidence.tables, "pair_contrasts", **keys)
-        if "given" not in keys and len(rows):
-            rows = rows[rows["given"] != NOTHING]
+        name = f"{measure} beyond matched pairs, top less rest"
+        name += f", at equal {given}" if given != NOTHING else ", from first to last layer" if over == SLOPE else ""
+        rows = _where(evidence.tables, "pair_contrasts", measure=measure, over=over, given=given)
         yield _of_row(name, sign, "share", rows, "pair_contrasts", "no similar pairs", is_main)
 
 
@@ -129,11 +118,10 @@ def smooth_less_relu(evidence: Evidence, others: Sequence[Evidence]) -> Iterator
 def perplexity(evidence: Evidence) -> Iterator[Contrast]:
     """C4: removing the negative side costs perplexity far beyond random neurons; other shares of neurons beside the main one."""
     ablation, table = _main(evidence, "perplexity_contrasts")
-    fraction = table["fraction"].iloc[0] if len(table) else np.nan
-    share = f"{100 * fraction:g}% of each layer" if len(table) else ""
+    fraction = float(table["fraction"].iloc[0]) if len(table) else np.nan
+    top = f"top {100 * fraction:g}% of each layer" if len(table) else "top"
     for rule, words in _RULES.items():
-        name = f"log perplexity, top {share} less {words}".replace("  ", " ")
-        source = f"{ablation}/perplexity_contrasts"
+        name, source = f"log perplexity, {top} less {words}", f"{ablation}/perplexity_contrasts"
         yield _of_row(name, 1, "nat", _controls(table, rule), source, f"no control of rule {rule}", rule == "random")
     for ablation, tables in evidence.ablations.items():
         if "perplexity_contrasts" not in tables:
@@ -154,17 +142,13 @@ def grammar(evidence: Evidence) -> Iterator[Contrast]:
     if rows.empty:
         yield not_tested("margin of minimal pairs, top less perplexity-matched", -1, _unmatched(table))
         return
-    accuracy = _intact_accuracy(evidence.ablations[ablation])
+    accuracy = evidence.ablations[ablation]["accuracy_by_phenomenon"]
     for _, row in rows.iterrows():
-        is_at_ceiling = accuracy.get(row["benchmark"], 1.0) > CEILING
+        is_margin_first = margin_is_first(accuracy, row["benchmark"])
         source, of = f"{ablation}/paired_tests.csv", f"{row['benchmark']}, top less {row['against']}"
-        margin = Contrast(f"margin on {of}", -1, "nat", _margin_columns(row), source, "", is_at_ceiling)
-        columns = {name: float(row[name]) for name in ("p", "equivalence_bound", "detectable")}
-        columns |= {
-            to: float(row[f"delta_accuracy{of_}"]) for to, of_ in (("estimate", ""), ("lower", "_lower"), ("upper", "_upper"))
-        }
-        right = Contrast(f"accuracy on {of}", -1, "share", columns, source, "", not is_at_ceiling)
-        yield from (margin, right) if is_at_ceiling else (right, margin)
+        margin = Contrast(f"margin on {of}", -1, "nat", _values(row, "delta_margin", "margin_"), source, "", is_margin_first)
+        right = Contrast(f"accuracy on {of}", -1, "share", _values(row, "delta_accuracy"), source, "", not is_margin_first)
+        yield from (margin, right) if is_margin_first else (right, margin)
 
 
 def other_abilities(evidence: Evidence) -> Iterator[Contrast]:
@@ -175,14 +159,12 @@ def other_abilities(evidence: Evidence) -> Iterator[Contrast]:
     if rows.empty:
         yield not_tested(name, 1, _unmatched(table) if len(table) else "no readout beside minimal pairs")
         return
-    accuracy = _intact_accuracy(evidence.ablations[ablation])
-    main = "margin" if min(accuracy.values(), default=1.0) > CEILING else "accuracy"
+    main = "margin" if margin_is_first(evidence.ablations[ablation]["accuracy_by_phenomenon"]) else "accuracy"
     for _, row in rows.sort_values("outcome", key=lambda outcomes: outcomes != main, kind="stable").iterrows():
         units, words = ("nat", "margins") if row["outcome"] == "margin" else ("share", "accuracy")
-        columns = {name: float(row[name]) for name in ("p", "equivalence_bound", "detectable")}
-        columns |= {"estimate": row["interaction"], "lower": row["interaction_lower"], "upper": row["interaction_upper"]}
         words = f"cost of grammar less cost of other tasks ({words}), top less {row['against']}"
-        yield Contrast(words, 1, units, columns, f"{ablation}/dissociation.csv", "", row["outcome"] == main)
+        source = f"{ablation}/dissociation.csv"
+        yield Contrast(words, 1, units, _values(row, "interaction"), source, "", row["outcome"] == main)
 
 
 def scaffolding(evidence: Evidence) -> Iterator[Contrast]:
@@ -224,14 +206,10 @@ def training(evidence: Evidence) -> Iterator[Contrast]:
 
 def _trends(evidence: Evidence, trend: str, sign: int, words: str, missing: str) -> Iterator[Contrast]:
     for ablation, tables in evidence.ablations.items():
-        table = tables.get("damage_trends", pd.DataFrame())
-        rows = (
-            of_main_intervention(table[table["trend"] == trend])
-            if len(table) and (table["trend"] == trend).any()
-            else table[:0]
-        )
+        rows = _where(tables, "damage_trends", trend=trend)
         if rows.empty:
             continue
+        rows = of_main_intervention(rows)
         rows = rows[rows["chosen_at"] == ("same" if "same" in set(rows["chosen_at"]) else rows["chosen_at"].iloc[0])]
         for outcome, label in ((PERPLEXITY, "log perplexity"), (MARGIN, "loss of margin")):
             of_outcome = rows[rows["outcome"] == outcome]
@@ -284,17 +262,25 @@ def _unmatched(table: pd.DataFrame) -> str:
     return "no control reaches the perplexity of the top cohort" if has_one else "no perplexity-matched control"
 
 
-def _intact_accuracy(tables: Tables) -> dict[str, float]:
-    """Accuracy of the intact model by benchmark, at the last checkpoint."""
-    rows = of_intact(over_all_paradigms(tables["accuracy_by_phenomenon"]))
-    rows = rows[rows["checkpoint"] == rows["checkpoint"].max()]
-    return dict(zip(rows["benchmark"], rows["accuracy"].astype(float), strict=True))
+def margin_is_first(accuracy: pd.DataFrame, benchmark: str = "") -> bool:
+    """Whether the intact model is right so often that margins are read before accuracy.
+
+    Parameters
+    ----------
+    accuracy : DataFrame
+        Of `pair_accuracy`; the last checkpoint counts.
+    benchmark : str
+        Empty for all, each of which must be above the ceiling.
+    """
+    rows = of_intact(over_all_paradigms(accuracy))
+    rows = rows[(rows["checkpoint"] == rows["checkpoint"].max()) & (rows["benchmark"].eq(benchmark) | (benchmark == ""))]
+    return bool((rows["accuracy"] > CEILING).all())
 
 
-def _margin_columns(row: pd.Series) -> dict[str, float]:
-    names = {"estimate": "delta_margin", "lower": "delta_margin_lower", "upper": "delta_margin_upper", "p": "margin_p"}
-    names |= {name: f"margin_{name}" for name in ("equivalence_bound", "detectable")}
-    return {to: float(row[of]) for to, of in names.items()}
+def _values(row: pd.Series, value: str, prefix: str = "") -> dict[str, float]:
+    """The columns of a contrast, from a row that has its value and bounds, and the others with a prefix."""
+    columns = {"estimate": value, "lower": f"{value}_lower", "upper": f"{value}_upper"}
+    return {name: float(row[columns.get(name, f"{prefix}{name}")]) for name in COLUMNS}
 
 
 def _where(tables: Tables, name: str, **keys: Any) -> pd.DataFrame:
@@ -308,7 +294,7 @@ def _of_row(name: str, sign: int, units: str, rows: pd.DataFrame, source: str, m
     """A contrast from the first of these rows."""
     if rows.empty:
         return Contrast(name, sign, units, {}, "", missing, is_main)
-    return Contrast(name, sign, units, {key: float(rows.iloc[0][key]) for key in _COLUMNS}, f"{source}.csv", "", is_main)
+    return Contrast(name, sign, units, {key: float(rows.iloc[0][key]) for key in COLUMNS}, f"{source}.csv", "", is_main)
 
 
 def _difference(first: pd.Series, second: pd.Series) -> dict[str, float]:

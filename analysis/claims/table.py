@@ -9,9 +9,8 @@ import pandas as pd
 
 from analysis.claims.contrasts import CLAIMS, Contrast, Evidence, smooth_less_relu
 from analysis.claims.verdict import verdict, verdict_of_claim
+from analysis.contrasts import COLUMNS
 from analysis.kernels.multiplicity import adjusted
-
-_COLUMNS = ("estimate", "lower", "upper", "p", "equivalence_bound", "detectable")
 
 
 def claims_table(evidence: Sequence[Evidence], correction: str = "holm") -> pd.DataFrame:
@@ -70,7 +69,7 @@ def _row(contrast: Contrast) -> dict[str, object]:
         "contrast": contrast.name,
         "is_main": contrast.is_main,
         "claimed": "above 0" if contrast.sign > 0 else "below 0",
-        **{name: contrast.values.get(name, np.nan) for name in _COLUMNS},
+        **{name: contrast.values.get(name, np.nan) for name in COLUMNS},
         "units": contrast.units,
         "missing": contrast.missing,
         "source": contrast.source,

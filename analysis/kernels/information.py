@@ -92,8 +92,8 @@ def information(
 
     observed = plug_in(labels)
     null = np.array([plug_in(rng.permutation(labels)) for _ in range(n_permutations)])
-    unbiased = observed - (n_values[0] - 1) * (n_values[1] - 1) / (2 * len(labels))
-    return Information(unbiased, unbiased / _entropy(np.bincount(clusters)), float(gamma_p_value(observed, null)))
+    explained = _explained(observed, np.bincount(clusters), np.bincount(labels))
+    return Information(*explained, float(gamma_p_value(observed, null)))
 
 
 def information_of_counts(counts: NDArray[np.int64]) -> Information:
@@ -114,8 +114,14 @@ def information_of_counts(counts: NDArray[np.int64]) -> Information:
     if min(len(clusters), len(labels)) < 2:
         return Information(np.nan, np.nan, np.nan)
     plug_in = _entropy(clusters) + _entropy(labels) - _entropy(counts.ravel())
-    unbiased = plug_in - (len(clusters) - 1) * (len(labels) - 1) / (2 * int(counts.sum()))
-    return Information(unbiased, unbiased / _entropy(clusters), independence_p_value(counts))
+    return Information(*_explained(plug_in, clusters, labels), independence_p_value(counts))
+
+
+def _explained(plug_in: float, clusters: NDArray[np.int64], labels: NDArray[np.int64]) -> tuple[float, float]:
+    """Miller's correction of a plug-in estimate, from the counts of clusters and of labels; its share of the clusters' entropy."""
+    n_clusters, n_labels = np.count_nonzero(clusters), np.count_nonzero(labels)
+    unbiased = plug_in - (n_clusters - 1) * (n_labels - 1) / (2 * int(clusters.sum()))
+    return unbiased, unbiased / _entropy(clusters)
 
 
 def _entropy(counts: NDArray[np.int64]) -> float:

@@ -25,9 +25,9 @@ from analysis.rows import (
     tops,
 )
 from reports.basis import basis, no_width
-from reports.claims import intact_readouts, text_of
 from reports.figures.curves import lines
 from reports.figures.intervals import interval_plot
+from reports.headroom import intact_readouts, text_of
 from reports.matching import caveat, marked
 from reports.outcomes import Measure, measures_of
 from reports.panel import Panel, cohort_colors, drawn, plot_height

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
+from analysis.contrasts import BOUNDS
 from analysis.pairs.contrasts import FUNCTIONAL, MEAN, NEGATIVE, NOTHING
 from reports.basis import basis
 from reports.figures.intervals import interval_plot
@@ -24,14 +27,9 @@ def functional_share(results: Results) -> Panel | None:
         return None
     frames = [_by_layer(run.tables["pair_contrasts"], results.model_name(run), len(runs) > 1) for run in runs]
     table = pd.concat(frames, ignore_index=True)
-    colors = {label: _COLORS[measure] for measure, label in _LABELS.items()}
-    label = "excess over matched pairs, Wasserstein neurons less the rest"
     return Panel(
         title="What negative-zero takes from the separation of similar inputs",
-        figure=drawn(
-            lambda ax: interval_plot(table, "category", "label", "estimate", ax, colors=colors, reference=0, label=label),
-            (7.5, plot_height(table["category"].nunique(), 2)),
-        ),
+        figure=drawn(lambda ax: _draw(table, ax), (7.5, plot_height(table["category"].nunique(), 2))),
         alt=(
             "Dots with intervals: excess of the functional share and of the share of negative–negative pairs, Wasserstein "
             "neurons less the rest, by model and layer."
@@ -48,11 +46,16 @@ def functional_share(results: Results) -> Panel | None:
     )
 
 
+def _draw(table: pd.DataFrame, ax: Any) -> None:
+    colors = {label: _COLORS[measure] for measure, label in _LABELS.items()}
+    label = "excess over matched pairs, Wasserstein neurons less the rest"
+    interval_plot(table, "category", "label", "estimate", ax, colors=colors, reference=0, label=label, bounds=BOUNDS)
+
+
 def _by_layer(table: pd.DataFrame, model: str, names_model: bool) -> pd.DataFrame:
     rows = table[(table["over"] == "layer") & (table["given"] == NOTHING)]
     prefix = f"{model}, " if names_model else ""
-    renamed = rows.rename(columns={"lower": "estimate_lower", "upper": "estimate_upper"})
-    return renamed.assign(category=[f"{prefix}layer {layer}" for layer in rows["layer"]], label=rows["measure"].map(_LABELS))
+    return rows.assign(category=[f"{prefix}layer {layer}" for layer in rows["layer"]], label=rows["measure"].map(_LABELS))
 
 
 def _finding(table: pd.DataFrame, model: str) -> str:
@@ -60,22 +63,19 @@ def _finding(table: pd.DataFrame, model: str) -> str:
     rows = table[(table["measure"] == FUNCTIONAL) & (table["over"] == MEAN)]
     if rows.empty:
         return f"the non-linearity of {model} is not known, so the functional share is not defined"
-    rows = rows.rename(columns={"lower": "estimate_lower", "upper": "estimate_upper"})
     whole, shaped = rows[rows["given"] == NOTHING].iloc[0], rows[rows["given"] != NOTHING]
-    if whole["estimate_lower"] > 0:
+    if whole["lower"] > 0:
         verdict = (
             "more of the Wasserstein neurons’ separation of similar inputs lies on the negative side than of other neurons’"
         )
-    elif whole["estimate_upper"] < 0:
+    elif whole["upper"] < 0:
         verdict = (
             "less of the Wasserstein neurons’ separation of similar inputs lies on the negative side than of other neurons’"
         )
     else:
         verdict = "there is no evidence that more of the Wasserstein neurons’ separation lies on the negative side"
-    text = f"in {model} {verdict}: {interval(whole, 'estimate')} of it beyond matched pairs, mean over layers"
+    text = f"in {model} {verdict}: {interval(whole, 'estimate', bounds=BOUNDS)} of it beyond matched pairs, mean over layers"
     if shaped.empty:
         return text
-    more = (
-        "which is more than their shape explains" if shaped.iloc[0]["estimate_lower"] > 0 else "so their shape may explain it"
-    )
-    return f"{text}. At equal skewness, kurtosis and share of negatives {interval(shaped.iloc[0], 'estimate')}, {more}"
+    more = "which is more than their shape explains" if shaped.iloc[0]["lower"] > 0 else "so their shape may explain it"
+    return f"{text}. At equal skewness, kurtosis and share of negatives {interval(shaped.iloc[0], 'estimate', bounds=BOUNDS)}, {more}"

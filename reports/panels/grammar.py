@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from analysis.rows import comparable, first_top, largest_categories_first, rules_of, tops, unmoved
 from reports.basis import basis, no_width
-from reports.claims import headroom, intact_accuracy, intact_readouts, with_intact
 from reports.figures.intervals import interval_plot
+from reports.headroom import headroom, intact_accuracy, intact_readouts, with_intact
 from reports.matching import caveat, is_evidence, marked
 from reports.outcomes import ACCURACY, Outcome, outcomes_of
 from reports.panel import Panel, cohort_colors, drawn, plot_height
@@ -90,7 +90,7 @@ def _phenomena_figure(table: pd.DataFrame, outcomes: Sequence[Outcome]) -> Figur
 
     def draw(axes: Any) -> None:
         for ax, outcome in zip(axes, outcomes, strict=True):
-            interval_plot(table, "phenomenon", "cohort", outcome.change, ax, colors=colors, label=outcome.label, reference=0)
+            interval_plot(table, "phenomenon", "cohort", outcome.change, ax, colors=colors, label=outcome.label(), reference=0)
         shared_legend(axes)
         only_left_labels(axes)
 
@@ -192,7 +192,7 @@ def _dissociation_figure(costs: pd.DataFrame, comparisons: pd.DataFrame, outcome
     cost_colors = {"minimal pairs": COLORS["top"], "other tasks": COLORS["random"]}
     top_colors = cohort_colors(dict.fromkeys(comparisons["cohort"], "none"))
     long = pd.concat([_costs_of(costs, "grammar", "minimal pairs"), _costs_of(costs, "other", "other tasks")])
-    cost_label = f"cost: fall in {outcome.label.removeprefix('change in ')}"
+    cost_label = f"cost: fall in {outcome.label().removeprefix('change in ')}"
     label = "interaction: cost of grammar less cost of the rest,\ntop against…"
 
     def draw(axes: Any) -> None:

@@ -20,9 +20,9 @@ from analysis.rows import (
     when_chosen,
 )
 from reports.basis import basis, no_width
-from reports.claims import headroom, intact_readouts
 from reports.figures.curves import lines, training_axis
 from reports.figures.intervals import interval_plot
+from reports.headroom import headroom, intact_readouts
 from reports.matching import caveat, marked
 from reports.outcomes import Measure, measures_of
 from reports.panel import Panel, cohort_colors, drawn, plot_height

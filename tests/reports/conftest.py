@@ -140,3 +140,24 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def opened(chromium):
+    """Opens the page in a folder at a hash; at the end nothing may have failed, and nothing be fetched but files."""
+    failures, fetched = [], []
+    page = chromium.new_page()
+    page.on("console", lambda message: failures.append(message.text))
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    page.on("dialog", lambda dialog: failures.append(dialog.message))
+    page.on("request", lambda request: fetched.append(request.url))
+
+    def open_page(folder, name=""):
+        page.goto((folder / "index.html").as_uri() + name)
+        page.fetched = fetched
+        return page
+
+    yield open_page
+    page.close()
+    assert failures == []
+    assert [url for url in fetched if not url.startswith(("file:", "data:"))] == []

@@ -16,27 +16,6 @@ from tests.reports.conftest import CHROMIUM, EVIL
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")]
 
 
-@pytest.fixture
-def opened(chromium):
-    """Opens the page in a folder at a hash; at the end nothing may have failed, and nothing be fetched but files."""
-    failures, fetched = [], []
-    page = chromium.new_page()
-    page.on("console", lambda message: failures.append(message.text))
-    page.on("pageerror", lambda error: failures.append(str(error)))
-    page.on("dialog", lambda dialog: failures.append(dialog.message))
-    page.on("request", lambda request: fetched.append(request.url))
-
-    def open_page(folder, name=""):
-        page.goto((folder / "index.html").as_uri() + name)
-        page.fetched = fetched
-        return page
-
-    yield open_page
-    page.close()
-    assert failures == []
-    assert [url for url in fetched if not url.startswith(("file:", "data:"))] == []
-
-
 def status(page, text):
     """Waits for a text in the status of the browser."""
     page.wait_for_function(f"document.getElementById('browser-status').textContent.includes({text!r})")

@@ -1,4 +1,4 @@
-"""What a claim needs beside it: the text it rests on, and how far the intact model could fall.
+"""What a finding needs beside it: the text it rests on, and how far the intact model could fall.
 
 Owns the words for text that the extraction saw, and for an accuracy at chance or at its ceiling.
 """
@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from analysis.claims.contrasts import CEILING
 from analysis.rows import of_intact, over_all_paradigms
 from reports.results import Run
 from reports.sentences import interval
 
-_CEILING, _HIGH = 0.99, 0.95
+_CEILING = 0.99
 _CHANCE_OF_PAIRS = 0.5
 
 
@@ -65,7 +66,7 @@ def headroom(row: pd.Series, chance: float = _CHANCE_OF_PAIRS, value: str = "int
     """
     if row[value] >= _CEILING:
         return "at its ceiling, almost no room to fall"
-    if row[value] >= _HIGH:
+    if row[value] >= CEILING:
         return "near its ceiling, little room to fall"
     if row[f"{value}_lower"] <= chance <= row[f"{value}_upper"]:
         return "at chance, nothing to lose"
