@@ -11,15 +11,29 @@ from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 
-sys.path.insert(0, str(Path(__file__).parent))  # where settings_table.py lies
+sys.path.insert(0, str(Path(__file__).parent))  # where the modules of these pages lie
+
+import run_notebooks
+from gallery_tables import ClaimsTable, FactsTable, VerdictsTable
+from inline_figures import InlineFigures
+from settings_table import SettingsTable
 
 project = "actstore"
 author = "the actstore authors"
 version = release = installed_version("actstore")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 3
+
+nb_custom_formats = {".py": ["jupytext.reads", {"fmt": "py:percent"}]}
+exclude_patterns = ["*.py", "figures/*.py", "notebooks/README.md"]
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(run_notebooks.cache_folder())
+nb_execution_in_temp = True  # what they write stays nowhere
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600
+nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # by default from elsewhere
 
 default_role = "code"
 autodoc_member_order = "bysource"
@@ -33,6 +47,8 @@ napoleon_use_rtype = False
 html_theme = "furo"
 html_title = "actstore"
 html_copy_source = False
+html_static_path = ["static"]
+html_css_files = ["pages.css"]
 html_math_renderer = "mathml"
 
 
@@ -46,10 +62,13 @@ def _mathml(visitor: Any, node: nodes.Element, *, as_block: bool) -> None:
 
 
 def setup(app: Any) -> None:
-    """Register the renderer of formulas, and the tables of keys."""
-    from settings_table import SettingsTable
-
+    """Register the renderer of formulas, the tables, and what is done to notebooks and figures."""
+    app.connect("builder-inited", lambda app: run_notebooks.prepare())
+    app.add_post_transform(InlineFigures)
     app.add_directive("settings-table", SettingsTable)
+    app.add_directive("claims-table", ClaimsTable)
+    app.add_directive("verdicts-table", VerdictsTable)
+    app.add_directive("facts-table", FactsTable)
     app.add_html_math_renderer(
         "mathml",
         inline_renderers=(lambda visitor, node: _mathml(visitor, node, as_block=False), None),
