@@ -35,7 +35,7 @@ def contrasts(claims: Claims) -> tuple[list[str], list[list[str]]]:
 
 def verdicts(claims: Claims) -> tuple[list[str], list[list[str]]]:
     """Head and rows of the table of verdicts: claims by models."""
-    return ["claim", "", *claims.models], [[claim.key, claim.statement, *claim.verdicts] for claim in claims.claims]
+    return ["claim", "statement", *claims.models], [[claim.key, claim.statement, *claim.verdicts] for claim in claims.claims]
 
 
 def table_of(head: Sequence[str], rows: Sequence[Sequence[str]], *classes: str, caption: str = "") -> nodes.table:

@@ -33,7 +33,7 @@ trajectory = analysis.cohort_trajectory(distance, cohort)
 with styled():
     figure, ax = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
     by_layer(trajectory, "mean Wasserstein distance (SD)", ax)
-    ax.set_title("The top 1% of the last checkpoint, and the rest")
+    figure.suptitle("The top 1% of the last checkpoint, and the rest", fontsize=10.5)
 
 # %% [markdown]
 # **Emergence.** Between which checkpoints the cohort's mean rises most steeply per doubling of the step, and where half of its
@@ -64,7 +64,7 @@ with styled():
     left.legend()
     if "neuron_weight" in store:
         turned = analysis.weight_dissimilarity(store.neuron_weight, cohort)
-        by_layer(turned, "1 − cosine to the last checkpoint", right)
+        by_layer(turned, "1 − cosine to the last checkpoint", right).get_legend().remove()
         right.set_title("How far the weights are from the end")
     else:
         right.set_title(f"No weights: {store.site} is no linear map")

@@ -61,6 +61,8 @@ def styled() -> Iterator[None]:
     """The house style, for the figures drawn inside."""
     with mpl.rc_context(_RC):  # type: ignore[arg-type]
         yield
+        is_interactive = mpl.is_interactive()
+    mpl.interactive(is_interactive)  # a notebook turns it on with its first figure; else no later one would be shown
 
 
 def layer_color(index: int, n_layers: int = 1) -> str:

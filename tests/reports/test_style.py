@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import matplotlib as mpl
 import pandas as pd
 import pytest
 
 from reports.figures.intervals import interval_plot
 from reports.panel import cohort_colors, drawn
-from reports.style import COLORS, CYCLE, layer_color, printable, saved, shortened
+from reports.style import COLORS, CYCLE, layer_color, printable, saved, shortened, styled
 
 
 @pytest.mark.parametrize("kind", ["svg", "pdf", "png"])
@@ -15,6 +16,19 @@ def test_the_same_figure_gives_the_same_bytes(kind):
     first, second = (saved(drawn(lambda ax: ax.plot([1, 2], [3, 4]), (3, 2)), kind) for _ in range(2))
     assert first == second
     assert len(first) > 500
+
+
+def test_a_style_ends_but_figures_go_on_being_shown():
+    """A notebook's backend turns this on when the first figure is made: inside."""
+    before = mpl.rcParams["font.size"], mpl.is_interactive()
+    try:
+        with styled():
+            mpl.rcParams["font.size"] = 30
+            mpl.interactive(True)
+        assert mpl.rcParams["font.size"] == before[0]
+        assert mpl.is_interactive()
+    finally:
+        mpl.interactive(before[1])
 
 
 def test_dollars_of_a_corpus_are_no_mathematics():
