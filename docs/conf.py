@@ -14,6 +14,7 @@ from docutils.utils.math.latex2mathml import tex2mathml
 sys.path.insert(0, str(Path(__file__).parent))  # where the modules of these pages lie
 
 import run_notebooks
+from gallery_figures import GalleryFigures
 from gallery_tables import ClaimsTable, FactsTable, VerdictsTable
 from inline_figures import InlineFigures
 from settings_table import SettingsTable
@@ -69,6 +70,7 @@ def setup(app: Any) -> None:
     app.add_directive("claims-table", ClaimsTable)
     app.add_directive("verdicts-table", VerdictsTable)
     app.add_directive("facts-table", FactsTable)
+    app.add_directive("gallery-figures", GalleryFigures)
     app.add_html_math_renderer(
         "mathml",
         inline_renderers=(lambda visitor, node: _mathml(visitor, node, as_block=False), None),

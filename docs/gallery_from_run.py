@@ -15,8 +15,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-FIGURES = ("wasserstein-distance", "functional-share", "sweep", "phenomena", "dissociation", "surprisal-contrasts")
-"""Those of C1 and C2, C4 to C7; a report has them of every study with such ablations."""
+from gallery_figures import FIGURES
 
 
 def sources(run: Path) -> list[Path]:

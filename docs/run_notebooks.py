@@ -31,6 +31,7 @@ def prepare() -> None:
     profile.mkdir(parents=True, exist_ok=True)
     (profile / "ipython_kernel_config.py").write_text('c.InlineBackend.figure_formats = {"svg"}\n', encoding="utf-8")
     os.environ |= {"ACTSTORE_STORE": str(STORE), "IPYTHONDIR": str(profile.parent)}
+    os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"  # no bars are shown, so none that can be clicked are missed
 
 
 def cache_folder() -> Path:

@@ -382,11 +382,25 @@ def test_the_figure_of_the_readme_says_what_the_statistics_say(figure_store, tmp
     assert int(tokens[1].replace(",", "")) == figure_store.sizes["token"]
 
 
+def test_outputs_of_notebooks_are_kept_for_one_state_of_the_code_and_store(monkeypatch):
+    def folder():
+        return runpy.run_path(str(DOCS / "run_notebooks.py"))["cache_folder"]()
+
+    first = folder()
+    assert folder() == first
+    monkeypatch.setenv("ACTSTORE_STORE", "other.zarr")
+    assert folder() != first
+    assert folder().parent == first.parent == ROOT / "build" / "notebooks"
+
+
 @pytest.mark.slow
-def test_it_builds_without_a_warning(tmp_path):
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "docs", str(tmp_path / "html")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+def test_it_builds_without_a_warning(run_folder, tmp_path):
+    kept = f"nb_execution_cache_path={tmp_path / 'kept'}"
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-D", kept, "-b", "html", "docs", tmp_path / "html"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "ACTSTORE_STORE": str(run_folder / "store.zarr")}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    check_figures(tmp_path / "html")
     reference = (tmp_path / "html" / "api" / "analysis.html").read_text(encoding="utf-8")
     assert 'id="analysis.wasserstein_distance"' in reference
     assert "<math" in reference
@@ -395,3 +409,20 @@ def test_it_builds_without_a_warning(tmp_path):
         assert {spec.name for kind in kinds for spec in fields(kind)} <= set(cells)
     pages = "".join(page.read_text(encoding="utf-8") for page in (tmp_path / "html").rglob("*.html"))
     assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(?:https?:)?//', pages)
+
+
+def check_figures(html: Path) -> None:
+    """Every figure of a notebook and of the gallery is in its page, with words for who does not see it; the pages are small."""
+    of_notebooks = {
+        f"notebooks/{script.stem}.html": script.read_text(encoding="utf-8").count("plt.subplots(")
+        for script in (ROOT / "notebooks").glob("*.py")
+    }
+    of_gallery = {f"gallery/{page.stem}.html": 6 for page in (DOCS / "gallery").glob("*.md") if page.stem != "index"}
+    assert len(of_notebooks) == 5
+    for name, n_figures in (of_notebooks | of_gallery | {"index.html": 1}).items():
+        page = (html / name).read_text(encoding="utf-8")
+        assert len(re.findall(r'<span class="plot"><svg [^>]*role="img" aria-label="[^"]{5,}"', page)) == n_figures, name
+        assert "<img" not in page
+        assert 'body[data-theme="dark"]' in page
+    files = [*(DOCS / "gallery").rglob("*.*"), *(html / "notebooks").iterdir()]
+    assert sum(file.stat().st_size for file in files) < 4_000_000

@@ -25,12 +25,15 @@ MARKER = re.compile(r"^# %%( \[markdown\])?$", re.MULTILINE)
 RUNNER = """
 import json, runpy, sys
 import matplotlib.pyplot as plt
+from tests.reports.legible import texts_over_each_other
 script, report, *wanted = sys.argv[1:]
 names = runpy.run_path(script)
+overlaps = [texts_over_each_other(plt.figure(number)) for number in plt.get_fignums()]
 axes = [ax for number in plt.get_fignums() for ax in plt.figure(number).axes if ax.get_label() != "<colorbar>"]
 plt.close("all")
 json.dump({
     "labels": [[ax.get_xlabel(), ax.get_ylabel()] for ax in axes],
+    "overlaps": sum(overlaps, []),
     "torch": "torch" in sys.modules,
     "values": {name: eval(name, names) for name in wanted},
 }, open(report, "w"))
@@ -57,6 +60,7 @@ def run_notebook(run_folder, tmp_path):
         assert done.returncode == 0, done.stderr
         result = json.loads(report.read_text())
         assert result["labels"]
+        assert result["overlaps"] == []
         assert all(y for _, y in result["labels"])
         assert any(x for x, _ in result["labels"])
         assert result["torch"] == (number > 3)
