@@ -28,7 +28,7 @@ FIGURES = {
     ),
     "dissociation": (
         "intervals of what minimal pairs and other tasks lose under each ablation, and of the difference against each control",
-        "C6: what grammar and the other tasks lose, and whether the difference is another than under a control.",
+        "C6: what grammar and the other tasks lose, and how much more grammar loses than they do, against each control.",
     ),
     "surprisal-contrasts": (
         "for each control an interval of the change of surprisal, top neurons less that control, of scaffolding and content words",

@@ -31,7 +31,7 @@ def facts(provenance: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     selection = provenance["Selection"]
     return {
         "model": f"{model['n_layer']} layers of {model['n_neuron']} MLP neurons, {model['nonlinearity']}",
-        "neurons": f"{selection['neurons']}, {selection['rule'].replace('_', ' ')}",
+        "top neurons": f"{selection['neurons']}, {selection['rule'].replace('_', ' ')}",
         "chosen on": _text(model),
         "ablated on": _text(ablation),
         "minimal pairs": f"{ablation['n_pair']}, {ablation['pairs']}",

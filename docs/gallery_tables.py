@@ -89,7 +89,7 @@ class VerdictsTable(_Table):
 
     def run(self) -> list[nodes.Node]:
         """Read the tables as the page is read."""
-        return [table_of(*verdicts(self.claims(*self.content)))]
+        return [table_of(*verdicts(self.claims(*self.content)), "verdicts")]
 
 
 class FactsTable(_Table):

@@ -38,7 +38,7 @@ def cache_folder() -> Path:
     """Where outputs are kept: a folder for each state of the code and of the store, as the notebooks' text alone does not say
     that a function which they call has changed.
     """
-    state = hashlib.sha256(str(STORE).encode())
+    state = hashlib.sha256(str(STORE).encode() + Path(__file__).read_bytes())
     for package in ("actstore", "analysis", "reports"):
         for file in sorted((ROOT / package).rglob("*.py")):
             state.update(file.read_bytes())

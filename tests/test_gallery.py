@@ -220,7 +220,7 @@ def test_files_are_copied_from_a_finished_run(finished_run, tmp_path):
     assert facts == [
         "fact,value",
         'model,"4 layers of 512 MLP neurons, gelu"',
-        'neurons,"104, top 0.05 of each layer by wasserstein distance"',
+        'top neurons,"104, top 0.05 of each layer by wasserstein distance"',
         'chosen on,"a: 8,155 tokens, 84 documents"',
         'ablated on,"b: 90 tokens, 2 documents"',
         'minimal pairs,"840, x, y"',
